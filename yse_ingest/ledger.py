@@ -1,0 +1,222 @@
+"""The ledger: what YSE-PZ holds of one transient, 16 bytes a point.
+
+It is derivable: `Ledger.from_stored` makes it anew from a read-back. It holds no measurement,
+only what is needed to tell new, changed and known exposures apart without asking YSE-PZ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntFlag
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from yse_ingest.photometry import Bools, Ints, LightCurve, StoredPhotometry, Texts
+
+_PACKED = np.dtype(
+    [("time", "u1", 6), ("slot", "u1"), ("flags", "u1"), ("pk", "<u4"), ("value_hash", "<u4")]
+)
+BYTES_PER_POINT = _PACKED.itemsize
+
+
+class Flag(IntFlag):
+    """What the ledger knows of a row."""
+
+    OURS = 1
+    """Our account wrote it and nobody touched it since."""
+    VERIFIED = 2
+    """It was seen in a read-back."""
+
+
+class Slot(NamedTuple):
+    """The shelf a row stands on: rows are matched within one instrument and band."""
+
+    instrument: str
+    obs_group: str
+    band: str
+
+
+@dataclass(frozen=True, eq=False)
+class Ledger:
+    """Rows of one transient; columns (n,) in no particular order."""
+
+    time_ms: Ints
+    """UTC, as YSE-PZ shows it: truncated to milliseconds."""
+    slot: NDArray[np.uint8]
+    """Index into ``slots``."""
+    flags: NDArray[np.uint8]
+    pk: NDArray[np.uint32]
+    """Primary key of the row; 0 until a read-back has shown it."""
+    value_hash: NDArray[np.uint32]
+    """`yse_ingest.photometry.value_hash` of what was sent last, or of what is stored."""
+    slots: tuple[Slot, ...]
+    gaps: Mapping[str, int]
+    """"instrument|band" to the smallest gap between exposures of the source ever seen [ms]."""
+    read_back_ms: int = 0
+    """When YSE-PZ was last read back for it, Unix time [ms]; 0: never."""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.time_ms)
+
+    @classmethod
+    def empty(cls, *, gaps: Mapping[str, int] | None = None) -> Self:
+        """Return the ledger of a transient without photometry."""
+        return cls(
+            time_ms=np.empty(0, np.int64),
+            slot=np.empty(0, np.uint8),
+            flags=np.empty(0, np.uint8),
+            pk=np.empty(0, np.uint32),
+            value_hash=np.empty(0, np.uint32),
+            slots=(),
+            gaps=dict(gaps or {}),
+        )
+
+    @classmethod
+    def from_stored(
+        cls,
+        stored: StoredPhotometry,
+        *,
+        account: str,
+        gaps: Mapping[str, int],
+        read_back_ms: int,
+    ) -> Self:
+        """Derive the ledger from a read-back."""
+        shelves = list(
+            zip(
+                stored.instrument.tolist(),
+                stored.obs_group.tolist(),
+                stored.band.tolist(),
+                strict=True,
+            )
+        )
+        slots = tuple(Slot(*shelf) for shelf in dict.fromkeys(shelves))
+        index = {slot: code for code, slot in enumerate(slots)}
+        ours = stored.written_by(account)
+        return cls(
+            time_ms=stored.time_ms,
+            slot=np.array([index[Slot(*shelf)] for shelf in shelves], np.uint8),
+            flags=np.where(ours, Flag.OURS | Flag.VERIFIED, Flag.VERIFIED).astype(np.uint8),
+            pk=stored.pk.astype(np.uint32),
+            value_hash=stored.value_hash,
+            slots=slots,
+            gaps=dict(gaps),
+            read_back_ms=read_back_ms,
+        )
+
+    @property
+    def ours(self) -> Bools:
+        """Return which rows are ours."""
+        ours: Bools = (self.flags & np.uint8(Flag.OURS)) != 0
+        return ours
+
+    def _labels(self, part: int) -> Texts:
+        names = np.array([slot[part] for slot in self.slots] or [""], dtype="U")
+        return names[self.slot]
+
+    @property
+    def instrument(self) -> Texts:
+        """Return the instrument of each row."""
+        return self._labels(0)
+
+    @property
+    def obs_group(self) -> Texts:
+        """Return the observing group of each row."""
+        return self._labels(1)
+
+    @property
+    def band(self) -> Texts:
+        """Return the band of each row."""
+        return self._labels(2)
+
+    def with_gaps(self, gaps: Mapping[str, int]) -> Ledger:
+        """Return the ledger with gaps that are smaller than the known ones taken over."""
+        return replace(self, gaps=merge_gaps(self.gaps, gaps))
+
+    def with_sent(self, curve: LightCurve) -> Ledger:
+        """Return the ledger with points that YSE-PZ has accepted and nobody has seen yet."""
+        shelves = [
+            Slot(curve.instrument, curve.obs_group, band) for band in curve.band.tolist()
+        ]
+        slots = tuple(dict.fromkeys((*self.slots, *shelves)))
+        index = {slot: code for code, slot in enumerate(slots)}
+        count = len(curve)
+        return replace(
+            self,
+            time_ms=np.concatenate([self.time_ms, curve.time_ms]),
+            slot=np.concatenate([self.slot, np.array([index[s] for s in shelves], np.uint8)]),
+            flags=np.concatenate([self.flags, np.full(count, Flag.OURS, np.uint8)]),
+            pk=np.concatenate([self.pk, np.zeros(count, np.uint32)]),
+            value_hash=np.concatenate([self.value_hash, curve.value_hash]),
+            slots=slots,
+        )
+
+    def with_hashes(self, rows: Ints, hashes: NDArray[np.uint32]) -> Ledger:
+        """Return the ledger with the hashes of ``rows`` renewed."""
+        value_hash = self.value_hash.copy()
+        value_hash[rows] = hashes
+        return replace(self, value_hash=value_hash)
+
+    def pack(self) -> bytes:
+        """Return the columns as 16 bytes a row (slots and gaps are kept beside it)."""
+        packed = np.zeros(len(self), _PACKED)
+        packed["time"] = self.time_ms.astype("<i8").view("u1").reshape(-1, 8)[:, :6]
+        packed["slot"] = self.slot
+        packed["flags"] = self.flags
+        packed["pk"] = self.pk
+        packed["value_hash"] = self.value_hash
+        return packed.tobytes()
+
+    @classmethod
+    def unpack(
+        cls,
+        data: bytes,
+        *,
+        slots: tuple[Slot, ...],
+        gaps: Mapping[str, int],
+        read_back_ms: int,
+    ) -> Self:
+        """Return the ledger that `pack` wrote.
+
+        Raises
+        ------
+        ValueError
+            When the bytes are no whole number of rows, or name a slot that is not there.
+        """
+        packed = np.frombuffer(data, _PACKED)
+        wide = np.zeros((len(packed), 8), "u1")
+        wide[:, 2:] = packed["time"]
+        # Shifted up and back down: the sign of a time before 1970 is kept.
+        time_ms = wide.view("<i8").ravel().astype(np.int64) >> np.int64(16)
+        if len(packed) and int(packed["slot"].max()) >= len(slots):
+            msg = "a row names a slot that the ledger does not have"
+            raise ValueError(msg)
+        return cls(
+            time_ms=time_ms,
+            slot=packed["slot"].copy(),
+            flags=packed["flags"].copy(),
+            pk=packed["pk"].copy(),
+            value_hash=packed["value_hash"].copy(),
+            slots=slots,
+            gaps=dict(gaps),
+            read_back_ms=read_back_ms,
+        )
+
+
+def gap_key(instrument: str, band: str) -> str:
+    """Return the key of `Ledger.gaps`."""
+    return f"{instrument}|{band}"
+
+
+def merge_gaps(known: Mapping[str, int], seen: Mapping[str, int]) -> dict[str, int]:
+    """Return the smaller of both gaps for each key: a gap only ever shrinks."""
+    merged = dict(known)
+    for key, gap in seen.items():
+        merged[key] = min(gap, merged.get(key, gap))
+    return merged

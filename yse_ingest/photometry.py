@@ -1,0 +1,299 @@
+"""Light curves as numpy columns: what a source saw, what is sent, what YSE-PZ stores.
+
+Three tables, each a frozen bundle of columns of one length n:
+
+`Alerts`
+    the rows of one reply of a source, parsed and valid, not yet told apart;
+`LightCurve`
+    the exposures of one target in one instrument, as they would be stored;
+`StoredPhotometry`
+    the rows that YSE-PZ holds for one transient, as read back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+    Texts = NDArray[np.str_]
+    Bools = NDArray[np.bool_]
+
+ZERO_POINT = 27.5
+"""AB zero point of every flux in this project [mag], the convention of YSE-PZ."""
+
+MAG_PER_RELATIVE_FLUX = 1.0857
+"""2.5 / ln 10 as the field rounds it [mag]: the value that the brokers' own code uses."""
+
+
+def flux_of_mag(mag: Floats, *, zero_point: float = ZERO_POINT) -> Floats:
+    """Return the positive flux of magnitudes at ``zero_point``."""
+    return np.power(10.0, -0.4 * (mag - zero_point))
+
+
+def flux_err_of_mag_err(flux: Floats, mag_err: Floats) -> Floats:
+    """Return the error of a flux, of either sign, from the error of its magnitude."""
+    return np.abs(flux) * mag_err / MAG_PER_RELATIVE_FLUX
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """What the three tables share: length, selection by row, concatenation."""
+
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        return {
+            field.name: value
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), np.ndarray)
+        }
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(next(iter(self._columns().values())))
+
+    def take(self, rows: Ints | Bools | slice) -> Self:
+        """Return the rows that a mask, an index array or a slice selects, in its order."""
+        picked = {name: column[rows] for name, column in self._columns().items()}
+        return replace(self, **picked)
+
+    @classmethod
+    def concatenate(cls, tables: Iterable[Self]) -> Self:
+        """Return the rows of all tables, in order; what is not a column is the first's."""
+        parts = list(tables)
+        columns = [cls._columns(part) for part in parts]
+        merged = {name: np.concatenate([each[name] for each in columns]) for name in columns[0]}
+        return replace(parts[0], **merged)
+
+
+@dataclass(frozen=True, eq=False)
+class Alerts(Columns):
+    """Valid rows of one source, whatever object they are of.
+
+    Columns (n,): ``native_id`` (the source's own id, "candid" for ZTF, as text because it
+    exceeds 2^53), ``object_id``, ``time_ms`` (UTC), ``band`` (one letter), ``mag``, ``mag_err``
+    [mag], ``negative`` (the difference image is negative), ``ra``, ``dec`` [deg, ICRS],
+    ``quality`` (real-bogus score, nan where there is none).
+    """
+
+    native_id: Texts
+    object_id: Texts
+    time_ms: Ints
+    band: Texts
+    mag: Floats
+    mag_err: Floats
+    negative: Bools
+    ra: Floats
+    dec: Floats
+    quality: Floats
+
+    @classmethod
+    def from_rows(cls, rows: list[Mapping[str, Any]], *, time_ms: Ints) -> Self:
+        """Build the table from parsed rows (keys as the columns) and their times."""
+
+        def column(name: str, dtype: str) -> NDArray[Any]:
+            return np.array([row[name] for row in rows], dtype=dtype)
+
+        return cls(
+            native_id=column("native_id", "U"),
+            object_id=column("object_id", "U"),
+            time_ms=np.asarray(time_ms, dtype=np.int64),
+            band=column("band", "U"),
+            mag=column("mag", "f8"),
+            mag_err=column("mag_err", "f8"),
+            negative=column("negative", "?"),
+            ra=column("ra", "f8"),
+            dec=column("dec", "f8"),
+            quality=column("quality", "f8"),
+        )
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return a table of no rows."""
+        return cls.from_rows([], time_ms=np.empty(0, dtype=np.int64))
+
+    def unique(self) -> Self:
+        """Return each native id once, the first of it, in order of time."""
+        _, first = np.unique(self.native_id, return_index=True)
+        return self.take(first[np.argsort(self.time_ms[first], kind="stable")])
+
+
+@dataclass(frozen=True, eq=False)
+class LightCurve(Columns):
+    """The exposures of one target in one instrument and group, in order of time.
+
+    Columns (n,): ``native_id``, ``time_ms`` (UTC), ``band`` (YSE-PZ's name, "g-ZTF"), ``mag``,
+    ``mag_err`` [mag; nan for a negative subtraction], ``flux``, ``flux_err`` (signed, at zero
+    point 27.5).
+    """
+
+    native_id: Texts
+    time_ms: Ints
+    band: Texts
+    mag: Floats
+    mag_err: Floats
+    flux: Floats
+    flux_err: Floats
+    instrument: str
+    obs_group: str
+
+    @classmethod
+    def empty(cls, *, instrument: str, obs_group: str) -> Self:
+        """Return a light curve of no rows."""
+        nothing = np.empty(0)
+        text = np.empty(0, dtype="U1")
+        return cls(
+            native_id=text,
+            time_ms=np.empty(0, dtype=np.int64),
+            band=text,
+            mag=nothing,
+            mag_err=nothing,
+            flux=nothing,
+            flux_err=nothing,
+            instrument=instrument,
+            obs_group=obs_group,
+        )
+
+    @property
+    def value_hash(self) -> NDArray[np.uint32]:
+        """Return `value_hash` of the rows, shape (n,)."""
+        return value_hash(self.mag, self.mag_err, self.flux, self.flux_err)
+
+
+def light_curve(
+    alerts: Alerts,
+    *,
+    instrument: str,
+    obs_group: str,
+    band_map: Mapping[str, str],
+    keep_negatives: bool = False,
+) -> tuple[LightCurve, int]:
+    """Return the light curve of alerts of one object, and how many of them are negative.
+
+    A negative subtraction is never a detection: it is left out, or with ``keep_negatives``
+    kept as signed flux without a magnitude.
+
+    Raises
+    ------
+    KeyError
+        When a band is missing in ``band_map``: the schemas let no such row through.
+    """
+    chosen = alerts if keep_negatives else alerts.take(~alerts.negative)
+    chosen = chosen.take(np.argsort(chosen.time_ms, kind="stable"))
+    letters, inverse = np.unique(chosen.band, return_inverse=True)
+    names = np.array([band_map[str(letter)] for letter in letters], dtype="U")
+    flux = np.where(chosen.negative, -1.0, 1.0) * flux_of_mag(chosen.mag)
+    curve = LightCurve(
+        native_id=chosen.native_id,
+        time_ms=chosen.time_ms,
+        band=names[inverse] if len(names) else np.empty(0, dtype="U1"),
+        mag=np.where(chosen.negative, np.nan, chosen.mag),
+        mag_err=np.where(chosen.negative, np.nan, chosen.mag_err),
+        flux=flux,
+        flux_err=flux_err_of_mag_err(flux, chosen.mag_err),
+        instrument=instrument,
+        obs_group=obs_group,
+    )
+    return curve, int(np.count_nonzero(alerts.negative))
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPhotometry(Columns):
+    """Rows that YSE-PZ holds for one transient.
+
+    Columns (n,): ``pk``, ``time_ms`` (UTC, truncated by YSE-PZ's read-back), ``instrument``,
+    ``obs_group``, ``band``, ``mag``, ``mag_err``, ``flux``, ``flux_err``, ``zero_point`` (nan
+    where the row lacks the field), ``forced``, ``created_by``, ``modified_by`` (account names),
+    ``header`` (pk of the photometry header), ``restricted`` (its header has groups).
+    """
+
+    pk: Ints
+    time_ms: Ints
+    instrument: Texts
+    obs_group: Texts
+    band: Texts
+    mag: Floats
+    mag_err: Floats
+    flux: Floats
+    flux_err: Floats
+    zero_point: Floats
+    forced: Bools
+    created_by: Texts
+    modified_by: Texts
+    header: Ints
+    restricted: Bools
+
+    @classmethod
+    def from_rows(cls, rows: list[Mapping[str, Any]]) -> Self:
+        """Build the table from one mapping per row, keys as the columns (None = missing)."""
+        dtypes = {
+            "pk": "i8",
+            "time_ms": "i8",
+            "header": "i8",
+            "forced": "?",
+            "restricted": "?",
+            "mag": "f8",
+            "mag_err": "f8",
+            "flux": "f8",
+            "flux_err": "f8",
+            "zero_point": "f8",
+        }
+        return cls(
+            **{
+                field.name: np.array(
+                    [row[field.name] for row in rows], dtype=dtypes.get(field.name, "U")
+                )
+                for field in fields(cls)
+            }
+        )
+
+    def flux_at(self, zero_point: float = ZERO_POINT) -> tuple[Floats, Floats]:
+        """Return flux and error at ``zero_point`` (nan where a row lacks them)."""
+        factor = np.power(10.0, 0.4 * (zero_point - self.zero_point))
+        return self.flux * factor, self.flux_err * factor
+
+    @property
+    def value_hash(self) -> NDArray[np.uint32]:
+        """Return `value_hash` of the rows, shape (n,)."""
+        return value_hash(self.mag, self.mag_err, *self.flux_at())
+
+    def written_by(self, account: str) -> Bools:
+        """Return which rows are ours: written by this account, and touched by nobody else."""
+        ours: Bools = (self.created_by == account) & (self.modified_by == account)
+        return ours
+
+
+def value_hash(
+    mag: Floats, mag_err: Floats, flux: Floats, flux_err: Floats
+) -> NDArray[np.uint32]:
+    """Return 32-bit hashes of the values rounded to 1e-4 mag, shape (n,).
+
+    A row with a magnitude is hashed by magnitude and error alone, so that a stored row which
+    lacks a flux has the hash of the same point sent with one. A row without is hashed by its
+    signed flux, on the same magnitude scale.
+    """
+    has_mag = np.isfinite(mag)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.where(has_mag, mag, -2.5 * np.log10(np.abs(flux)))
+        error = np.where(has_mag, mag_err, MAG_PER_RELATIVE_FLUX * flux_err / np.abs(flux))
+    sign = np.where(has_mag, 0, np.where(flux < 0, 2, 1)).astype(np.uint64)
+    mixed = _steps(value) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= _steps(error) * np.uint64(0xC2B2AE3D27D4EB4F) + (sign << np.uint64(61))
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    return (mixed >> np.uint64(32)).astype(np.uint32)
+
+
+def _steps(value: Floats) -> NDArray[np.uint64]:
+    """Return values in steps of 1e-4, as 64 bits; one fixed pattern for what is not finite."""
+    limited = np.clip(
+        np.nan_to_num(value * 1e4, nan=2**40, posinf=2**40, neginf=-(2**40)), -(2**40), 2**40
+    )
+    return np.rint(limited).astype(np.int64).view(np.uint64)

@@ -1,0 +1,201 @@
+"""Targets: what is followed, and by which rules its photometry is chosen and sent."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from yse_ingest.errors import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAME_LENGTH_MAX = 64
+"""Longest name that YSE-PZ's column takes; a longer one fails the whole request."""
+
+_IAU = re.compile(r"(?:SN|AT)[\s_-]*((?:19|20)\d{2}[A-Za-z]{1,8})", re.IGNORECASE)
+
+
+def canonical_name(name: str) -> str:
+    """Return the name under which YSE-PZ keeps a transient.
+
+    ``SN2019np``, ``SN 2019np`` and ``AT2019np`` are ``2019np`` there; anything else is itself.
+    """
+    iau = _IAU.fullmatch(name.strip())
+    return iau.group(1) if iau else name
+
+
+def separation_arcsec(ra1: float, dec1: float, ra2: float, dec2: float) -> float:
+    """Return the great-circle distance of two ICRS positions in degrees [arcsec]."""
+    a1, d1, a2, d2 = map(math.radians, (ra1, dec1, ra2, dec2))
+    half = (
+        math.sin((d2 - d1) / 2) ** 2
+        + math.cos(d1) * math.cos(d2) * math.sin((a2 - a1) / 2) ** 2
+    )
+    return math.degrees(2 * math.asin(min(1.0, math.sqrt(half)))) * 3600
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How photometry is chosen and sent: by default, per source and per target."""
+
+    instrument: str = "ZTF-Cam"
+    """YSE-PZ's name of the instrument."""
+    obs_group: str = "ZTF"
+    """YSE-PZ's name of the observing group under which the photometry stands."""
+    groups: tuple[str, ...] = ()
+    """Groups that alone may see it (none: everybody)."""
+    band_map: Mapping[str, str] = field(
+        default_factory=lambda: {"g": "g-ZTF", "r": "r-ZTF", "i": "i-ZTF"}
+    )
+    """The source's band letter to YSE-PZ's band name."""
+    cone_radius_arcsec: float = 5.04
+    """Where to look [arcsec]; 0.0014 deg, as the documented job."""
+    match_radius_arcsec: float = 1.5
+    """What to keep: rows this close to the target [arcsec]. ZTF associates within 1.5"."""
+    mjdmatchmin: float | None = None
+    """Match window [d]; None: computed (see `yse_ingest.delta.window_ms`)."""
+    clobber: bool = False
+    """Let YSE-PZ overwrite what lies within the window. Drops quality flags: see the docs."""
+    flux_zero_point: float | None = 27.5
+    """Zero point of the fluxes sent [mag]; None: no flux is sent, as the documented job."""
+    negatives: Literal["drop", "flux"] = "drop"
+    """Negative subtractions: left out, or stored as signed flux with no magnitude."""
+    data_quality: str | None = None
+    """YSE-PZ's name of the quality flag on every point sent; None: good."""
+    send_stored_elsewhere: bool = False
+    """Send a point although the same exposure stands under another group."""
+
+    def with_overrides(self, *overrides: Mapping[str, Any]) -> Rules:
+        """Return the rules with each mapping laid over it in turn; keys are field names."""
+        known = {item.name for item in fields(self)}
+        merged: dict[str, Any] = {}
+        for override in overrides:
+            merged.update(override)
+        if unknown := sorted(set(merged) - known):
+            raise TargetError(
+                f"no such setting: {', '.join(unknown)}",
+                service="targets",
+                remedy=f"Known are {', '.join(sorted(known))}.",
+            )
+        if "groups" in merged:
+            merged["groups"] = tuple(merged["groups"])
+        return replace(self, **merged)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One thing in the sky that is followed.
+
+    Errors of construction name field, value and remedy.
+    """
+
+    name: str
+    """YSE-PZ's name of it (`canonical_name` is applied)."""
+    ra: float | None = None
+    """Right ascension, ICRS [deg]; None: taken from YSE-PZ."""
+    dec: float | None = None
+    """Declination, ICRS [deg]."""
+    object_id: str | None = None
+    """The source's name of the object; ends ambiguity."""
+    since: str | None = None
+    """Nothing observed before this date (ISO, UTC) belongs to it; ends ambiguity by age."""
+    source: str | None = None
+    """Where to ask; None: the default source."""
+    cadence_s: float | None = None
+    """How often to ask [s]; None: the setting."""
+    creation: Mapping[str, Any] | None = None
+    """Fields of the transient row (status, obs_group, tags, ...) when YSE-PZ may lack it and
+    may be given it; None: never created. ``beside`` names a neighbour it may stand beside."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `Rules` that differ for this target."""
+
+    def __post_init__(self) -> None:
+        """Normalise the name and refuse what cannot be a target."""
+        object.__setattr__(self, "name", canonical_name(self.name))
+        check_name(self.name)
+        if (self.ra is None) != (self.dec is None):
+            missing = "ra" if self.ra is None else "dec"
+            raise TargetError(
+                f"{missing} is missing",
+                service="targets",
+                target=self.name,
+                field=missing,
+                remedy="Give both ra and dec in degrees, or neither.",
+            )
+        if self.ra is not None and self.dec is not None:
+            check_position(self.name, self.ra, self.dec)
+
+    @property
+    def has_position(self) -> bool:
+        """Tell whether coordinates are given."""
+        return self.ra is not None
+
+    def at(self, ra: float, dec: float) -> Target:
+        """Return the target with these coordinates [deg]."""
+        return replace(self, ra=ra, dec=dec)
+
+
+def check_name(name: str) -> None:
+    """Refuse names that YSE-PZ would refuse without a reason, or mistake for another.
+
+    Raises
+    ------
+    TargetError
+        Its database compares latin-1 text without case, accents or trailing blanks; other
+        characters fail the whole request (measured 2026-11).
+    """
+    problem = None
+    if not name:
+        problem = "the name is empty"
+    elif name != name.strip():
+        problem = "the name begins or ends with a blank"
+    elif len(name) > NAME_LENGTH_MAX:
+        problem = f"the name has {len(name)} characters, YSE-PZ takes {NAME_LENGTH_MAX}"
+    elif not (name.isascii() and name.isprintable()):
+        problem = "the name has characters outside printable ASCII"
+    if problem:
+        raise TargetError(
+            problem,
+            service="targets",
+            target=name[:NAME_LENGTH_MAX] or None,
+            field="name",
+            value=name[:80],
+            remedy="Use the name that YSE-PZ shows.",
+        )
+
+
+def check_position(name: str, ra: float, dec: float) -> None:
+    """Refuse coordinates that are no ICRS degrees: YSE-PZ stores them as they come.
+
+    Raises
+    ------
+    TargetError
+        When one is not finite or out of range.
+    """
+    for label, value, low, high in (("ra", ra, 0.0, 360.0), ("dec", dec, -90.0, 90.0)):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            fact = f"{label} is not a number"
+        elif not math.isfinite(value) or not low <= value <= high:
+            fact = f"{label} is outside {low:g} to {high:g}"
+        else:
+            continue
+        raise TargetError(
+            fact,
+            service="targets",
+            target=name,
+            field=label,
+            value=value,
+            remedy="Give ICRS coordinates in decimal degrees.",
+        )
+    if ra == 360.0:
+        raise TargetError(
+            "ra is outside 0 to 360",
+            service="targets",
+            target=name,
+            field="ra",
+            value=ra,
+            remedy="Write 0.",
+        )

@@ -1,0 +1,127 @@
+"""Times: Julian Dates in, UTC milliseconds and ISO text out. The only importer of astropy.time.
+
+Every time in this project is UTC. A light curve carries ``time_ms``, the Unix time in whole
+milliseconds, because that is what YSE-PZ shows when it is read back; JD and MJD exist at the
+edges only. astropy is imported on first use: it costs 0.2 s and 44 MB that most processes of
+the service never need.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+MJD_ZERO_JD = 2400000.5
+UNIX_ZERO_JD = 2440587.5
+MS_PER_DAY = 86_400_000
+
+
+@functools.cache
+def _time_class() -> Any:
+    from astropy.time import Time
+    from astropy.utils import iers
+
+    # UTC needs no Earth-orientation table; without this a conversion may go to the network.
+    iers.conf.auto_download = False
+    return Time
+
+
+def to_obs_date(
+    values: NDArray[np.float64], *, date_format: Literal["jd", "mjd"] = "jd"
+) -> NDArray[np.str_]:
+    """Return UTC dates as ISO text with milliseconds, ``YYYY-MM-DDTHH:MM:SS.sss``.
+
+    One vectorised astropy call; the text equals that of the scalar call for every value.
+
+    Parameters
+    ----------
+    values
+        Finite Julian Dates or Modified Julian Dates, UTC, shape (n,) [d].
+    date_format
+        Which of the two.
+    """
+    if len(values) == 0:
+        return np.empty(0, dtype="U23")
+    text = _time_class()(values, format=date_format, scale="utc", precision=3).isot
+    return np.asarray(text, dtype="U23")
+
+
+def to_time_ms(
+    values: NDArray[np.float64], *, date_format: Literal["jd", "mjd"] = "jd"
+) -> NDArray[np.int64]:
+    """Return UTC dates as Unix time in whole milliseconds, rounded as `to_obs_date` rounds."""
+    return parse_obs_dates(to_obs_date(values, date_format=date_format))
+
+
+def parse_obs_dates(texts: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:
+    """Return ISO dates (UTC, no offset; a ``Z`` is taken) as Unix milliseconds, truncated.
+
+    Raises
+    ------
+    ValueError
+        When a text is not such a date.
+    """
+    text = np.char.rstrip(np.asarray(texts, dtype=np.str_), "Z")
+    # A leap second has no Unix time; numpy refuses ":60". The last one was in 2016.
+    text = np.char.replace(text, ":60.", ":59.")
+    return text.astype("datetime64[ms]").astype(np.int64)
+
+
+def format_time_ms(time_ms: NDArray[np.int64]) -> NDArray[np.str_]:
+    """Return Unix milliseconds as ISO text with milliseconds, ``YYYY-MM-DDTHH:MM:SS.sss``."""
+    return np.datetime_as_string(np.asarray(time_ms).astype("datetime64[ms]"), unit="ms")
+
+
+def jd_of_time_ms(time_ms: float) -> float:
+    """Return a Unix time in milliseconds as a Julian Date, UTC [d]."""
+    return time_ms / MS_PER_DAY + UNIX_ZERO_JD
+
+
+def time_ms_of_date(text: str) -> int:
+    """Return one ISO date or date and time, UTC, as Unix milliseconds.
+
+    Raises
+    ------
+    ValueError
+        When the text is not such a date.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
+
+
+def iso_of_unix(seconds: float) -> str:
+    """Return a Unix time as ISO text to the second with a ``Z``, for people and JSON."""
+    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_SECONDS_PER = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_DURATION = re.compile(r"([0-9]*\.?[0-9]+)\s*([a-z]*)")
+
+
+def parse_duration(text: str | float) -> float:
+    """Return a duration in seconds: a number of seconds, or "90s", "30m", "2h", "1.5d", "1w".
+
+    Raises
+    ------
+    ValueError
+        When it is none of these.
+    """
+    if isinstance(text, bool):
+        raise ValueError(f"{text!r} is not a duration")
+    if isinstance(text, int | float):
+        return float(text)
+    found = _DURATION.fullmatch(text.strip().lower())
+    if not found or (found[2] or "s") not in _SECONDS_PER:
+        raise ValueError(f"{text!r} is not a duration; write seconds, or 90s, 30m, 2h, 1d")
+    return float(found[1]) * _SECONDS_PER[found[2] or "s"]
