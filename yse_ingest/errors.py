@@ -174,7 +174,10 @@ class RequestTooLargeError(YsePzError):
 
 
 class UploadRefusedError(YsePzError):
-    """YSE-PZ answered, and said no; rows before the one at fault may be stored."""
+    """YSE-PZ answered, and said no."""
+
+    partial: bool = False
+    """Rows before the one at fault may be stored: read back before the rest is sent."""
 
 
 class YsePzReplyError(YsePzError):

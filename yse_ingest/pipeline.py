@@ -1,0 +1,694 @@
+"""The story in three functions: `fetch_light_curve`, `plan_upload`, `deliver`.
+
+They need no queue and no Redis; a notebook can call them::
+
+    fetched = fetch_light_curve(Target("2019np", ra=157.3415, dec=29.5106667), mars)
+    transient = resolve(ysepz, fetched.target).transient
+    plan = plan_upload(fetched, transient, stored=ysepz.read_back(transient.slug), ...)
+    receipt = deliver(plan, ysepz)
+
+`plan_upload` decides, `deliver` does; nothing that YSE-PZ already holds is sent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from yse_ingest.delta import (
+    GAP_SHARE,
+    WINDOW_MIN_MS,
+    Comparison,
+    Verdict,
+    compare,
+    differs,
+    match,
+    smallest_gaps,
+    smallest_stored_gap_ms,
+    window_days,
+    windows,
+)
+from yse_ingest.errors import (
+    LeaseLostError,
+    OutcomeUnknownError,
+    PayloadError,
+    RequestTooLargeError,
+    UploadRefusedError,
+    YseIngestError,
+)
+from yse_ingest.ledger import Ledger
+from yse_ingest.photometry import LightCurve, StoredPhotometry, light_curve
+from yse_ingest.sources import Ask, Status
+from yse_ingest.targets import Rules, Target
+from yse_ingest.times import format_time_ms, iso_of_unix
+from yse_ingest.ysepz import Speed, cut, photometry_request, point_changes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from yse_ingest.photometry import Ints
+    from yse_ingest.sources import Answer, Source
+    from yse_ingest.ysepz import ReadBack, Transient, Vocabulary, YsePz
+
+
+@dataclass(frozen=True, eq=False)
+class Fetched:
+    """What one source says about one target, as a light curve."""
+
+    target: Target
+    rules: Rules
+    source: str
+    answer: Answer
+    curve: LightCurve
+    negative: int
+    """Negative subtractions among the exposures."""
+    gaps: Mapping[str, int]
+    """Smallest gap between exposures per instrument and band, as `Ledger.gaps` [ms]."""
+    tolerance_ms: float
+    """How far two programs' times of one exposure may lie apart [ms]."""
+
+
+def fetch_light_curve(
+    target: Target, source: Source, *, rules: Rules | None = None, **ask: Any
+) -> Fetched:
+    """Ask a source for the whole light curve of one target.
+
+    Parameters
+    ----------
+    target
+        With coordinates or an object id.
+    source
+        Where to ask.
+    rules
+        How rows are chosen; the defaults where none are given.
+    ask
+        Further fields of `yse_ingest.sources.Ask`.
+
+    Raises
+    ------
+    YseIngestError
+        What kept the source from answering.
+    """
+    question = Ask(target=target, rules=rules or Rules(), **ask)
+    fetched = next(fetch_light_curves([question], source))
+    if fetched.answer.error is not None:
+        raise fetched.answer.error
+    return fetched
+
+
+def fetch_light_curves(asks: Sequence[Ask], source: Source) -> Iterator[Fetched]:
+    """Ask a source about many targets at once; one `Fetched` each, in order.
+
+    What keeps one target from being answered stands in its ``answer.error``.
+    """
+    by_name = {ask.target.name: ask for ask in asks}
+    for answer in source.fetch(asks):
+        ask = by_name[answer.target_name]
+        rules = ask.rules
+        every, negative = light_curve(
+            answer.alerts,
+            instrument=rules.instrument,
+            obs_group=rules.obs_group,
+            band_map=rules.band_map,
+            keep_negatives=True,
+        )
+        positive = np.isfinite(every.mag)
+        yield Fetched(
+            target=ask.target,
+            rules=rules,
+            source=source.name,
+            answer=answer,
+            curve=every if rules.negatives == "flux" else every.take(positive),
+            negative=negative,
+            gaps=smallest_gaps(every.time_ms, every.band, instrument=rules.instrument),
+            tolerance_ms=1000 * source.capabilities.exposure_tolerance_s,
+        )
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One row of ours whose value the source has changed."""
+
+    row: int
+    """Row of the light curve."""
+    pk: int
+    changes: Mapping[str, Any]
+    old: Mapping[str, Any]
+    """What the row held in these fields."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What one upload will do, decided before a byte is sent."""
+
+    transient: Transient
+    rules: Rules
+    curve: LightCurve
+    """The exposures considered."""
+    window: Mapping[str, float]
+    """Band to match window [ms]."""
+    comparison: Comparison
+    chunks: tuple[Ints, ...]
+    """Rows of the light curve, one request each."""
+    corrections: tuple[Correction, ...]
+    differing: Ints
+    """Rows whose stored row has another value and is not ours to correct."""
+    stored: ReadBack | None
+    """The read-back it rests on; None: it rests on the ledger."""
+    gaps: Mapping[str, int]
+    speed: Speed
+
+    @property
+    def predicted_s(self) -> float:
+        """Return the predicted time of the longest request: its share of what settling waits."""
+        return self.speed.seconds(self.seconds_max)
+
+    def request(self, rows: Ints) -> dict[str, Any]:
+        """Return the request that sends ``rows``, one window's worth."""
+        width = self.window[str(self.curve.band[rows[0]])]
+        return photometry_request(
+            self.transient, self.curve.take(rows), self.rules, window_ms=width
+        )
+
+
+def plan_upload(
+    curve: LightCurve,
+    transient: Transient,
+    *,
+    rules: Rules,
+    gaps: Mapping[str, int],
+    tolerance_ms: float,
+    account: str,
+    vocabulary: Vocabulary,
+    stored: ReadBack | None = None,
+    ledger: Ledger | None = None,
+    speed: Speed | None = None,
+    seconds_max: float = 10.0,
+    bytes_max: int = 900_000,
+) -> Plan:
+    """Decide what to send so that YSE-PZ holds each exposure exactly once.
+
+    Parameters
+    ----------
+    curve
+        Exposures of the source, all or those owed.
+    transient
+        Where they belong.
+    rules
+        How they are sent.
+    gaps
+        Smallest gaps ever seen, as `Ledger.gaps` [ms].
+    tolerance_ms
+        Exposure tolerance of the source [ms].
+    account
+        Our YSE-PZ account: only its rows are corrected.
+    vocabulary
+        What YSE-PZ knows: an unknown name stops the upload here.
+    stored
+        A fresh read-back. Without it the plan rests on the ledger and corrects nothing.
+    ledger
+        What was known before: a row that still has the values sent last, though the source
+        says so too, was edited by a person.
+    speed
+        What this server has shown of its speed.
+    seconds_max, bytes_max
+        Size of one request: predicted server time [s], body [byte].
+
+    Raises
+    ------
+    VocabularyError
+        When a name is not in YSE-PZ's vocabulary.
+    PayloadError
+        When groups would hide points that are public now.
+    """
+    vocabulary.check_photometry(rules, [str(band) for band in np.unique(curve.band)])
+    rows: StoredPhotometry | Ledger
+    if stored is not None:
+        rows = stored.photometry
+        _check_groups(stored, rules)
+    else:
+        rows = ledger if ledger is not None else Ledger.empty()
+    known_gaps = ledger.with_gaps(gaps).gaps if ledger is not None else gaps
+    window = windows(
+        curve.band,
+        instrument=rules.instrument,
+        gaps=known_gaps,
+        tolerance_ms=tolerance_ms,
+        mjdmatchmin=rules.mjdmatchmin,
+    )
+    if rules.clobber:
+        window = _window_for_clobber(window, rows, rules)
+    changed = None
+    if stored is not None:
+        index, _ = match(curve, rows, window)
+        changed = differs(curve, stored.photometry, index)
+    ours = stored.photometry.written_by(account) if stored is not None else rows.ours  # type: ignore[union-attr]
+    comparison = compare(
+        curve,
+        rows,
+        window,
+        ours=ours,
+        changed=changed,
+        value_hash=rows.value_hash,
+        send_stored_elsewhere=rules.send_stored_elsewhere,
+    )
+    corrections: tuple[Correction, ...] = ()
+    differing = np.empty(0, dtype=np.int64)
+    if stored is not None and changed is not None:
+        correct = comparison.where(Verdict.CHANGED)
+        if ledger is not None:
+            edited = _sent_as_is(curve, correct, ledger, window)
+            correct, person = correct[~edited], correct[edited]
+        else:
+            person = correct[:0]
+        corrections = tuple(
+            _correction(curve, int(row), stored.photometry, int(comparison.row[row]))
+            for row in correct
+        )
+        foreign = comparison.where(Verdict.ADOPTED, Verdict.ELSEWHERE)
+        differing = np.sort(np.concatenate([foreign[changed[foreign]], person]))
+    speed = speed or Speed()
+    return Plan(
+        transient=transient,
+        rules=rules,
+        curve=curve,
+        window=window,
+        comparison=comparison,
+        chunks=_chunks(
+            curve,
+            comparison.where(Verdict.NEW),
+            rows,
+            window,
+            speed=speed,
+            seconds_max=seconds_max,
+            bytes_max=bytes_max,
+        ),
+        corrections=corrections,
+        differing=differing,
+        stored=stored,
+        gaps=known_gaps,
+        speed=speed,
+    )
+
+
+def _check_groups(stored: ReadBack, rules: Rules) -> None:
+    """Refuse to hide points that everybody can see now."""
+    if not rules.groups:
+        return
+    for header in stored.headers:
+        same = (header.instrument, header.obs_group) == (rules.instrument, rules.obs_group)
+        if same and not header.groups and np.any(stored.photometry.header == header.pk):
+            raise PayloadError(
+                "groups would hide points of this instrument that everybody can see now",
+                service="YSE-PZ",
+                target=stored.name,
+                field="groups",
+                value=",".join(rules.groups),
+                remedy="Give the private photometry an obs_group of its own.",
+            )
+
+
+def _window_for_clobber(
+    window: Mapping[str, float], rows: StoredPhotometry | Ledger, rules: Rules
+) -> dict[str, float]:
+    """Shrink the windows so that an overwrite reaches one stored row each."""
+    shelf = (rows.instrument == rules.instrument) & (rows.obs_group == rules.obs_group)
+    shrunk = {}
+    for band, width in window.items():
+        gap = smallest_stored_gap_ms(rows.time_ms[shelf & (rows.band == band)])
+        shrunk[band] = width if gap is None else max(WINDOW_MIN_MS, min(width, GAP_SHARE * gap))
+    return shrunk
+
+
+def _sent_as_is(
+    curve: LightCurve, rows: Ints, ledger: Ledger, window: Mapping[str, float]
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which ``rows`` the ledger knows to have been sent with the values they have now."""
+    part = curve.take(rows)
+    index, _ = match(part, ledger, window)
+    known = (index >= 0) & ledger.ours[np.maximum(index, 0)] if len(ledger) else index >= 0
+    as_is = np.zeros(len(part), dtype=bool)
+    as_is[known] = ledger.value_hash[index[known]] == part.value_hash[known]
+    return as_is
+
+
+def _correction(curve: LightCurve, row: int, stored: StoredPhotometry, at: int) -> Correction:
+    changes = point_changes(curve, row, stored, at)
+    columns = {"flux_zero_point": "zero_point"}
+    old = {key: _plain(getattr(stored, columns.get(key, key))[at]) for key in changes}
+    return Correction(row=row, pk=int(stored.pk[at]), changes=changes, old=old)
+
+
+def _plain(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _chunks(
+    curve: LightCurve,
+    new: Ints,
+    rows: StoredPhotometry | Ledger,
+    window: Mapping[str, float],
+    *,
+    speed: Speed,
+    seconds_max: float,
+    bytes_max: int,
+) -> tuple[Ints, ...]:
+    """Cut the new rows into requests of one window each, sized by the server's cost."""
+    shelf = (rows.instrument == curve.instrument) & (rows.obs_group == curve.obs_group)
+    names, counts = np.unique(rows.band[shelf], return_counts=True)
+    existing = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    widths = np.array([window[str(band)] for band in curve.band[new]])
+    chunks: list[Ints] = []
+    for width in np.unique(widths):
+        part = new[widths == width]
+        cuts = cut(
+            curve.take(part),
+            existing,
+            seconds_max=seconds_max,
+            bytes_max=bytes_max,
+            speed=speed,
+        )
+        for piece in cuts:
+            chunks.append(part[piece])
+            for band in curve.band[part[piece]].tolist():
+                existing[band] = existing.get(band, 0) + 1
+    return tuple(chunks)
+
+
+class Outcome(StrEnum):
+    """What became of one exposure."""
+
+    OWED = "owed"
+    ACCEPTED = "accepted"
+    VERIFIED = "verified"
+    CORRECTED = "corrected"
+    SAME = "same"
+    ADOPTED = "adopted"
+    ELSEWHERE = "stored elsewhere"
+    DIFFERS = "differs"
+    ABSENT = "absent"
+    ALTERED = "altered"
+    REFUSED = "refused"
+
+
+class State(StrEnum):
+    """How an upload ended."""
+
+    VERIFIED = "verified"
+    """Everything stands in YSE-PZ, and was seen there."""
+    ACCEPTED = "accepted"
+    """Everything was accepted; a later audit will look."""
+    OWED = "owed"
+    """Something is still to be sent: YSE-PZ was away, or time ran out."""
+    SETTLING = "settling"
+    """YSE-PZ may or may not have taken a request: it is read back before anything is sent."""
+    REFUSED = "refused"
+    """YSE-PZ said no, or the proof failed: a person must look."""
+
+
+@dataclass(eq=False)
+class Receipt:
+    """What YSE-PZ answered to one upload, and what read-back showed."""
+
+    plan: Plan
+    at: float
+    """Unix time [s]."""
+    outcome: list[Outcome]
+    """One per exposure of ``plan.curve``."""
+    state: State = State.OWED
+    requests: int = 0
+    seconds: float = 0.0
+    """Time that YSE-PZ took to answer them [s]."""
+    answers: list[str] = field(default_factory=list)
+    error: YseIngestError | None = None
+    read_back: ReadBack | None = None
+    """The last one: after the upload when it was verified."""
+
+    def rows(self, *outcomes: Outcome) -> Ints:
+        """Return the exposures with one of these outcomes."""
+        return np.array(
+            [row for row, outcome in enumerate(self.outcome) if outcome in outcomes],
+            dtype=np.int64,
+        )
+
+    def count(self, *outcomes: Outcome) -> int:
+        """Return how many exposures have one of these outcomes."""
+        return sum(outcome in outcomes for outcome in self.outcome)
+
+    def mark(self, rows: Ints, outcome: Outcome) -> None:
+        """Set the outcome of ``rows``."""
+        for row in rows:
+            self.outcome[int(row)] = outcome
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the receipt for Redis and for people: points by date and band, no values.
+
+        Points that stood already are counted, not listed. The old values of corrected rows are
+        kept, for the day a person wants them back.
+        """
+        curve, plan = self.plan.curve, self.plan
+        listed = [
+            row for row, outcome in enumerate(self.outcome) if outcome is not Outcome.SAME
+        ]
+        dates = format_time_ms(curve.time_ms[listed]) if listed else []
+        return {
+            "transient": plan.transient.name,
+            "transient_id": plan.transient.pk,
+            "at": iso_of_unix(self.at),
+            "state": str(self.state),
+            "mjdmatchmin": {
+                band: window_days(width) for band, width in sorted(plan.window.items())
+            },
+            "requests": self.requests,
+            "seconds": round(self.seconds, 3),
+            "answers": self.answers,
+            "counts": {
+                str(outcome): count for outcome in Outcome if (count := self.count(outcome))
+            },
+            "points": [
+                {
+                    "band": str(curve.band[row]),
+                    "obs_date": str(date),
+                    "outcome": str(self.outcome[row]),
+                }
+                for row, date in zip(listed, dates, strict=True)
+            ],
+            "corrections": [
+                {"pk": each.pk, "changes": dict(each.changes), "old": dict(each.old)}
+                for each in plan.corrections
+            ],
+            **({"error": self.error.as_dict()} if self.error else {}),
+        }
+
+    def ledger(self, previous: Ledger | None, *, account: str) -> Ledger:
+        """Return what YSE-PZ is now known to hold."""
+        if self.read_back is None:
+            before = previous if previous is not None else Ledger.empty()
+            sent = self.plan.curve.take(self.rows(Outcome.ACCEPTED))
+            return before.with_gaps(self.plan.gaps).with_sent(sent)
+        ledger = Ledger.from_stored(
+            self.read_back.photometry,
+            account=account,
+            gaps=self.plan.gaps,
+            read_back_ms=int(self.at * 1000),
+        )
+        # The source's own values are the trigger from now on: a rounding is no change, and a
+        # person's edit is not undone at every fetch.
+        index, _ = match(self.plan.curve, ledger, self.plan.window)
+        known = index >= 0
+        return ledger.with_hashes(index[known], self.plan.curve.value_hash[known])
+
+
+_VERDICTS = {
+    Verdict.NEW: Outcome.OWED,
+    Verdict.SAME: Outcome.SAME,
+    Verdict.CHANGED: Outcome.OWED,
+    Verdict.ADOPTED: Outcome.ADOPTED,
+    Verdict.ELSEWHERE: Outcome.ELSEWHERE,
+}
+
+
+def deliver(
+    plan: Plan,
+    client: YsePz,
+    *,
+    verify: bool = True,
+    deadline: float | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Receipt:
+    """Send what the plan says, and say for every exposure what became of it.
+
+    It never raises a `YsePzError`: what stopped it stands in ``receipt.error``, what was done
+    before stands in the outcomes. Safe to repeat from a new read-back or an up-to-date ledger.
+
+    Parameters
+    ----------
+    plan
+        From `plan_upload`.
+    client
+        Its ``before_request`` is called before each request and may stop it (a lost lease).
+    verify
+        Read back afterwards, and compare each exposure with what stands there.
+    deadline
+        Unix time after which no further request is begun; the rest stays owed [s].
+    """
+    receipt = Receipt(
+        plan=plan,
+        at=clock(),
+        outcome=[_VERDICTS[Verdict(code)] for code in plan.comparison.verdict.tolist()],
+        read_back=plan.stored,
+    )
+    receipt.mark(plan.differing, Outcome.DIFFERS)
+    try:
+        in_time = _send_points(receipt, client, deadline=deadline, clock=clock)
+        in_time = in_time and _correct(receipt, client, deadline=deadline, clock=clock)
+        if verify and receipt.requests:
+            _verify(receipt, client, clock=clock)
+    except YseIngestError as error:
+        receipt.error = error
+        receipt.state = _state_after(error)
+        if receipt.requests and plan.stored is not None:
+            # Requests went out after this read-back: it no longer says what YSE-PZ holds.
+            receipt.read_back = None
+        return receipt
+    if receipt.count(Outcome.REFUSED, Outcome.ABSENT, Outcome.ALTERED):
+        receipt.state = State.REFUSED
+    elif not in_time:
+        receipt.state = State.OWED
+    elif receipt.read_back is not None:
+        receipt.state = State.VERIFIED
+    else:
+        receipt.state = State.ACCEPTED
+    return receipt
+
+
+def _state_after(error: YseIngestError) -> State:
+    if isinstance(error, OutcomeUnknownError):
+        return State.SETTLING
+    if error.retryable or isinstance(error, LeaseLostError):
+        return State.OWED
+    return State.REFUSED
+
+
+def _timed(receipt: Receipt, call: Callable[[], Any], *, clock: Callable[[], float]) -> None:
+    receipt.requests += 1
+    started = clock()
+    try:
+        call()
+    finally:
+        receipt.seconds += clock() - started
+
+
+def _send_points(
+    receipt: Receipt,
+    client: YsePz,
+    *,
+    deadline: float | None,
+    clock: Callable[[], float],
+) -> bool:
+    """Send the chunks; halve one that is too large, or of which one point is refused."""
+    plan = receipt.plan
+    waiting = deque(plan.chunks)
+    while waiting:
+        if deadline is not None and clock() >= deadline:
+            return False
+        rows = waiting.popleft()
+        request = plan.request(rows)
+        try:
+            _timed(receipt, lambda: client.upload_photometry(request), clock=clock)  # noqa: B023
+        except RequestTooLargeError:
+            if len(rows) == 1:
+                raise
+            waiting.extendleft([rows[len(rows) // 2 :], rows[: len(rows) // 2]])
+        except UploadRefusedError as error:
+            if not error.partial:
+                raise
+            receipt.answers.append(str(error))
+            if len(rows) == 1:
+                receipt.mark(rows, Outcome.REFUSED)
+                receipt.error = error
+                continue
+            # Points before the one at fault are stored: look before sending halves.
+            left = _still_missing(receipt, client, rows)
+            waiting.extendleft(
+                [half for half in (left[len(left) // 2 :], left[: len(left) // 2]) if len(half)]
+            )
+        else:
+            receipt.mark(rows, Outcome.ACCEPTED)
+            receipt.answers.append("success")
+    return True
+
+
+def _still_missing(receipt: Receipt, client: YsePz, rows: Ints) -> Ints:
+    plan = receipt.plan
+    now = client.read_back(plan.transient.slug)
+    index, _ = match(plan.curve.take(rows), now.photometry, plan.window)
+    receipt.mark(rows[index >= 0], Outcome.ACCEPTED)
+    return rows[index < 0]
+
+
+def _correct(
+    receipt: Receipt,
+    client: YsePz,
+    *,
+    deadline: float | None,
+    clock: Callable[[], float],
+) -> bool:
+    for each in receipt.plan.corrections:
+        if deadline is not None and clock() >= deadline:
+            return False
+        _timed(
+            receipt,
+            lambda: client.patch_point(each.pk, dict(each.changes)),  # noqa: B023
+            clock=clock,
+        )
+        receipt.outcome[each.row] = Outcome.CORRECTED
+    return True
+
+
+def _verify(receipt: Receipt, client: YsePz, *, clock: Callable[[], float]) -> None:
+    """Read back, and compare every exposure with the row that stands for it."""
+    plan = receipt.plan
+    now = client.read_back(plan.transient.slug)
+    receipt.read_back, receipt.at = now, clock()
+    index, _ = match(plan.curve, now.photometry, plan.window)
+    off = differs(plan.curve, now.photometry, index)
+    ours = np.zeros(len(plan.curve), dtype=bool)
+    ours[index >= 0] = now.photometry.written_by(client.account.username)[index[index >= 0]]
+    for row in receipt.rows(Outcome.ACCEPTED, Outcome.CORRECTED):
+        if index[row] < 0:
+            receipt.outcome[row] = Outcome.ABSENT
+        elif not ours[row]:
+            receipt.outcome[row] = Outcome.DIFFERS if off[row] else Outcome.ADOPTED
+        elif off[row]:
+            receipt.outcome[row] = Outcome.ALTERED
+        elif receipt.outcome[row] is Outcome.ACCEPTED:
+            receipt.outcome[row] = Outcome.VERIFIED
+    absent = receipt.rows(Outcome.ABSENT)
+    if len(absent):
+        receipt.error = UploadRefusedError(
+            f"{len(absent)} points were accepted, but are not to be seen",
+            service="YSE-PZ",
+            target=plan.transient.name,
+            remedy="Their photometry may be private to groups of which this account is no "
+            "member; ask an administrator of YSE-PZ.",
+        )
+
+
+def rules_for(
+    target: Target, default: Rules, *, file: Mapping[str, Any], source: Mapping[str, Any]
+) -> Rules:
+    """Return a target's rules: the default, the targets file's, its source's, its own."""
+    return default.with_overrides(file, source, target.overrides)
+
+
+def without_rows(curve: LightCurve, native_ids: frozenset[str]) -> LightCurve:
+    """Return the light curve without the rows of these native ids."""
+    if not native_ids:
+        return curve
+    return curve.take(~np.isin(curve.native_id, sorted(native_ids)))

@@ -1,0 +1,72 @@
+"""Names of keys, and the one form of JSON that is stored under them.
+
+Everything lies below ``yse_ingest:<namespace>:``. In one view::
+
+    version                  number of the layout (string)
+    installed                id, seq, file: which installation this is (hash)
+    quiet                    nothing is claimed before this time [ms] (string)
+    targets                  name -> record (hash)
+    targets:due|paused|cadence   (zset, hash, hash)
+    resolution:<name>        a cached look-up in YSE-PZ (string, expires)
+    ledger:<id>, ledgers     packed points and meta (hash); id -> last read-back (zset)
+    outbox:rows|due|inflight|refused   key -> points, due, lease end, since (zsets)
+    outbox:settling          keys (set)
+    outbox:row:<key>, outbox:points:<key>   what is owed to one transient (hashes)
+    outbox:hold|breaker      (string, hash)
+    fence                    the last fence issued (string)
+    lease:<name>             (string, expires)
+    quarantine:<target>, quarantine:<target>:order, quarantines, rejected:<target>
+    receipts:<key>           the last receipts (list)
+    clock:<name>             last asked and answered per source (hash)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from yse_ingest.errors import SettingsError
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of one namespace."""
+
+    namespace: str
+
+    def __post_init__(self) -> None:
+        """Refuse what would reach into another namespace."""
+        if not _NAMESPACE.fullmatch(self.namespace):
+            raise SettingsError(
+                "the namespace may hold letters, digits, '_', '.' and '-' only",
+                service="Redis",
+                field="namespace",
+                value=self.namespace,
+                remedy="Choose another namespace for the state.",
+            )
+
+    def __call__(self, *parts: str) -> str:
+        """Return the key of these parts."""
+        return ":".join(("yse_ingest", self.namespace, *parts))
+
+
+def dumps(value: object) -> str:
+    """Return compact JSON with sorted keys: equal values have equal texts.
+
+    Raises
+    ------
+    ValueError
+        When a number is not finite.
+    """
+    return json.dumps(
+        value, separators=(",", ":"), sort_keys=True, allow_nan=False, ensure_ascii=False
+    )
+
+
+def loads(text: str) -> Any:  # noqa: ANN401
+    """Return what `dumps` wrote."""
+    return json.loads(text)

@@ -1,0 +1,412 @@
+"""The Lua of the state: what must happen at once, or not at all.
+
+Every key comes in through ``KEYS``. Time is that of Redis. A fence is larger than every fence
+before it and than the time in microseconds, so that a lost state never issues one again.
+
+A row of the outbox is in exactly one of ``due``, ``inflight`` and ``refused``; ``settling``
+tells that its last request has an unknown outcome. In a row's hash ``fence`` and ``started``
+are there only while it is in flight.
+"""
+
+from __future__ import annotations
+
+_NOW = """
+local clock = redis.call('TIME')
+local now_us = clock[1] * 1000000 + clock[2]
+local now = math.floor(now_us / 1000)
+"""
+
+_FENCE = """
+local function next_fence(counter)
+  local last = tonumber(redis.call('GET', counter) or '0')
+  local fence = string.format('%.0f', math.max(last + 1, now_us))
+  redis.call('SET', counter, fence)
+  return fence
+end
+"""
+
+_HOLDS = """
+local function holds(row, inflight, key, fence)
+  if redis.call('HGET', row, 'fence') ~= fence then return false end
+  local lease_end = redis.call('ZSCORE', inflight, key)
+  return lease_end and tonumber(lease_end) > now
+end
+"""
+
+# A row has become owed, or owes more: where it goes depends on where it is.
+_ENQUEUE = """
+local function enqueue(row, due, inflight, refused, key, changed, due_ms)
+  if redis.call('ZSCORE', inflight, key) then
+    if changed > 0 then redis.call('HSET', row, 'news', 1) end
+  elseif redis.call('ZSCORE', refused, key) then
+    if changed > 0 then
+      redis.call('ZREM', refused, key)
+      redis.call('HDEL', row, 'reason', 'attempts')
+      redis.call('ZADD', due, due_ms, key)
+    end
+  else
+    redis.call('ZADD', due, 'NX', due_ms, key)
+  end
+end
+
+local function shrink(row, field, gap)
+  local known = redis.call('HGET', row, field)
+  if not known or tonumber(gap) < tonumber(known) then redis.call('HSET', row, field, gap) end
+end
+"""
+
+TARGET_PUT = """
+-- KEYS: targets due; ARGV: name record due_ms|'' now
+local known = redis.call('HGET', KEYS[1], ARGV[1])
+if known ~= ARGV[2] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
+if ARGV[3] ~= '' then
+  redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
+else
+  redis.call('ZADD', KEYS[2], 'NX', ARGV[4], ARGV[1])
+end
+return known ~= ARGV[2] and 1 or 0
+"""
+
+TARGETS_CLAIM_DUE = """
+-- KEYS: targets due paused cadence; ARGV: now limit cadence_ms
+-- The next time lies on the target's own grid (its phase apart from every other's), and no
+-- less than a quarter of the cadence ahead.
+local now = tonumber(ARGV[1])
+local names = redis.call('ZRANGE', KEYS[2], '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[2])
+local taken = {}
+for _, name in ipairs(names) do
+  local raw = redis.call('HGET', KEYS[1], name)
+  if not raw then
+    redis.call('ZREM', KEYS[2], name)
+  else
+    local record = cjson.decode(raw)
+    local own = redis.call('HGET', KEYS[4], name)
+    local cadence = tonumber(own or record.cadence_ms or ARGV[3])
+    local phase = record.phase % cadence
+    local next_due = math.floor((now + cadence / 4 - phase) / cadence + 1) * cadence + phase
+    redis.call('ZADD', KEYS[2], next_due, name)
+    if redis.call('HEXISTS', KEYS[3], name) == 0 then
+      taken[#taken + 1] = name
+      taken[#taken + 1] = record.source or ''
+    end
+  end
+end
+return taken
+"""
+
+OWE = (
+    _NOW
+    + _ENQUEUE
+    + """
+-- KEYS: rows due inflight refused row points
+-- ARGV: key target tolerance_ms due_ms|'' gaps (name gap)... (field value)...
+local gaps = tonumber(ARGV[5])
+local changed = 0
+for i = 6 + 2 * gaps, #ARGV, 2 do
+  if redis.call('HGET', KEYS[6], ARGV[i]) ~= ARGV[i + 1] then
+    redis.call('HSET', KEYS[6], ARGV[i], ARGV[i + 1])
+    changed = changed + 1
+  end
+end
+for i = 6, 4 + 2 * gaps, 2 do shrink(KEYS[5], 'gap:' .. ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', KEYS[5], 'target:' .. ARGV[2], ARGV[3])
+redis.call('HSETNX', KEYS[5], 'since_ms', now)
+redis.call('ZADD', KEYS[1], redis.call('HLEN', KEYS[6]), ARGV[1])
+enqueue(KEYS[5], KEYS[2], KEYS[3], KEYS[4], ARGV[1], changed, ARGV[4] ~= '' and ARGV[4] or now)
+return changed
+"""
+)
+
+CLAIM = (
+    _NOW
+    + _FENCE
+    + """
+-- KEYS: installed quiet hold breaker fence due inflight settling row...
+-- ARGV: lease_ms cap limit early key...
+local taken = {}
+if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('EXISTS', KEYS[3]) == 1 then return taken end
+if now < tonumber(redis.call('GET', KEYS[2]) or '0') then return taken end
+local room = math.min(tonumber(ARGV[3]), tonumber(ARGV[2]) - redis.call('ZCARD', KEYS[7]))
+local open = redis.call('HEXISTS', KEYS[4], 'interval_ms') == 1
+if open then
+  if now < tonumber(redis.call('HGET', KEYS[4], 'next_ms')) then return taken end
+  room = math.min(room, 1)
+end
+for i = 9, #KEYS do
+  if room < 1 then break end
+  local key, row = ARGV[i - 4], KEYS[i]
+  local due = redis.call('ZSCORE', KEYS[6], key)
+  if due and redis.call('EXISTS', row) == 0 then
+    redis.call('ZREM', KEYS[6], key)
+  elseif due then
+    local early = ARGV[4] == '1' and redis.call('SISMEMBER', KEYS[8], key) == 0
+    if early or tonumber(due) <= now then
+      local fence = next_fence(KEYS[5])
+      redis.call('ZREM', KEYS[6], key)
+      redis.call('ZADD', KEYS[7], now + ARGV[1], key)
+      redis.call('HSET', row, 'fence', fence, 'started', 0)
+      redis.call('HDEL', row, 'news')
+      taken[#taken + 1] = key
+      taken[#taken + 1] = fence
+      room = room - 1
+    end
+  end
+end
+if open and #taken > 0 then
+  -- No other probe before this one has reported, or its lease is over.
+  redis.call('HSET', KEYS[4], 'probing', 1, 'next_ms', now + ARGV[1])
+end
+return taken
+"""
+)
+
+RECLAIM = (
+    _NOW
+    + """
+-- KEYS: due inflight settling row...; ARGV: all reason key...
+local count = 0
+for i = 4, #KEYS do
+  local key, row = ARGV[i - 1], KEYS[i]
+  local lease_end = redis.call('ZSCORE', KEYS[2], key)
+  if lease_end and (ARGV[1] == '1' or tonumber(lease_end) <= now) then
+    redis.call('ZREM', KEYS[2], key)
+    if redis.call('EXISTS', row) == 1 then
+      local started = tonumber(redis.call('HGET', row, 'started') or '0')
+      redis.call('HDEL', row, 'fence', 'started', 'news')
+      if ARGV[1] == '1' or started > 0 then
+        redis.call('SADD', KEYS[3], key)
+        redis.call('HSET', row, 'settle', '{"stage":"ping"}', 'reason', ARGV[2])
+      end
+      redis.call('ZADD', KEYS[1], now, key)
+    end
+    count = count + 1
+  end
+end
+return count
+"""
+)
+
+START = (
+    _NOW
+    + _HOLDS
+    + """
+-- KEYS: inflight row; ARGV: key fence lease_ms attempt
+if not holds(KEYS[2], KEYS[1], ARGV[1], ARGV[2]) then return 0 end
+if redis.call('HGET', KEYS[2], 'started') + 1 ~= tonumber(ARGV[4]) then return 0 end
+redis.call('HSET', KEYS[2], 'started', ARGV[4])
+redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+return 1
+"""
+)
+
+RENEW = (
+    _NOW
+    + _HOLDS
+    + """
+-- KEYS: inflight row; ARGV: key fence lease_ms
+if not holds(KEYS[2], KEYS[1], ARGV[1], ARGV[2]) then return 0 end
+redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+return 1
+"""
+)
+
+FINISH = (
+    _NOW
+    + """
+-- KEYS: rows due inflight refused settling row points
+-- ARGV: key fence result due_ms|'' reason attempts_delta attempts_reset settle (field value)...
+local key, result, row, points = ARGV[1], ARGV[3], KEYS[6], KEYS[7]
+if redis.call('HGET', row, 'fence') ~= ARGV[2] then return 0 end
+for i = 9, #ARGV, 2 do
+  if redis.call('HGET', points, ARGV[i]) == ARGV[i + 1] then
+    redis.call('HDEL', points, ARGV[i])
+  end
+end
+local left = redis.call('HLEN', points)
+local news = redis.call('HEXISTS', row, 'news') == 1
+redis.call('ZREM', KEYS[3], key)
+redis.call('SREM', KEYS[5], key)
+redis.call('HDEL', row, 'fence', 'started', 'news', 'settle', 'reason')
+if result == 'done' and left == 0 then
+  redis.call('DEL', row, points)
+  redis.call('ZREM', KEYS[1], key)
+  return 1
+end
+redis.call('ZADD', KEYS[1], left, key)
+if result == 'done' then redis.call('HSET', row, 'since_ms', now) end
+if result == 'done' or ARGV[7] == '1' then redis.call('HDEL', row, 'attempts') end
+if ARGV[6] ~= '0' then redis.call('HINCRBY', row, 'attempts', ARGV[6]) end
+if ARGV[5] ~= '' then redis.call('HSET', row, 'reason', ARGV[5]) end
+if result == 'refused' and not news then
+  redis.call('ZADD', KEYS[4], now, key)
+  return 1
+end
+if result == 'settling' then
+  redis.call('SADD', KEYS[5], key)
+  redis.call('HSET', row, 'settle', ARGV[8])
+end
+redis.call('ZADD', KEYS[2], ARGV[4] ~= '' and ARGV[4] or now, key)
+return 1
+"""
+)
+
+MOVE = (
+    _NOW
+    + _ENQUEUE
+    + """
+-- KEYS: rows due inflight refused settling row_from points_from row_to points_to
+-- ARGV: from to fence
+local from, to = ARGV[1], ARGV[2]
+local fields = redis.call('HGETALL', KEYS[6])
+if #fields == 0 then return 0 end
+local fence = redis.call('HGET', KEYS[6], 'fence')
+if fence and fence ~= ARGV[3] then return 0 end
+local changed = 0
+local moved = redis.call('HGETALL', KEYS[7])
+for i = 1, #moved, 2 do
+  if redis.call('HGET', KEYS[9], moved[i]) ~= moved[i + 1] then
+    redis.call('HSET', KEYS[9], moved[i], moved[i + 1])
+    changed = changed + 1
+  end
+end
+for i = 1, #fields, 2 do
+  local field, value = fields[i], fields[i + 1]
+  if string.sub(field, 1, 4) == 'gap:' or field == 'since_ms' then
+    shrink(KEYS[8], field, value)
+  elseif string.sub(field, 1, 7) == 'target:' then
+    redis.call('HSET', KEYS[8], field, value)
+  end
+end
+redis.call('DEL', KEYS[6], KEYS[7])
+redis.call('SREM', KEYS[5], from)
+for i = 1, 4 do redis.call('ZREM', KEYS[i], from) end
+redis.call('ZADD', KEYS[1], redis.call('HLEN', KEYS[9]), to)
+enqueue(KEYS[8], KEYS[2], KEYS[3], KEYS[4], to, changed, now)
+return 1
+"""
+)
+
+RELEASE = (
+    _NOW
+    + """
+-- KEYS: due inflight row; ARGV: key fence
+if redis.call('HGET', KEYS[3], 'fence') ~= ARGV[2] then return 0 end
+if redis.call('HGET', KEYS[3], 'started') ~= '0' then return 0 end
+redis.call('HDEL', KEYS[3], 'fence', 'started', 'news')
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+return 1
+"""
+)
+
+RELEASE_REFUSED = (
+    _NOW
+    + """
+-- KEYS: due refused row; ARGV: key
+if redis.call('ZREM', KEYS[2], ARGV[1]) == 0 then return 0 end
+redis.call('HDEL', KEYS[3], 'reason', 'attempts')
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+return 1
+"""
+)
+
+DROP = """
+-- KEYS: rows due inflight refused settling row points; ARGV: key
+if redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
+redis.call('SREM', KEYS[5], ARGV[1])
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[4], ARGV[1])
+return redis.call('DEL', KEYS[6], KEYS[7]) > 0 and 1 or 0
+"""
+
+RESTORE_LOST = (
+    _NOW
+    + """
+-- KEYS: rows due inflight refused; ARGV: key...
+local count = 0
+for _, key in ipairs(ARGV) do
+  local known = redis.call('ZSCORE', KEYS[1], key)
+  local placed = redis.call('ZSCORE', KEYS[2], key) or redis.call('ZSCORE', KEYS[3], key)
+    or redis.call('ZSCORE', KEYS[4], key)
+  if known and not placed then
+    redis.call('ZADD', KEYS[2], now, key)
+    count = count + 1
+  end
+end
+return count
+"""
+)
+
+BREAKER_RECORD = (
+    _NOW
+    + """
+-- KEYS: breaker; ARGV: ok threshold first_ms longest_ms
+if ARGV[1] == '1' then
+  redis.call('DEL', KEYS[1])
+  return 0
+end
+local interval = tonumber(redis.call('HGET', KEYS[1], 'interval_ms') or '0')
+if interval > 0 then
+  -- Others that were in flight fail with the probe: one failure, one longer wait.
+  if redis.call('HDEL', KEYS[1], 'probing') == 0 then return 0 end
+  interval = math.min(interval * 2, tonumber(ARGV[4]))
+else
+  if redis.call('HINCRBY', KEYS[1], 'failures', 1) < tonumber(ARGV[2]) then return 0 end
+  interval = tonumber(ARGV[3])
+end
+redis.call('HSET', KEYS[1], 'interval_ms', interval, 'next_ms', now + interval)
+return 0
+"""
+)
+
+LEASE_TAKE = (
+    _NOW
+    + _FENCE
+    + """
+-- KEYS: lease fence; ARGV: lease_ms
+if redis.call('EXISTS', KEYS[1]) == 1 then return false end
+local fence = next_fence(KEYS[2])
+redis.call('SET', KEYS[1], fence, 'PX', ARGV[1])
+return fence
+"""
+)
+
+LEASE_RENEW = """
+-- KEYS: lease; ARGV: fence lease_ms
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+
+LEASE_RELEASE = """
+-- KEYS: lease; ARGV: fence
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
+
+QUARANTINE_PUT = """
+-- KEYS: rows order targets; ARGV: target cap now (field row)...
+local added = 0
+for i = 4, #ARGV, 2 do
+  if redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1]) == 1 then
+    redis.call('ZADD', KEYS[2], ARGV[3], ARGV[i])
+    added = added + 1
+  end
+end
+local excess = redis.call('ZCARD', KEYS[2]) - tonumber(ARGV[2])
+if excess > 0 then
+  local oldest = redis.call('ZPOPMIN', KEYS[2], excess)
+  for i = 1, #oldest, 2 do redis.call('HDEL', KEYS[1], oldest[i]) end
+end
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('SADD', KEYS[3], ARGV[1]) end
+return added
+"""
+
+DECISION_MARK = """
+-- KEYS: installed; ARGV: id before after
+-- Only a state that knew every decision before this one knows them all after it.
+if redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then return 0 end
+if redis.call('HGET', KEYS[1], 'seq') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], 'seq', ARGV[3])
+return 1
+"""
