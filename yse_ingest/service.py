@@ -41,6 +41,7 @@ from yse_ingest.pipeline import (
 )
 from yse_ingest.schemas import TargetsFile, load_targets_file
 from yse_ingest.sources import Ask, Status, build_source
+from yse_ingest.sources import Timeouts as SourceTimeouts
 from yse_ingest.state import State as Store
 from yse_ingest.targets import Target, canonical_name
 from yse_ingest.times import time_ms_of_date
@@ -62,9 +63,13 @@ CREATION_KEY = "name:"
 """Outbox rows of targets that YSE-PZ does not hold yet are keyed by name."""
 REFUSED_AGAIN_S = 3600.0
 """A refused row is tried again after this: what was wrong may have been mended [s]."""
+SWEEP_ROWS = 1000
+"""Outbox rows that one sweep looks at."""
 OWED_WAIT_S = 30.0
 OWED_WAIT_MAX_S = 1800.0
 """First and longest wait of a row that YSE-PZ could not take [s]."""
+REFUSED_BY_YSEPZ = "YSE-PZ"
+"""The source noted in quarantine for points that YSE-PZ itself refused."""
 RESOLVE_AGAIN_S = 60.0
 """A target that could not be looked up is asked for again after this [s]."""
 
@@ -173,9 +178,12 @@ class Service:
                     name,
                     mars_url=settings.mars_url,
                     alerce_url=settings.alerce_url,
-                    connect_timeout_s=settings.source_connect_timeout_s,
-                    get_timeout_s=settings.source_get_timeout_s,
-                    post_timeout_s=settings.source_post_timeout_s,
+                    timeouts=SourceTimeouts(
+                        connect_s=settings.source_connect_timeout_s,
+                        get_s=settings.source_get_timeout_s,
+                        post_s=settings.source_post_timeout_s,
+                        fetch_s=settings.message_s - settings.source_get_timeout_s,
+                    ),
                 )
             return self._sources[name]
 
@@ -274,7 +282,13 @@ class Service:
         logger.warning(
             "not fetched", extra={"target": target.name, "source": source, "error": str(error)}
         )
-        self.state.clocks.record(target.name, source, status="error", error=str(error))
+        self.state.clocks.record(
+            target.name,
+            source,
+            asked_ms=self.state.now_ms(),
+            status=str(Status.ERROR),
+            error=str(error),
+        )
         if error.retryable:
             wait = max(RESOLVE_AGAIN_S, error.retry_after or 0.0)
             self.state.targets.set_due(target.name, self.state.now_ms() + int(wait * 1000))
@@ -357,9 +371,8 @@ class Service:
                 "owed": len(owed),
             },
         )
-        if ledger is not None and dict(ledger.gaps) != ledger.with_gaps(fetched.gaps).gaps:
-            self.state.ledgers.merge_gaps(int(key), fetched.gaps)
-        if not len(owed):
+        shrunk = ledger is not None and ledger.with_gaps(fetched.gaps).gaps != ledger.gaps
+        if not len(owed) and not shrunk:
             return None
         self.state.outbox.owe(
             key, owed, target=name, gaps=dict(fetched.gaps), tolerance_ms=fetched.tolerance_ms
@@ -382,7 +395,15 @@ class Service:
         detail["reason"] = answer.reason
         detail["set_aside"] = dict(answer.set_aside)
         detail["negative"] = fetched.negative
-        self.state.clocks.record(name, fetched.source, status=str(answer.status), detail=detail)
+        now_ms = self.state.now_ms()
+        self.state.clocks.record(
+            name,
+            fetched.source,
+            asked_ms=now_ms,
+            answered_ms=now_ms,
+            status=str(answer.status),
+            detail=detail,
+        )
         refused = [
             {
                 "native_id": refusal.native_id or "",
@@ -440,15 +461,21 @@ class Service:
         return curve.take(verdicts.where(Verdict.NEW, Verdict.CHANGED)), ledger
 
     def _without_refused(self, fetched: Fetched) -> LightCurve:
-        """Leave out points that YSE-PZ refused, as long as the source says the same of them."""
-        refused = self.state.quarantine.refused(fetched.target.name)
-        curve = fetched.curve
-        if not refused:
+        """Leave out what people rejected, and what YSE-PZ refused while its values stay."""
+        name, curve = fetched.target.name, fetched.curve
+        rejected = self.state.quarantine.rejected(name)
+        refused = {
+            (row["native_id"], row["value"])
+            for row in self.state.quarantine.list(name)
+            if row["source"] == REFUSED_BY_YSEPZ
+        }
+        if not refused and not rejected:
             return curve
-        hashes = curve.value_hash.tolist()
         keep = [
-            refused.get(native_id) != value_hash
-            for native_id, value_hash in zip(curve.native_id.tolist(), hashes, strict=True)
+            native_id not in rejected and (native_id, str(value_hash)) not in refused
+            for native_id, value_hash in zip(
+                curve.native_id.tolist(), curve.value_hash.tolist(), strict=True
+            )
         ]
         return curve.take(np.array(keep, dtype=bool))
 
@@ -468,17 +495,26 @@ class Service:
             lease_s=self.settings.lease_s,
             cap=self.settings.uploads_in_flight,
         )
-        return [Hint(claim.name, claim.key, claim.fence) for claim in claims]
+        return [Hint(self._name_of(claim.key), claim.key, claim.fence) for claim in claims]
+
+    def _name_of(self, key: str) -> str:
+        """Return a target of an outbox row: messages carry it for people."""
+        row = self.state.outbox.owed(key)
+        return row.targets[0] if row and row.targets else key.removeprefix(CREATION_KEY)
 
     def sweep(self) -> dict[str, int]:
         """Make anew what got lost: hints, leases, rows in no queue; notice a lost state."""
         lost = self.state.notice_loss(self.settings.request_limit_s)
+        before_ms = self.state.now_ms() - int(REFUSED_AGAIN_S * 1000)
+        refused = [
+            row.key
+            for row in self.state.outbox.rows(SWEEP_ROWS)
+            if row.place == "refused" and (row.at_ms or 0) < before_ms
+        ]
         return {
             "state_lost": int(lost),
             "orphans": self.state.outbox.sweep(),
-            "released": self.state.outbox.release_refused_before(
-                self.state.now_ms() - int(REFUSED_AGAIN_S * 1000)
-            ),
+            "released": sum(self.state.outbox.release_refused(key) for key in refused),
             "lost_fetches": self.state.targets.sweep(),
         }
 
@@ -575,6 +611,9 @@ class _Upload:
             return self.create()
         transient = self.transient()
         ledger = self.state.ledgers.get(transient.pk)
+        if not self.row.curves and ledger is not None:
+            # Only a smaller gap was seen: nothing to send, but the window has shrunk.
+            self.keep(transient, ledger.with_gaps(self.row.gaps))
         for target_name, curve in self.row.curves:
             verify = verify or stored is not None or self._must_read_back(curve, ledger)
             if verify and stored is None:
@@ -582,9 +621,7 @@ class _Upload:
             receipt = self.send(target_name, curve, transient, ledger, stored)
             ledger = receipt.ledger(ledger, account=self.client.account.username)
             stored = receipt.read_back
-            self.state.ledgers.put(
-                transient.pk, ledger, name=transient.name, slug=transient.slug
-            )
+            self.keep(transient, ledger)
             self.state.receipts.put(
                 str(transient.pk), {"target": target_name, **receipt.as_dict()}
             )
@@ -592,6 +629,10 @@ class _Upload:
             if receipt.state not in {State.VERIFIED, State.ACCEPTED}:
                 break
         return self.finish()
+
+    def keep(self, transient: Transient, ledger: Ledger) -> None:
+        """Write the ledger down."""
+        self.state.ledgers.put(transient.pk, ledger, name=transient.name, slug=transient.slug)
 
     def _must_read_back(self, curve: LightCurve, ledger: Ledger | None) -> bool:
         """Tell whether the plan needs to see the rows: first upload, or a changed value."""
@@ -675,7 +716,7 @@ class _Upload:
             self.state.leases.release("create", lease)
         self.service.remember(self.name, transient)
         key = str(transient.pk)
-        self.state.outbox.move(self.key, key)
+        self.state.outbox.move(self.key, key, fence=self.fence)
         fence = self.service.claim(key)
         logger.info("created", extra={"target": self.name, "transient": transient.pk})
         hints = (Hint(self.name, key, fence),) if fence else ()
@@ -716,7 +757,7 @@ class _Upload:
         self.state.outbox.finish(
             self.key,
             self.fence,
-            sent=None,
+            sent=self.row,
             result="settling",
             due_ms=self.state.now_ms() + int(wait_s * 1000),
             settle=stage,
@@ -727,6 +768,9 @@ class _Upload:
 
     def finish(self) -> UploadOutcome:
         """Write down how the upload ended."""
+        if not self.receipts:
+            self.state.outbox.finish(self.key, self.fence, sent=self.row, result="done")
+            return UploadOutcome("nothing owed")
         last = self.receipts[-1]
         counts: dict[str, int] = {}
         for receipt in self.receipts:
@@ -735,7 +779,7 @@ class _Upload:
                     counts[str(outcome)] = counts.get(str(outcome), 0) + count
         self._quarantine_refused()
         if last.state in {State.VERIFIED, State.ACCEPTED}:
-            self.state.outbox.breaker.record(ok=True)
+            self.state.outbox.record(ok=True)
             self.state.outbox.finish(self.key, self.fence, sent=self.row, result="done")
             return UploadOutcome(str(last.state), counts=counts, receipts=tuple(self.receipts))
         if last.error is None:
@@ -762,9 +806,9 @@ class _Upload:
                     {
                         "native_id": native_id,
                         "field": "point",
-                        "value": value_hash,
+                        "value": str(value_hash),
                         "reason": str(receipt.error),
-                        "source": "YSE-PZ",
+                        "source": REFUSED_BY_YSEPZ,
                         "raw": "",
                     }
                     for native_id, value_hash in zip(
@@ -778,11 +822,11 @@ class _Upload:
         if isinstance(error, LeaseLostError):
             return UploadOutcome("stale", error=error)
         if isinstance(error, OutcomeUnknownError):
-            seconds = max((receipt.plan.predicted_s for receipt in self.receipts), default=0.0)
+            seconds = max((receipt.predicted_s for receipt in self.receipts), default=0.0)
             self.state.outbox.finish(
                 self.key,
                 self.fence,
-                sent=None,
+                sent=self.row,
                 result="settling",
                 due_ms=self.state.now_ms(),
                 settle={"stage": "ping", "seconds": seconds},
@@ -791,12 +835,17 @@ class _Upload:
             return UploadOutcome("settling", error=error)
         if error.retryable:
             if isinstance(error, YsePzError):
-                self.state.outbox.breaker.record(ok=False)
+                self.state.outbox.record(ok=False)
             return self._again(error)
         if isinstance(error, CredentialsError):
             return self.later(str(error), wait_s=300.0, error=error)
         self.state.outbox.finish(
-            self.key, self.fence, sent=None, result="refused", reason=str(error)
+            self.key,
+            self.fence,
+            sent=self.row,
+            result="refused",
+            reason=str(error),
+            attempts_delta=1,
         )
         return UploadOutcome("refused", error=error)
 
@@ -841,12 +890,12 @@ class _Upload:
         self.state.outbox.finish(
             self.key,
             self.fence,
-            sent=None,
+            sent=self.row,
             result="settling" if self.row.settle is not None else "later",
             settle=self.row.settle,
             due_ms=self.state.now_ms() + int(wait_s * 1000),
             reason=reason,
-            count=count,
+            attempts_delta=int(count),
         )
         return UploadOutcome("later", error=error)
 

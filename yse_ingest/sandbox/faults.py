@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
 FaultKind = Literal[
     "down",
@@ -43,8 +45,8 @@ class Fault:
         ``refuse``: the listening socket itself is closed until the fault is cleared, or for
         `seconds`; the operating system refuses the connection.
         ``slow``: `seconds` pass before the request is handled, while it occupies a worker.
-        ``hang``: a worker is occupied and says nothing for `seconds` (0: until the worker limit),
-        then the connection is closed; nothing is executed.
+        ``hang``: a worker is occupied and says nothing for `seconds` (0: until the worker
+        limit), then the connection is closed; nothing is executed.
         ``status``: the answer is `status`, `headers` and `body`; nothing is executed.
         ``error_before``: the server's own 500, nothing is executed.
         ``error_after``: the request is executed, the answer is the server's own 500.
@@ -159,7 +161,7 @@ class FaultPlan:
         return None
 
     def refused_until(self) -> float:
-        """Return until when connections are refused, on the monotonic clock; 0 if they are not."""
+        """Return when refusing ends, on the monotonic clock [s]; 0 if nothing is refused."""
         now = time.monotonic()
         with self._lock:
             ends = [armed.until for armed in self._armed if armed.fault.kind == "refuse"]

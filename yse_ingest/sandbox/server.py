@@ -1,8 +1,8 @@
 """An HTTP server with the machinery of the real ones: few workers, one queue, a worker limit.
 
-What makes fault figures mean something is kept: `workers` requests are handled at a time and the
-next one waits in the queue, a request goes on to its end although its client has left, and a
-request that takes longer than the worker limit is aborted wherever it happens to be.
+What makes fault figures mean something is kept: `workers` requests are handled at a time
+and the next one waits in the queue, a request goes on to its end although its client has
+left, and one that takes longer than the worker limit is aborted wherever it happens to be.
 
 `/_sandbox/...` on the same port controls a running stand-in: POST and DELETE `faults`, GET and
 DELETE `requests`, GET `state`. These are answered at once, suffer no fault and are not logged.
@@ -10,29 +10,24 @@ DELETE `requests`, GET `state`. These are answered at once, suffer no fault and 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import select
 import socket
-import struct
 import threading
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from email.message import Message
-from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar, Final, Self
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from yse_ingest.sandbox.faults import GARBAGE, Fault, FaultPlan
+from yse_ingest.sandbox.wire import CONTROL, Conversation, Reply, Request, shut
+
+__all__ = ["LoggedRequest", "Reply", "Request", "StandIn", "Work", "WorkerAborted"]
 
 logger = logging.getLogger(__name__)
 
 BACKLOG: Final = 2048
-IDLE_S: Final = 15.0
 LOG_LENGTH: Final = 2000
-CONTROL: Final = "/_sandbox/"
 SLICE_S: Final = 0.05
 SMALLEST_SLEEP_S: Final = 0.002
 
@@ -43,65 +38,13 @@ class WorkerAborted(BaseException):
     Parameters
     ----------
     silent
-        The worker was blocked on something that is not ours: the connection is dropped. Otherwise
-        the client gets the server's misleading 500.
+        The worker was blocked on something that is not ours: the connection is dropped.
+        Otherwise the client gets the server's misleading 500.
     """
 
     def __init__(self, *, silent: bool = False) -> None:
         super().__init__("worker limit exceeded")
         self.silent = silent
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request as the handler sees it.
-
-    Attributes
-    ----------
-    path
-        Decoded, without the query.
-    query
-        Decoded pairs in their order, those with an empty value included.
-    headers
-        `get` ignores case.
-    body
-        Empty when the client announced no Content-Length.
-    """
-
-    method: str
-    path: str
-    query: list[tuple[str, str]]
-    headers: Message
-    body: bytes
-
-    def param(self, name: str) -> str | None:
-        """Return the last value of a query parameter, or None."""
-        return dict(self.query).get(name)
-
-
-@dataclass(slots=True)
-class Reply:
-    """One answer."""
-
-    status: int
-    body: bytes = b""
-    content_type: str = "application/json"
-    headers: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def json(cls, obj: object, status: int = 200) -> Self:
-        """Return `obj` as JSON."""
-        return cls(status, json.dumps(obj).encode())
-
-    @classmethod
-    def html(cls, text: str, status: int = 200) -> Self:
-        """Return a page of HTML."""
-        return cls(status, text.encode(), "text/html; charset=utf-8")
-
-    @classmethod
-    def text(cls, text: str, status: int = 200) -> Self:
-        """Return plain text."""
-        return cls(status, text.encode(), "text/plain; charset=utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +147,8 @@ class StandIn:
     keep_alive
         Whether a connection serves several requests. An idle connection occupies no worker.
     real_cost
-        Share of the modelled cost that is really slept: 0 answers at once, 1 takes the time that
-        the original was measured to take.
+        Share of the modelled cost that is really slept: 0 answers at once, 1 takes the time
+        that the original was measured to take.
     """
 
     name: ClassVar[str] = "stand-in"
@@ -246,7 +189,7 @@ class StandIn:
         return Reply.text(f"nothing here: {request.path}", 404)
 
     def server_error(self, request: Request) -> Reply:
-        """Return the server's own 500, as the faults ``error_before`` and ``error_after`` send it."""
+        """Return the server's own 500: what ``error_before`` and ``error_after`` send."""
         return Reply.html(f"<h1>Server Error (500)</h1><p>{request.path}</p>", 500)
 
     def aborted(self, request: Request) -> Reply:
@@ -262,8 +205,11 @@ class StandIn:
 
     def hold(self, key: str) -> None:
         """Count the current request among those in flight for `key`, until it ends."""
+        work = self.current()
+        if key in work.keys:
+            return
         with self._lock:
-            self.current().keys.append(key)
+            work.keys.append(key)
             self._in_flight_by_key[key] += 1
             self.max_in_flight_by_key[key] = max(
                 self.max_in_flight_by_key[key], self._in_flight_by_key[key]
@@ -328,12 +274,12 @@ class StandIn:
         self._pool.close()
         with self._lock:
             if self._listener is not None:
-                _shut(self._listener)
+                shut(self._listener)
                 self._listener.close()
                 self._listener = None
             threads, connections = list(self._threads), list(self._connections)
         for connection in connections:
-            _shut(connection)
+            shut(connection)
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join(timeout=10)
@@ -376,7 +322,7 @@ class StandIn:
                 return
             if refused and self._listener is not None:
                 # Closing alone does not end a listening socket on which another thread waits.
-                _shut(self._listener)
+                shut(self._listener)
                 self._listener.close()
                 self._listener = None
             elif not refused and self._listener is None:
@@ -416,18 +362,18 @@ class StandIn:
 
     def _converse(self, connection: socket.socket, peer: tuple[str, int]) -> None:
         try:
-            _Conversation(connection, peer, self)
+            Conversation(connection, peer, self)
         except OSError:  # the client went away: nobody is left to tell
             pass
         finally:
             with self._lock:
                 self._connections.discard(connection)
-            _shut(connection)
+            shut(connection)
             connection.close()
 
     # Requests -------------------------------------------------------------------------------
 
-    def serve(self, request: Request, conversation: _Conversation) -> None:
+    def serve(self, request: Request, conversation: Conversation) -> None:
         """Take a worker, let the faults strike, handle the request, answer, write the log."""
         fault = self.faults.take(request.method, request.path)
         if fault is not None and fault.kind == "down":
@@ -442,26 +388,26 @@ class StandIn:
         with self._lock:
             self.in_flight += 1
             self.max_in_flight = max(self.max_in_flight, self.in_flight)
-        status, gone = 0, False
         try:
             reply = self._reply(request, fault)
+            cut = fault is not None and fault.kind == "cut"
+            status = 0 if reply is None or cut else reply.status
             gone = conversation.client_gone()
+            self._book(work)
+            self._note(request, fault, work, started, status, gone=gone)
             if reply is None:
                 conversation.close(reset=True)
-            elif fault is not None and fault.kind == "cut":
-                conversation.answer(reply, cut=True)
             else:
-                status = reply.status
-                conversation.answer(reply)
-        except OSError:  # the client left while the answer was written
-            gone = True
+                conversation.answer(reply, cut=cut)
         finally:
-            with self._lock:
-                self.in_flight -= 1
-                self._in_flight_by_key.subtract(work.keys)
-            self._note(request, fault, work, started, status, gone=gone)
             del self._local.work
             self._pool.release()
+
+    def _book(self, work: Work) -> None:
+        """Take a request off the counts, before its client can know and send the next one."""
+        with self._lock:
+            self.in_flight -= 1
+            self._in_flight_by_key.subtract(work.keys)
 
     def _reply(self, request: Request, fault: Fault | None) -> Reply | None:
         """Return the answer, or None where the connection is to be dropped."""
@@ -569,92 +515,3 @@ class StandIn:
                 return Reply.json(self.state())
             case _:
                 return Reply.json({"detail": "faults, requests or state"}, 404)
-
-
-class _Conversation(BaseHTTPRequestHandler):
-    """One connection."""
-
-    protocol_version = "HTTP/1.1"
-    server_version = "sandbox"
-    sys_version = ""
-    timeout = IDLE_S
-    disable_nagle_algorithm = True
-
-    def __init__(
-        self, connection: socket.socket, peer: tuple[str, int], stand_in: StandIn
-    ) -> None:
-        self.stand_in = stand_in
-        super().__init__(connection, peer, stand_in)  # type: ignore[arg-type]
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: the stand-in keeps its own log."""
-
-    def _serve(self) -> None:
-        parts = urlsplit(self.path)
-        announced = self.headers.get("Content-Length")
-        body = self.rfile.read(int(announced)) if announced else b""
-        if announced and len(body) < int(announced):
-            self.close_connection = True
-            return
-        if announced is None and "chunked" in self.headers.get("Transfer-Encoding", ""):
-            self._drain_chunks()
-        request = Request(
-            method=self.command,
-            path=unquote(parts.path),
-            query=parse_qsl(parts.query, keep_blank_values=True),
-            headers=self.headers,
-            body=body,
-        )
-        if request.path.startswith(CONTROL):
-            self.answer(self.stand_in.control(request))
-        else:
-            self.stand_in.serve(request, self)
-
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _serve
-
-    def _drain_chunks(self) -> None:
-        while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
-            self.rfile.read(size + 2)
-        while self.rfile.readline().strip():
-            pass
-
-    def client_gone(self) -> bool:
-        """Say whether the client has closed its side."""
-        readable, _, _ = select.select([self.connection], [], [], 0)
-        if not readable:
-            return False
-        try:
-            return len(self.connection.recv(1, socket.MSG_PEEK)) == 0
-        except OSError:
-            return True
-
-    def answer(self, reply: Reply, *, cut: bool = False) -> None:
-        """Write the answer; with `cut` lose the connection in the middle of it."""
-        self.send_response(reply.status)
-        self.send_header("Content-Type", reply.content_type)
-        self.send_header("Content-Length", str(len(reply.body)))
-        for name, value in reply.headers.items():
-            self.send_header(name, value)
-        if not self.stand_in.keep_alive:
-            self.send_header("Connection", "close")
-            self.close_connection = True
-        self.end_headers()
-        if cut:
-            self.wfile.write(reply.body[: len(reply.body) // 2])
-            self.close_connection = True
-        elif self.command != "HEAD":
-            self.wfile.write(reply.body)
-        self.wfile.flush()
-
-    def close(self, *, reset: bool = False) -> None:
-        """Close without an answer; with `reset` the client gets a reset instead of an end."""
-        self.close_connection = True
-        if reset:
-            linger = struct.pack("ii", 1, 0)
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            self.connection.close()
-
-
-def _shut(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # closed already
-        connection.shutdown(socket.SHUT_RDWR)

@@ -11,13 +11,14 @@ import redis
 from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.client import NEVER_DECODE
-from redis.commands.core import Script
 from redis.retry import Retry
 
 from yse_ingest.errors import SettingsError, StateError, StateUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from redis.commands.core import Script
 
 OLDEST_SERVER = (6, 2)
 """Oldest Redis that works: kombu and this package need ``ZRANGE ... BYSCORE``."""
@@ -47,21 +48,16 @@ class _Pool(redis.ConnectionPool):
     knowledge.
     """
 
-    def get_connection(
-        self,
-        command_name: str | None = None,
-        *keys: Any,  # noqa: ANN401  the signature of redis
-        **options: Any,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
-        """Return a connection that answered."""
+    def get_connection(self, *args: Any, **options: Any) -> Any:
+        """Return a connection that stands."""
         for pause in CONNECT_PAUSES_S:
             try:
-                return super().get_connection(command_name, *keys, **options)
+                return super().get_connection(*args, **options)
             except exceptions.AuthenticationError:
                 raise
             except exceptions.ConnectionError:
                 time.sleep(pause)
-        return super().get_connection(command_name, *keys, **options)
+        return super().get_connection(*args, **options)
 
 
 class Connection:
@@ -72,7 +68,8 @@ class Connection:
     """
 
     def __init__(self, client: redis.Redis, *, address: str) -> None:
-        self._client = client
+        # redis-py declares too little of the two calls used here to type them.
+        self._client: Any = client
         self._scripts: dict[str, Script] = {}
         self.address = address
 
@@ -85,21 +82,23 @@ class Connection:
         SettingsError
             When it is no Redis URL. The text does not repeat it: it may hold a password.
         """
-        try:
-            pool = _Pool.from_url(
-                url,
-                socket_timeout=socket_timeout,
-                socket_connect_timeout=connect_timeout,
-                socket_keepalive=True,
-                decode_responses=True,
-                retry=Retry(NoBackoff(), 0),
-                # RESP2: its replies have the same shapes in redis-py 6.4 to 8.
-                protocol=2,
-            )
-        except (ValueError, exceptions.RedisError):
-            pool = None
+        options: dict[str, Any] = {
+            "socket_timeout": socket_timeout,
+            "decode_responses": True,
+            "retry": Retry(NoBackoff(), 0),
+            # RESP2: its replies have the same shapes in redis-py 6.4 to 8.
+            "protocol": 2,
+        }
+        if not url.startswith("unix:"):
+            options |= {"socket_connect_timeout": connect_timeout, "socket_keepalive": True}
+        pool = None
+        # TypeError: an option in the URL that redis-py does not know.
+        with contextlib.suppress(ValueError, TypeError, exceptions.RedisError):
+            made = _Pool.from_url(url, **options)
+            made.connection_class(**made.connection_kwargs)
+            pool = made
         if pool is None:
-            # Raised outside of the handler: the original's text may repeat the password.
+            # Not from the original error: its text may repeat the password.
             raise SettingsError(
                 "the state URL is no Redis URL",
                 service="Redis",
@@ -107,7 +106,7 @@ class Connection:
             )
         return cls(redis.Redis(connection_pool=pool), address=_address(pool.connection_kwargs))
 
-    def call(self, *command: Any, binary: bool = False) -> Any:  # noqa: ANN401
+    def call(self, *command: Any, binary: bool = False) -> Any:
         """Send one command and return its reply; ``binary``: as bytes."""
         options = {NEVER_DECODE: True} if binary else {}
         with translated(self.address):
@@ -118,9 +117,10 @@ class Connection:
         with translated(self.address), self._client.pipeline(transaction=atomic) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)
-            return pipeline.execute()
+            replies: list[Any] = pipeline.execute()
+            return replies
 
-    def run(self, lua: str, *, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:  # noqa: ANN401
+    def run(self, lua: str, *, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
         """Run a script and return its reply."""
         script = self._scripts.get(lua)
         if script is None:
@@ -160,9 +160,7 @@ def refuse_old_server(info: Mapping[str, Any], *, address: str) -> None:
     """Raise `StateError` when the server is too old to work with."""
     finding = _judge_version(info)
     if finding.level == "failure":
-        raise StateError(
-            f"{finding.fact} at {address}", service="Redis", remedy=finding.remedy
-        )
+        raise StateError(f"{finding.fact} at {address}", service="Redis", remedy=finding.remedy)
 
 
 def _judge_version(info: Mapping[str, Any]) -> Finding:
@@ -240,4 +238,5 @@ def _address(parts: Mapping[str, Any]) -> str:
     """Return where the server is: the URL without user, password and options."""
     if path := parts.get("path"):
         return f"unix://{path}?db={parts.get('db', 0)}"
-    return f"redis://{parts.get('host', 'localhost')}:{parts.get('port', 6379)}/{parts.get('db', 0)}"
+    host, port = parts.get("host", "localhost"), parts.get("port", 6379)
+    return f"redis://{host}:{port}/{parts.get('db', 0)}"

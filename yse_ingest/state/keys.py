@@ -6,7 +6,7 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     installed                id, seq, file: which installation this is (hash)
     quiet                    nothing is claimed before this time [ms] (string)
     targets                  name -> record (hash)
-    targets:due|paused|cadence   (zset, hash, hash)
+    targets:due|paused|cadence|pending   (zset, hash, hash, zset of claims not yet asked)
     resolution:<name>        a cached look-up in YSE-PZ (string, expires)
     ledger:<id>, ledgers     packed points and meta (hash); id -> last read-back (zset)
     outbox:rows|due|inflight|refused   key -> points, due, lease end, since (zsets)
@@ -15,7 +15,9 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     outbox:hold|breaker      (string, hash)
     fence                    the last fence issued (string)
     lease:<name>             (string, expires)
-    quarantine:<target>, quarantine:<target>:order, quarantines, rejected:<target>
+    quarantine:<target>, quarantine:<target>:order   refused rows (hash, zset by age)
+    rejected:<target>        native id -> reason (hash)
+    quarantines, rejections  targets that have such (sets)
     receipts:<key>           the last receipts (list)
     clock:<name>             last asked and answered per source (hash)
 """
@@ -67,6 +69,6 @@ def dumps(value: object) -> str:
     )
 
 
-def loads(text: str) -> Any:  # noqa: ANN401
+def loads(text: str) -> Any:
     """Return what `dumps` wrote."""
     return json.loads(text)

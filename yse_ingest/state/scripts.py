@@ -68,7 +68,7 @@ return known ~= ARGV[2] and 1 or 0
 """
 
 TARGETS_CLAIM_DUE = """
--- KEYS: targets due paused cadence; ARGV: now limit cadence_ms
+-- KEYS: targets due paused cadence pending; ARGV: now limit cadence_ms
 -- The next time lies on the target's own grid (its phase apart from every other's), and no
 -- less than a quarter of the cadence ahead.
 local now = tonumber(ARGV[1])
@@ -86,12 +86,23 @@ for _, name in ipairs(names) do
     local next_due = math.floor((now + cadence / 4 - phase) / cadence + 1) * cadence + phase
     redis.call('ZADD', KEYS[2], next_due, name)
     if redis.call('HEXISTS', KEYS[3], name) == 0 then
+      redis.call('ZADD', KEYS[5], now, name)
       taken[#taken + 1] = name
       taken[#taken + 1] = record.source or ''
     end
   end
 end
 return taken
+"""
+
+TARGETS_SWEEP = """
+-- KEYS: due pending; ARGV: now oldest
+local names = redis.call('ZRANGE', KEYS[2], '-inf', ARGV[2], 'BYSCORE')
+for _, name in ipairs(names) do
+  redis.call('ZREM', KEYS[2], name)
+  redis.call('ZADD', KEYS[1], 'XX', ARGV[1], name)
+end
+return #names
 """
 
 OWE = (
@@ -122,9 +133,10 @@ CLAIM = (
     + _FENCE
     + """
 -- KEYS: installed quiet hold breaker fence due inflight settling row...
--- ARGV: lease_ms cap limit early key...
+-- ARGV: lease_ms cap limit early installation key...
 local taken = {}
-if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('EXISTS', KEYS[3]) == 1 then return taken end
+if redis.call('HGET', KEYS[1], 'id') ~= ARGV[5] then return taken end
+if redis.call('EXISTS', KEYS[3]) == 1 then return taken end
 if now < tonumber(redis.call('GET', KEYS[2]) or '0') then return taken end
 local room = math.min(tonumber(ARGV[3]), tonumber(ARGV[2]) - redis.call('ZCARD', KEYS[7]))
 local open = redis.call('HEXISTS', KEYS[4], 'interval_ms') == 1
@@ -134,7 +146,7 @@ if open then
 end
 for i = 9, #KEYS do
   if room < 1 then break end
-  local key, row = ARGV[i - 4], KEYS[i]
+  local key, row = ARGV[i - 3], KEYS[i]
   local due = redis.call('ZSCORE', KEYS[6], key)
   if due and redis.call('EXISTS', row) == 0 then
     redis.call('ZREM', KEYS[6], key)
@@ -404,7 +416,6 @@ return added
 
 DECISION_MARK = """
 -- KEYS: installed; ARGV: id before after
--- Only a state that knew every decision before this one knows them all after it.
 if redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then return 0 end
 if redis.call('HGET', KEYS[1], 'seq') ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], 'seq', ARGV[3])

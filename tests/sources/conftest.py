@@ -1,0 +1,153 @@
+"""Stand-ins, clients that ask them, and light curves to put into them."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from yse_ingest.sandbox.alerce import AlerceStandIn
+from yse_ingest.sandbox.mars import MarsStandIn
+from yse_ingest.sources import Ask, Timeouts, build_source
+from yse_ingest.targets import Rules, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from yse_ingest.sandbox.server import LoggedRequest, StandIn
+    from yse_ingest.sources import Source
+
+    Question = Callable[..., Ask]
+    Shower = Callable[..., None]
+    Served = Callable[[StandIn, int], list[LoggedRequest]]
+
+RA, DEC = 157.3415, 29.5106667
+FIRST_JD = 2458494.9499
+ARCSEC = 1 / 3600
+
+
+@pytest.fixture
+def mars() -> Iterator[MarsStandIn]:
+    """Return a stand-in MARS without alerts."""
+    with MarsStandIn() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def alerce() -> Iterator[AlerceStandIn]:
+    """Return a stand-in ALeRCE without detections."""
+    with AlerceStandIn() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def served() -> Served:
+    """Return a function that gives the requests of a stand-in, as soon as it has noted them."""
+
+    def requests(stand_in: StandIn, count: int) -> list[LoggedRequest]:
+        end = time.monotonic() + 5
+        # A request is noted when its answer has been written: the client may be faster.
+        while len(stand_in.log) < count and time.monotonic() < end:
+            time.sleep(0.002)
+        assert len(stand_in.log) == count, [entry.query for entry in stand_in.log]
+        return list(stand_in.log)
+
+    return requests
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    """Return the waits that a source made before a retry [s]; none of them is really waited."""
+    return []
+
+
+@pytest.fixture
+def ask_mars(mars: MarsStandIn, waits: list[float]) -> Iterator[Source]:
+    """Return a source that asks the stand-in MARS."""
+    source = build_source(
+        "mars",
+        mars_url=mars.url,
+        timeouts=Timeouts(connect_s=2, get_s=2, post_s=2, fetch_s=20),
+        sleep=waits.append,
+        jitter=lambda: 0.0,
+    )
+    yield source
+    source.close()
+
+
+@pytest.fixture
+def ask_alerce(alerce: AlerceStandIn, waits: list[float]) -> Iterator[Source]:
+    """Return a source that asks the stand-in ALeRCE."""
+    source = build_source(
+        "alerce",
+        alerce_url=alerce.api_url,
+        timeouts=Timeouts(connect_s=2, get_s=2, fetch_s=20),
+        sleep=waits.append,
+        jitter=lambda: 0.0,
+    )
+    yield source
+    source.close()
+
+
+@pytest.fixture
+def question() -> Question:
+    """Return a function that makes a question about SN 2019np, or what it is told instead."""
+
+    def make(
+        *,
+        rules: Rules | None = None,
+        since_ms: int | None = None,
+        discovery_ms: int | None = None,
+        known_objects: tuple[str, ...] = (),
+        **target: Any,
+    ) -> Ask:
+        fields: dict[str, Any] = {"name": "2019np", "ra": RA, "dec": DEC} | target
+        return Ask(
+            Target(**fields),
+            rules or Rules(),
+            since_ms=since_ms,
+            discovery_ms=discovery_ms,
+            known_objects=known_objects,
+        )
+
+    return make
+
+
+@pytest.fixture
+def shower() -> Shower:
+    """Return a function that adds one alert a night; offsets [arcsec], ``start`` in days."""
+
+    def add(
+        stand_in: MarsStandIn | AlerceStandIn,
+        object_id: str = "ZTF19aacgslb",
+        count: int = 3,
+        *,
+        east: float = 0.0,
+        north: float = 0.0,
+        start: float = 0.0,
+        ra: float = RA,
+        dec: float = DEC,
+        first_candid: int | None = None,
+        **values: Any,
+    ) -> None:
+        add_one: Callable[..., object] = (
+            stand_in.add_alert if isinstance(stand_in, MarsStandIn) else stand_in.add_detection
+        )
+        for night in range(count):
+            add_one(
+                object_id,
+                FIRST_JD + start + night,
+                "gr"[night % 2],
+                **{
+                    "magpsf": 18.0 + night % 40 / 20,
+                    "sigmapsf": 0.05,
+                    "ra": ra + east * ARCSEC / math.cos(math.radians(dec)),
+                    "dec": dec + north * ARCSEC,
+                    "candid": None if first_candid is None else first_candid + night,
+                    **values,
+                },
+            )
+
+    return add

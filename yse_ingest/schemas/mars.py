@@ -1,0 +1,71 @@
+"""An alert as MARS sends it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import fields, post_load
+
+from yse_ingest.schemas.alert_fields import (
+    BANDS_BY_FID,
+    MAG_ERR_MAX,
+    MAG_LIMITS,
+    AlertPart,
+    Choice,
+    Measurement,
+    NativeId,
+    ObjectId,
+    RightAscension,
+    Score,
+    Sign,
+)
+
+ID_KEY = "candid"
+JD_LIMITS = (2400000.5, 2488069.5)
+"""1858-11-17 and 2100-01-01."""
+
+
+class CandidateSchema(AlertPart):
+    """The columns of ZTF's detection that photometry needs, of 109."""
+
+    time = Measurement(data_key="jd", required=True, low=JD_LIMITS[0], high=JD_LIMITS[1])
+    band = Choice(
+        {letter: letter for letter in BANDS_BY_FID.values()}, data_key="filter", required=True
+    )
+    mag = Measurement(data_key="magpsf", required=True, low=MAG_LIMITS[0], high=MAG_LIMITS[1])
+    mag_err = Measurement(
+        data_key="sigmapsf",
+        required=True,
+        low=0.0,
+        high=MAG_ERR_MAX,
+        positive=True,
+        missing=(100.0,),
+    )
+    negative = Sign(data_key="isdiffpos", required=True)
+    ra = RightAscension(required=True)
+    dec = Measurement(required=True, low=-90.0, high=90.0)
+    quality = Score(data_key="rb")
+
+    error_messages = {"type": "is no JSON object"}  # noqa: RUF012
+
+
+class AlertSchema(AlertPart):
+    """One alert; loads to a flat row with the keys of `yse_ingest.photometry.Alerts`.
+
+    Its ``time`` is the start of the exposure as Julian Date, UTC [d].
+    """
+
+    native_id = NativeId(data_key=ID_KEY, required=True)
+    object_id = ObjectId(data_key="objectId", required=True)
+    candidate = fields.Nested(
+        CandidateSchema,
+        required=True,
+        error_messages={
+            "required": "is missing",
+            "null": "is missing (null)",
+        },
+    )
+
+    @post_load
+    def _flatten(self, row: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {**row.pop("candidate"), **row}

@@ -1,0 +1,268 @@
+"""The target file: what is followed, written by people in TOML.
+
+::
+
+    [defaults]              # fields of Rules, and cadence, source
+    cadence = "30m"
+    negatives = "drop"
+
+    [sources.alerce]        # fields of Rules that differ for one source
+    match_radius_arcsec = 2.0
+
+    [[targets]]             # and fields of Rules that differ for one target
+    name = "2019np"
+    ra = 157.3415
+    dec = 29.5106667
+    creation = { status = "New", obs_group = "ZTF" }
+
+A bad entry is reported with its line and never holds up the others. The text ``"none"`` stands
+for no value, which TOML cannot say.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from marshmallow import Schema, ValidationError
+
+from yse_ingest.errors import SettingsError, TargetError
+from yse_ingest.schemas._load import Fault, faults_of, load
+from yse_ingest.schemas.target_fields import DefaultsSchema, RulesSchema, TargetSchema
+from yse_ingest.targets import Rules, Target, canonical_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+RULE_NAMES = frozenset(item.name for item in fields(Rules))
+SECTIONS = ("defaults", "sources", "targets")
+
+_HEADER = re.compile(r"\s*\[+\s*([\w.\"'-]+)\s*\]+\s*(?:#.*)?")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing in the file that cannot be used."""
+
+    where: str
+    """``defaults``, ``sources.mars`` or the number of the target from 1: ``target 3``."""
+    name: str | None
+    """Name of the target, where it has one."""
+    line: int | None
+    """Line from 1, where it could be found."""
+    field: str
+    value: object
+    reason: str
+    """To be read after the field: "is 400, outside 0 to 360"."""
+
+    def __str__(self) -> str:
+        """Return the problem as one line."""
+        line = "" if self.line is None else f"line {self.line}: "
+        name = "" if self.name is None else f" ({self.name})"
+        return f"{line}{self.where}{name}: {self.field or 'it'} {self.reason}"
+
+
+@dataclass(frozen=True)
+class TargetsFile:
+    """What a target file says, and what in it cannot be used."""
+
+    targets: tuple[Target, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `Rules` that hold for every target."""
+    default_cadence_s: float | None = None
+    default_source: str | None = None
+    source_overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Name of a source to the fields of `Rules` that differ for it."""
+
+
+def load_targets_file(path: Path) -> TargetsFile:
+    """Read a target file.
+
+    Raises
+    ------
+    SettingsError
+        When it cannot be read as TOML at all.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise SettingsError(
+            f"the target file cannot be read ({error.strerror})",
+            service="settings",
+            field="YSE_INGEST_TARGETS",
+            value=str(path),
+            remedy="Check that the file exists and may be read.",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"the target file {path} is no UTF-8 text (byte {error.start})",
+            service="settings",
+            remedy="Save it as UTF-8.",
+        ) from error
+    try:
+        return parse_targets(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            f"the target file {path} is no TOML: {error}",
+            service="settings",
+            remedy="Correct that line; nothing of the file was taken.",
+        ) from error
+
+
+def parse_targets(text: str) -> TargetsFile:
+    """Read the text of a target file.
+
+    Raises
+    ------
+    tomllib.TOMLDecodeError
+        When it is no TOML.
+    """
+    return _Reader(text).read()
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self._content = tomllib.loads(text)
+        self._lines = text.splitlines()
+        self._problems: list[Problem] = []
+
+    def read(self) -> TargetsFile:
+        for key in self._content:
+            if key not in SECTIONS:
+                self._report(key, Fault("", None, f"is no section{_meant(key, SECTIONS)}"))
+        defaults = self._load(DefaultsSchema(), "defaults", self._content.get("defaults", {}))
+        return TargetsFile(
+            targets=tuple(self._targets()),
+            source_overrides=self._sources(),
+            problems=tuple(self._problems),
+            defaults=_rules_of(defaults),
+            default_cadence_s=defaults.get("cadence"),
+            default_source=defaults.get("source"),
+        )
+
+    def _sources(self) -> dict[str, Mapping[str, Any]]:
+        sections = self._content.get("sources", {})
+        if not isinstance(sections, Mapping):
+            self._report("sources", Fault("", sections, "is no table"))
+            return {}
+        return {
+            name: self._load(RulesSchema(), f"sources.{name}", section)
+            for name, section in sections.items()
+        }
+
+    def _targets(self) -> list[Target]:
+        entries = self._content.get("targets", [])
+        if not isinstance(entries, list):
+            self._report("targets", Fault("", None, "is no list; begin each with [[targets]]"))
+            return []
+        schema = TargetSchema()
+        found: dict[str, Target] = {}
+        for number, entry in enumerate(entries, start=1):
+            target = self._target(schema, number, entry)
+            if target is None:
+                continue
+            # YSE-PZ compares names without case.
+            key = canonical_name(target.name).casefold()
+            if key in found:
+                reason = f"is {target.name} a second time; the first is taken"
+                self._report(f"target {number}", Fault("name", target.name, reason), entry)
+                continue
+            found[key] = target
+        return list(found.values())
+
+    def _target(self, schema: Schema, number: int, entry: object) -> Target | None:
+        where = f"target {number}"
+        try:
+            loaded = load(schema, entry)
+            return Target(
+                name=loaded["name"],
+                ra=loaded.get("ra"),
+                dec=loaded.get("dec"),
+                object_id=loaded.get("object_id"),
+                since=loaded.get("since"),
+                source=loaded.get("source"),
+                cadence_s=loaded.get("cadence"),
+                creation=loaded.get("creation"),
+                overrides=_rules_of(loaded),
+            )
+        except ValidationError as error:
+            for fault in faults_of(error, entry):
+                self._report(where, fault, entry, known=schema.fields)
+        except TargetError as error:
+            reason = f"cannot be used: {error.fact}. {error.remedy}"
+            self._report(where, Fault(error.field or "", error.value, reason), entry)
+        return None
+
+    def _load(self, schema: Schema, where: str, section: object) -> dict[str, Any]:
+        """Return the fields of a section that can be used, and report the others."""
+        try:
+            return load(schema, section)
+        except ValidationError as error:
+            faults = faults_of(error, section)
+            for fault in faults:
+                self._report(where, fault, known=schema.fields)
+            if not isinstance(section, Mapping):
+                return {}
+            bad = {fault.field.partition(".")[0] for fault in faults}
+            return load(schema, {key: one for key, one in section.items() if key not in bad})
+
+    def _report(
+        self,
+        where: str,
+        fault: Fault,
+        entry: object = None,
+        *,
+        known: Sequence[str] | Mapping[str, Any] = (),
+    ) -> None:
+        name = entry.get("name") if isinstance(entry, Mapping) else None
+        unknown = known and fault.field and fault.field.partition(".")[0] not in known
+        self._problems.append(
+            Problem(
+                where=where,
+                name=name if isinstance(name, str) else None,
+                line=self._line_of(where, fault.field.partition(".")[0]),
+                field=fault.field,
+                value=fault.value,
+                reason=fault.reason + (_meant(fault.field, known) if unknown else ""),
+            )
+        )
+
+    def _line_of(self, where: str, key: str) -> int | None:
+        """Return the line of a key, else of the header of its section, if they are found."""
+        headers = [
+            (number, match[1])
+            for number, line in enumerate(self._lines)
+            if (match := _HEADER.fullmatch(line))
+        ]
+        section, _, count = where.partition(" ")
+        if section == "target":
+            starts = [number for number, name in headers if name == "targets"]
+            entries = self._content.get("targets")
+            if not isinstance(entries, list) or len(starts) != len(entries):
+                return None  # written in another way, as an inline list
+            start = starts[int(count) - 1]
+        else:
+            starts = [number for number, name in headers if name == section]
+            if not starts:
+                return None
+            start = starts[0]
+        end = min((number for number, _ in headers if number > start), default=None)
+        for number, line in enumerate(self._lines[start + 1 : end], start=start + 1):
+            if key and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[.=]", line):
+                return number + 1
+        return start + 1
+
+
+def _rules_of(loaded: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in loaded.items() if key in RULE_NAMES}
+
+
+def _meant(key: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(key, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"

@@ -1,0 +1,243 @@
+"""From the rows of a reply to the answer for one target: what every source does alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+
+from yse_ingest.delta import twins
+from yse_ingest.errors import SourceReplyError, YseIngestError
+from yse_ingest.photometry import Alerts
+from yse_ingest.schemas._load import Fault, Refusal, load_rows
+from yse_ingest.sources.association import (
+    NEIGHBOUR_ARCSEC,
+    Association,
+    Verdict,
+    associate,
+    associate_recent,
+    row_separations,
+)
+from yse_ingest.sources.base import Answer, Ask, Status, Twin
+from yse_ingest.times import to_time_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from marshmallow import Schema
+
+CONE_MARGIN_ARCSEC = 0.5
+"""How far beyond the cone a row may lie before it counts as not asked for [arcsec]."""
+
+_STATUS = {
+    Verdict.ACCEPTED: Status.OK,
+    Verdict.NOTHING: Status.EMPTY,
+    Verdict.UNKNOWN: Status.UNKNOWN,
+    Verdict.AMBIGUOUS: Status.AMBIGUOUS,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """The rows of one or several replies about one target."""
+
+    alerts: Alerts
+    refused: tuple[Refusal, ...] = ()
+
+    @classmethod
+    def merged(cls, readings: Iterable[Self]) -> Self:
+        """Return all rows, each once.
+
+        The same detection under two objects stays twice until it is known which is meant.
+        """
+        parts = list(readings)
+        if not parts:
+            return cls(Alerts.empty())
+        refused: dict[object, Refusal] = {}
+        for part in parts:
+            for refusal in part.refused:
+                refused.setdefault(refusal.native_id or refusal, refusal)
+        alerts = Alerts.concatenate(part.alerts for part in parts)
+        seen: dict[tuple[str, str], int] = {}
+        ids = zip(alerts.native_id.tolist(), alerts.object_id.tolist(), strict=True)
+        for row, key in enumerate(ids):
+            seen.setdefault(key, row)
+        rows = np.array(list(seen.values()), dtype=np.int64)
+        return cls(alerts.take(rows), tuple(refused.values()))
+
+
+def read_rows(
+    schema: Schema,
+    rows: Sequence[object],
+    *,
+    id_key: str,
+    date_format: Literal["jd", "mjd"],
+    bands: Iterable[str],
+    object_id: str | None = None,
+) -> Reading:
+    """Return the rows that a schema can read, with one conversion of all their times.
+
+    Parameters
+    ----------
+    schema
+        Loads a row to the keys of `Alerts`, and ``time``.
+    rows
+        As decoded from JSON.
+    id_key
+        Key of the row's own id.
+    date_format
+        What ``time`` is.
+    bands
+        Letters that have a band in YSE-PZ; a row of any other is refused.
+    object_id
+        The object of all rows, where rows do not say so themselves.
+    """
+    loaded, refused = load_rows(schema, rows, id_key=id_key)
+    known = sorted(bands)
+    kept: list[Mapping[str, Any]] = []
+    for row in loaded:
+        if row["band"] in known:
+            kept.append(row if object_id is None else {**row, "object_id": object_id})
+        else:
+            reason = f"is {row['band']}, which the band map lacks ({', '.join(known)})"
+            fault = Fault(field="band", value=row["band"], reason=reason)
+            refused.append(Refusal(-1, row["native_id"], (fault,), excerpt=""))
+    if not kept:
+        return Reading(Alerts.empty(), tuple(refused))
+    times = np.array([row["time"] for row in kept], dtype=np.float64)
+    alerts = Alerts.from_rows(kept, time_ms=to_time_ms(times, date_format=date_format))
+    return Reading(alerts, tuple(refused))
+
+
+def look_radius(ask: Ask) -> float:
+    """Return the radius of the cone [arcsec]: never so small that a neighbour stays unseen."""
+    rules = ask.rules
+    return max(rules.cone_radius_arcsec, rules.match_radius_arcsec, NEIGHBOUR_ARCSEC)
+
+
+def check_cone(alerts: Alerts, ask: Ask, *, service: str) -> None:
+    """Refuse a reply that has nothing to do with the cone that was asked for.
+
+    Raises
+    ------
+    SourceReplyError
+        When most of its rows lie outside: the services ignore filters that they do not
+        understand, without a word, and answer with the newest alerts of the whole sky.
+    """
+    target = ask.target
+    if target.ra is None or target.dec is None or not len(alerts):
+        return
+    away = row_separations(alerts, ra=target.ra, dec=target.dec)
+    outside = away > look_radius(ask) + CONE_MARGIN_ARCSEC
+    if 2 * np.count_nonzero(outside) > len(alerts):
+        raise SourceReplyError(
+            f"answered without the filter: {np.count_nonzero(outside)} of {len(alerts)} rows "
+            f"lie outside the cone, up to {away.max() / 3600:.4g} deg away",
+            service=service,
+            remedy="Nothing of it is used; check that its URL is the right one.",
+        )
+
+
+def check_object(alerts: Alerts, object_id: str, *, service: str) -> None:
+    """Refuse a reply that has nothing to do with the object that was asked for.
+
+    Raises
+    ------
+    SourceReplyError
+        When a row is of another object.
+    """
+    others = np.count_nonzero(alerts.object_id != object_id)
+    if others:
+        raise SourceReplyError(
+            f"answered without the filter: {others} of {len(alerts)} rows are of other "
+            f"objects than {object_id}",
+            service=service,
+            remedy="Nothing of it is used; check that its URL is the right one.",
+        )
+
+
+def answer(ask: Ask, read: Callable[[bool], Reading], *, service: str) -> Answer:
+    """Return the answer for one target: from recent rows where they can tell, else from all.
+
+    Parameters
+    ----------
+    ask
+        The question.
+    read
+        Reads everything (True), or what is newer than ``ask.since_ms`` (False).
+    service
+        Name of the source, for messages.
+    """
+    full = ask.since_ms is None
+    try:
+        if not full:
+            recent = _recent_answer(ask, read(False))
+            if recent is not None:
+                return recent
+            full = True
+        return _full_answer(ask, read(True), service=service)
+    except YseIngestError as error:
+        return Answer.failed(ask.target.name, error, full=full)
+
+
+def _full_answer(ask: Ask, reading: Reading, *, service: str) -> Answer:
+    if reading.refused and not len(reading.alerts):
+        raise SourceReplyError(
+            f"sent {len(reading.refused)} rows and none can be read: {reading.refused[0]}",
+            service=service,
+            remedy="If every target shows this, its format has changed.",
+        )
+    association = associate(reading.alerts, ask)
+    return _told(ask, reading, reading.alerts, association, full=True)
+
+
+def _recent_answer(ask: Ask, reading: Reading) -> Answer | None:
+    alerts = reading.alerts
+    if ask.since_ms is not None:
+        alerts = alerts.take(alerts.time_ms > ask.since_ms)
+    association = associate_recent(alerts, ask)
+    if association is None:
+        return None
+    return _told(ask, reading, alerts, association, full=False)
+
+
+def _told(
+    ask: Ask, reading: Reading, alerts: Alerts, association: Association, *, full: bool
+) -> Answer:
+    kept, lesser = _without_twins(alerts.take(association.belongs).unique())
+    return Answer(
+        target_name=ask.target.name,
+        status=_STATUS[association.verdict],
+        alerts=kept,
+        refused=reading.refused,
+        twins=lesser,
+        objects=association.objects,
+        set_aside=dict(Counter(alerts.object_id[~association.belongs].tolist())),
+        full=full,
+        reason=association.reason,
+    )
+
+
+def _without_twins(alerts: Alerts) -> tuple[Alerts, tuple[Twin, ...]]:
+    """Return one row per exposure in order of time, and what stands for the others."""
+    lesser = twins(alerts)
+    kept = alerts.take(~lesser)
+    told = []
+    for row in np.flatnonzero(lesser):
+        same = (kept.band == alerts.band[row]) & (kept.negative == alerts.negative[row])
+        rivals = np.flatnonzero(same)
+        best = rivals[np.argmin(np.abs(kept.time_ms[rivals] - alerts.time_ms[row]))]
+        told.append(
+            Twin(
+                native_id=str(alerts.native_id[row]),
+                twin_of=str(kept.native_id[best]),
+                object_id=str(alerts.object_id[row]),
+                time_ms=int(alerts.time_ms[row]),
+                band=str(alerts.band[row]),
+                mag=float(alerts.mag[row]),
+                mag_err=float(alerts.mag_err[row]),
+            )
+        )
+    return kept.take(np.argsort(kept.time_ms, kind="stable")), tuple(told)

@@ -1,0 +1,161 @@
+"""What every source has in common: how it is asked, and what it answers."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+from yse_ingest.photometry import Alerts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from yse_ingest.errors import YseIngestError
+    from yse_ingest.schemas import Refusal
+    from yse_ingest.targets import Rules, Target
+
+
+class Status(StrEnum):
+    """What came of asking for one target."""
+
+    OK = "ok"
+    """There is photometry."""
+    EMPTY = "empty"
+    """It answered, and has nothing (nothing new, for an incremental question)."""
+    UNKNOWN = "unknown"
+    """It answered, and does not know the object that the target names."""
+    AMBIGUOUS = "ambiguous"
+    """It is not clear which object the target is; nothing is taken."""
+    PENDING = "pending"
+    """It works on the question; ask again later."""
+    ERROR = "error"
+    """No usable answer: nothing is known about this target now."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a source can do."""
+
+    batch_size: int
+    """Targets that are asked for in one request, or in one message."""
+    by_id: bool
+    by_position: bool
+    since: Literal["server", "client"]
+    """Who leaves out what is old."""
+    exposure_tolerance_s: float
+    """How far two programs' times of one exposure may lie apart [s]."""
+    bands: tuple[str, ...]
+    """Band letters of its alerts."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question: everything a source has of one target, or everything since a time."""
+
+    target: Target
+    rules: Rules
+    since_ms: int | None = None
+    """Only what was observed after this, Unix time [ms]; None: everything."""
+    discovery_ms: int | None = None
+    """When the target was discovered, Unix time [ms], where that is known."""
+    known_objects: tuple[str, ...] = ()
+    """Object ids that were accepted when everything was read last."""
+
+
+@dataclass(frozen=True)
+class FoundObject:
+    """An object that the source has near a target, or under its id."""
+
+    object_id: str
+    detections: int
+    separation_arcsec: float | None
+    """Of its median position from the target; None where the target has no position."""
+    first_ms: int
+    """Its first detection in this answer, Unix time [ms], and"""
+    last_ms: int
+    """its last."""
+    accepted: bool
+    """Whether it is (part of) the target."""
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A detection that was set aside because a better one of the same exposure stands."""
+
+    native_id: str
+    twin_of: str
+    object_id: str
+    time_ms: int
+    band: str
+    mag: float
+    mag_err: float
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a source said about one target."""
+
+    target_name: str
+    status: Status
+    alerts: Alerts = field(default_factory=Alerts.empty)
+    """The rows that belong: each native id once, without twins, in order of time."""
+    refused: tuple[Refusal, ...] = ()
+    """Rows that could not be read."""
+    twins: tuple[Twin, ...] = ()
+    objects: tuple[FoundObject, ...] = ()
+    """Every object seen, nearest first."""
+    set_aside: Mapping[str, int] = field(default_factory=dict)
+    """Object id to the number of its rows that were seen and do not belong."""
+    full: bool = False
+    """Whether everything was read, not only what is recent."""
+    error: YseIngestError | None = None
+    reason: str = ""
+    """Why it is ambiguous, unknown or, with objects nearby, empty: a sentence."""
+
+    @property
+    def newest_ms(self) -> int | None:
+        """Return the time of the newest row that belongs, Unix time [ms]."""
+        return int(self.alerts.time_ms.max()) if len(self.alerts) else None
+
+    @property
+    def accepted_objects(self) -> tuple[str, ...]:
+        """Return the ids that make up the target: the next question's ``known_objects``."""
+        return tuple(found.object_id for found in self.objects if found.accepted)
+
+    @classmethod
+    def failed(cls, target_name: str, error: YseIngestError, *, full: bool) -> Answer:
+        """Return the answer of a source that gave none; the error is told for this target."""
+        own = copy.copy(error)
+        own.target = target_name
+        own.__cause__ = error.__cause__
+        return cls(
+            target_name=target_name, status=Status.ERROR, error=own, reason=own.fact, full=full
+        )
+
+
+class Source(Protocol):
+    """Where photometry comes from."""
+
+    name: ClassVar[str]
+    """As in settings: ``mars``."""
+    title: ClassVar[str]
+    """As people write it: MARS."""
+    capabilities: ClassVar[Capabilities]
+
+    @property
+    def url(self) -> str:
+        """Return where it lives."""
+        ...
+
+    def fetch(self, asks: Sequence[Ask]) -> Iterator[Answer]:
+        """Return one answer per question, in their order; what is wrong with one stays with it.
+
+        An error of the source is an `Answer` with status ``ERROR``, never raised.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give its connections back."""
+        ...

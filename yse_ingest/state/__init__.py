@@ -1,0 +1,30 @@
+"""The state in Redis: the only importer of redis.
+
+Ledgers, outbox, quarantine and clocks are derivable: lose them, and the next cycles rebuild
+them from the two ends. What people decided is kept in one plain file beside Redis, too.
+"""
+
+from __future__ import annotations
+
+from yse_ingest.state.clocks import Clock
+from yse_ingest.state.connection import Connection, Finding, side_connection
+from yse_ingest.state.decisions import Decision
+from yse_ingest.state.owed import Claim, OwedRow, RowSummary, exposure_field, exposure_fields
+from yse_ingest.state.store import State
+from yse_ingest.state.targets import DueTarget, FileSync
+
+__all__ = [
+    "Claim",
+    "Clock",
+    "Connection",
+    "Decision",
+    "DueTarget",
+    "FileSync",
+    "Finding",
+    "OwedRow",
+    "RowSummary",
+    "State",
+    "exposure_field",
+    "exposure_fields",
+    "side_connection",
+]

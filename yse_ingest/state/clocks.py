@@ -1,0 +1,136 @@
+"""Clocks: when a source was last asked about a target, and when and what it last answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from yse_ingest.state.keys import dumps, loads
+from yse_ingest.targets import canonical_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from yse_ingest.state.connection import Connection
+    from yse_ingest.state.keys import Keys
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What is known of one target at one source.
+
+    Three kinds of silence are told apart by `silence`: a source that was never asked, one that
+    was asked and gave no answer, and one that answered (``status`` and ``detail`` say what: for
+    instance that there is nothing new).
+    """
+
+    asked_ms: int | None = None
+    """When it was last asked [Unix ms]; None: never."""
+    answered_ms: int | None = None
+    """When it last answered [Unix ms]; None: never."""
+    status: str | None = None
+    """What became of the last question, in one word."""
+    error: str | None = None
+    """Why the last question has no answer; None where it has one."""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """What the last answer said."""
+
+    @property
+    def silence(self) -> Literal["never asked", "no answer", "answered"]:
+        """Return how the silence of a source is to be read."""
+        if self.asked_ms is None:
+            return "never asked"
+        if self.error is not None or self.answered_ms is None:
+            return "no answer"
+        return "answered"
+
+
+class Clocks:
+    """The clocks of every target, by source."""
+
+    def __init__(self, connection: Connection, keys: Keys) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._pending = keys("targets", "pending")
+
+    def record(
+        self,
+        name: str,
+        source: str,
+        *,
+        asked_ms: int,
+        status: str,
+        answered_ms: int | None = None,
+        error: str | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Note one question and what became of it.
+
+        With an ``error`` the time and detail of the last answer stay as they are.
+
+        Parameters
+        ----------
+        name, source
+            Which target, where.
+        asked_ms
+            When it was asked [Unix ms].
+        status
+            What became of it, in one word.
+        answered_ms
+            When it answered [Unix ms]; None: it did not.
+        error
+            Why it did not, as text.
+        detail
+            What the answer said; JSON. None keeps the known one.
+        """
+        name = canonical_name(name)
+        key = self._keys("clock", name)
+        noted: dict[str, str | int] = {"asked_ms": asked_ms, "status": status}
+        if answered_ms is not None:
+            noted["answered_ms"] = answered_ms
+        if detail is not None:
+            noted["detail"] = dumps(dict(detail))
+        if error is None and answered_ms is None:
+            error = "no answer"
+        flat = [part for item in noted.items() for part in (f"{source}|{item[0]}", item[1])]
+        commands: list[tuple[Any, ...]] = [
+            ("HSET", key, *flat),
+            ("ZREM", self._pending, name),
+        ]
+        if error is None:
+            commands.append(("HDEL", key, f"{source}|error"))
+        else:
+            commands.append(("HSET", key, f"{source}|error", error))
+        self._connection.batch(commands, atomic=True)
+
+    def get(self, name: str) -> dict[str, Clock]:
+        """Return the clocks of a target by source; a source never asked is missing."""
+        return _clocks(
+            self._connection.call("HGETALL", self._keys("clock", canonical_name(name)))
+        )
+
+    def all(self, names: Iterable[str]) -> dict[str, dict[str, Clock]]:
+        """Return the clocks of many targets in one go, by name as given."""
+        wanted = list(names)
+        replies = self._connection.batch(
+            [("HGETALL", self._keys("clock", canonical_name(name))) for name in wanted]
+        )
+        return {name: _clocks(raw) for name, raw in zip(wanted, replies, strict=True)}
+
+    def forget(self, name: str, source: str) -> None:
+        """Forget one clock: the next question is a full one."""
+        parts = ("asked_ms", "answered_ms", "status", "error", "detail")
+        key = self._keys("clock", canonical_name(name))
+        self._connection.call("HDEL", key, *(f"{source}|{part}" for part in parts))
+
+
+def _clocks(raw: Mapping[str, str]) -> dict[str, Clock]:
+    sources: dict[str, dict[str, Any]] = {}
+    for label, value in raw.items():
+        source, part = label.rsplit("|", 1)
+        if part in {"asked_ms", "answered_ms"}:
+            known: Any = int(value)
+        else:
+            known = loads(value) if part == "detail" else value
+        sources.setdefault(source, {})[part] = known
+    return {source: Clock(**parts) for source, parts in sources.items()}

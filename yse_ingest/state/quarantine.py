@@ -1,0 +1,155 @@
+"""Quarantine: refused rows of a source, each with its reason; and what people rejected."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from yse_ingest.state import scripts
+from yse_ingest.state.keys import dumps, loads
+from yse_ingest.targets import canonical_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from yse_ingest.state.connection import Connection
+    from yse_ingest.state.decisions import DecisionLog
+    from yse_ingest.state.keys import Keys
+
+Rows = list[dict[str, Any]]
+"""Refused rows, oldest first."""
+
+ROWS_PER_TARGET = 500
+"""So many refused rows are kept per target; the oldest go first."""
+EXCERPT_LENGTH = 500
+"""So many characters of the raw row are kept."""
+
+
+class Quarantine:
+    """Refused rows by target. A row is kept once per reason, however often it comes."""
+
+    def __init__(self, connection: Connection, keys: Keys, decisions: DecisionLog) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._decisions = decisions
+        self._targets = keys("quarantines")
+
+    def put(self, target: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Keep refused rows of a target; return how many were not known.
+
+        Parameters
+        ----------
+        target
+            Its name.
+        rows
+            ``native_id``, ``field``, ``value``, ``reason``, ``source``, ``raw``: what is
+            missing is null; value and raw are kept as text, ``raw`` cut to 500 characters.
+        """
+        now_ms = self._connection.now_ms()
+        fields: list[str] = []
+        for row in rows:
+            kept = _kept(row, now_ms=now_ms)
+            fields += [_identity(kept), dumps(kept)]
+        if not fields:
+            return 0
+        name = canonical_name(target)
+        return int(
+            self._connection.run(
+                scripts.QUARANTINE_PUT,
+                keys=[self._rows(name), self._order(name), self._targets],
+                args=[name, ROWS_PER_TARGET, now_ms, *fields],
+            )
+        )
+
+    def known(self, target: str) -> set[str]:
+        """Return the native ids of a target's refused rows."""
+        return {row["native_id"] for row in self._of(target) if row["native_id"] is not None}
+
+    def explain(self, target: str, native_id: str) -> Rows:
+        """Return every refused row of one native id, as `list`."""
+        return [row for row in self._of(target) if row["native_id"] == str(native_id)]
+
+    def clear(self, target: str) -> int:
+        """Forget the refused rows of a target; return how many there were."""
+        name = canonical_name(target)
+        count, *_ = self._connection.batch(
+            [
+                ("HLEN", self._rows(name)),
+                ("DEL", self._rows(name), self._order(name)),
+                ("SREM", self._targets, name),
+            ],
+            atomic=True,
+        )
+        return int(count)
+
+    def reject(self, target: str, native_id: str, reason: str) -> None:
+        """Never send this row of the source: a person's decision."""
+        name = canonical_name(target)
+        self._connection.batch(
+            [
+                ("HSET", self._keys("rejected", name), native_id, reason),
+                ("SADD", self._keys("rejections"), name),
+            ],
+            atomic=True,
+        )
+        self._decisions.append("rejected", target=name, native_id=native_id, reason=reason)
+
+    def accept(self, target: str, native_id: str) -> bool:
+        """Take a rejection back; return whether there was one."""
+        name = canonical_name(target)
+        known = bool(self._connection.call("HDEL", self._keys("rejected", name), native_id))
+        if known:
+            self._decisions.append("accepted", target=name, native_id=native_id)
+        return known
+
+    def rejected(self, target: str) -> dict[str, str]:
+        """Return the native ids that people rejected, with their reasons."""
+        reply: dict[str, str] = self._connection.call(
+            "HGETALL", self._keys("rejected", canonical_name(target))
+        )
+        return reply
+
+    def rejections(self) -> dict[str, dict[str, str]]:
+        """Return every rejection, by target and native id."""
+        names = sorted(self._connection.call("SMEMBERS", self._keys("rejections")))
+        return {name: rows for name in names if (rows := self.rejected(name))}
+
+    def list(self, target: str | None = None) -> Rows:
+        """Return the refused rows of a target, or of all: oldest first, with ``target``."""
+        if target is not None:
+            return self._of(target)
+        names = sorted(self._connection.call("SMEMBERS", self._targets))
+        return [row for name in names for row in self._of(name)]
+
+    def _of(self, target: str) -> Rows:
+        name = canonical_name(target)
+        raw = self._connection.call("HVALS", self._rows(name))
+        rows = ({"target": name, **loads(text)} for text in raw)
+        return sorted(rows, key=lambda row: (row["at_ms"], row["native_id"] or ""))
+
+    def _rows(self, name: str) -> str:
+        return self._keys("quarantine", name)
+
+    def _order(self, name: str) -> str:
+        return self._keys("quarantine", name, "order")
+
+
+def _kept(row: Mapping[str, Any], *, now_ms: int) -> dict[str, Any]:
+    texts = {name: row.get(name) for name in ("native_id", "field", "reason", "source")}
+    kept: dict[str, Any] = {
+        name: None if value is None else str(value) for name, value in texts.items()
+    }
+    for name in ("value", "raw"):
+        value = row.get(name)
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        kept[name] = None if value is None else text[:EXCERPT_LENGTH]
+    return {**kept, "at_ms": now_ms}
+
+
+def _identity(kept: Mapping[str, Any]) -> str:
+    """Return what makes a refused row the same: native id and reason, else its text."""
+    parts = [kept["native_id"], kept["field"], kept["reason"]]
+    if not kept["native_id"]:
+        parts.append(kept["raw"])
+    return hashlib.sha256(dumps(parts).encode()).hexdigest()[:20]

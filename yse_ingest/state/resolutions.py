@@ -1,0 +1,43 @@
+"""Cached look-ups: which transient of YSE-PZ a target is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from yse_ingest.state.keys import dumps, loads
+from yse_ingest.targets import canonical_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from yse_ingest.state.connection import Connection
+    from yse_ingest.state.keys import Keys
+
+KEEP_S = 7 * 86_400.0
+"""How long a look-up is believed [s]: people rename and merge transients."""
+
+
+class ResolutionStore:
+    """What YSE-PZ said about a target's name: id, name, slug, ra, dec and more, as JSON."""
+
+    def __init__(self, connection: Connection, keys: Keys) -> None:
+        self._connection = connection
+        self._keys = keys
+
+    def put(self, name: str, resolution: Mapping[str, Any], *, keep_s: float = KEEP_S) -> None:
+        """Keep a look-up for ``keep_s`` [s]."""
+        self._connection.call(
+            "SET", self._key(name), dumps(dict(resolution)), "PX", max(1, round(keep_s * 1000))
+        )
+
+    def get(self, name: str) -> dict[str, Any] | None:
+        """Return the look-up of a name, or None when it was never made or is too old."""
+        raw = self._connection.call("GET", self._key(name))
+        return None if raw is None else loads(raw)
+
+    def drop(self, name: str) -> None:
+        """Forget the look-up of a name: the next cycle asks again."""
+        self._connection.call("DEL", self._key(name))
+
+    def _key(self, name: str) -> str:
+        return self._keys("resolution", canonical_name(name))

@@ -1,0 +1,267 @@
+"""`State`: one connection, one namespace, everything that is kept in it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Self
+
+from yse_ingest.errors import StateVersionError, TargetError
+from yse_ingest.state.clocks import Clocks
+from yse_ingest.state.connection import Connection, Finding, refuse_old_server
+from yse_ingest.state.decisions import DecisionLog
+from yse_ingest.state.installation import Installation, Loss
+from yse_ingest.state.keys import Keys
+from yse_ingest.state.leases import Leases
+from yse_ingest.state.ledgers import LedgerStore
+from yse_ingest.state.outbox import Outbox
+from yse_ingest.state.quarantine import Quarantine
+from yse_ingest.state.receipts import Receipts
+from yse_ingest.state.resolutions import ResolutionStore
+from yse_ingest.state.targets import LEFT_FILE, TargetStore, target_from_json, target_to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from yse_ingest.state.decisions import Decision
+
+logger = logging.getLogger(__name__)
+
+LAYOUT = 1
+"""Number of the layout in Redis; raised when older code would misread it."""
+REQUEST_LIMIT_S = 30.0
+"""How long YSE-PZ may still work on a request that nobody waits for [s]."""
+
+
+class State:
+    """What the service remembers. Thread-safe; every error is a `StateError`."""
+
+    def __init__(
+        self, connection: Connection, *, namespace: str, decisions: Path | None
+    ) -> None:
+        keys = Keys(namespace)
+        self._connection = connection
+        self._keys = keys
+        self._quiet = keys("quiet")
+        self.namespace = namespace
+        self.decisions = DecisionLog(decisions, connection, keys)
+        self._installation = Installation(connection, keys, self.decisions)
+        self.targets = TargetStore(connection, keys, self.decisions)
+        self.resolutions = ResolutionStore(connection, keys)
+        self.ledgers = LedgerStore(connection, keys)
+        self.outbox = Outbox(
+            connection, keys, self.decisions, installation=lambda: self._installation.id
+        )
+        self.leases = Leases(connection, keys)
+        self.quarantine = Quarantine(connection, keys, self.decisions)
+        self.receipts = Receipts(connection, keys)
+        self.clocks = Clocks(connection, keys)
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        *,
+        namespace: str,
+        decisions: Path | None,
+        socket_timeout: float = 15.0,
+        connect_timeout: float = 5.0,
+        request_limit_s: float = REQUEST_LIMIT_S,
+    ) -> Self:
+        """Connect, check the server and the layout, and see whether the state was lost.
+
+        Parameters
+        ----------
+        url
+            ``redis://``, ``rediss://`` or ``unix://``.
+        namespace
+            Name of this service's part of the Redis.
+        decisions
+            File of people's decisions; None: they are in Redis alone.
+        socket_timeout, connect_timeout
+            How long to wait for a reply, and for a connection [s].
+        request_limit_s
+            See `notice_loss` [s].
+
+        Raises
+        ------
+        SettingsError
+            When URL or namespace cannot work.
+        StateUnavailableError
+            When Redis gives no answer.
+        StateVersionError
+            When a newer version wrote this state.
+        StateError
+            When Redis is too old, refuses this user, or belongs to another installation.
+        """
+        connection = Connection.open(
+            url, socket_timeout=socket_timeout, connect_timeout=connect_timeout
+        )
+        state = cls(connection, namespace=namespace, decisions=decisions)
+        try:
+            refuse_old_server(connection.call("INFO", "server"), address=connection.address)
+            state._check_layout()
+            state.notice_loss(request_limit_s)
+        except BaseException:
+            connection.close()
+            raise
+        return state
+
+    def __enter__(self) -> Self:
+        """Return the state; it is closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; the next use opens them again."""
+        self._connection.close()
+
+    @property
+    def address(self) -> str:
+        """Return where the Redis is, without user and password."""
+        return self._connection.address
+
+    def check(self) -> list[Finding]:
+        """Return what a health check of the Redis finds."""
+        return self._connection.check()
+
+    def now_ms(self) -> int:
+        """Return the time of Redis, the one clock of all processes [Unix ms]."""
+        return self._connection.now_ms()
+
+    def quiet_until_ms(self) -> int:
+        """Return until when nothing may be claimed [Unix ms]; 0: there was no loss."""
+        return int(self._connection.call("GET", self._quiet) or 0)
+
+    def notice_loss(self, request_limit_s: float) -> bool:
+        """Find out whether Redis lost the state, and recover; return whether it did.
+
+        After a loss a request may still be under way that nobody remembers. So nothing is
+        claimed for ``request_limit_s``; every claim ends as one of unknown outcome; ledgers are
+        derived anew; people's decisions are restored from their file. A first start ever has
+        nothing to wait for.
+
+        Parameters
+        ----------
+        request_limit_s
+            How long YSE-PZ may still work on a request [s].
+
+        Raises
+        ------
+        StateError
+            When this Redis belongs to the decisions of another file.
+        """
+        with self._installation.file() as file:
+            loss = self._installation.examine(file, snapshot=self._decided)
+            if loss is None:
+                return False
+            self._recover(loss, request_limit_s)
+        return True
+
+    def _recover(self, loss: Loss, request_limit_s: float) -> None:
+        until_ms = self.now_ms() + max(1, round(request_limit_s * 1000))
+        # First of all, and the mark last: whoever dies in between begins again.
+        self._connection.call("SET", self._quiet, max(until_ms, self.quiet_until_ms()))
+        claims = self.outbox.void_claims()
+        ledgers = self.ledgers.drop_all()
+        restored = sum(self.apply(decision) for decision in loss.replay)
+        self._connection.call("SET", self._keys("version"), LAYOUT)
+        self._installation.write(loss.mark)
+        logger.warning(
+            "state lost, nothing is uploaded for a while",
+            extra={
+                "quiet_s": request_limit_s,
+                "claims": claims,
+                "ledgers": ledgers,
+                "decisions": restored,
+            },
+        )
+
+    def restore_decisions(self) -> int:
+        """Bring every decision of the file into Redis again; return how many."""
+        return sum(self.apply(decision) for decision in self.decisions.entries())
+
+    def import_decisions(self, path: Path) -> int:
+        """Take over the decisions of an exported file; return how many."""
+        return self.decisions.import_(path, apply=self.apply)
+
+    def apply(self, decision: Decision) -> bool:
+        """Bring one decision into Redis without noting it again; return whether it could.
+
+        What a newer version decided, or a person's hand wrote, is left alone with a warning.
+        """
+        silent = DecisionLog(None, self._connection, self._keys)
+        targets = TargetStore(self._connection, self._keys, silent)
+        quarantine = Quarantine(self._connection, self._keys, silent)
+        outbox = Outbox(self._connection, self._keys, silent, installation=str)
+        about = decision.about
+        try:
+            match decision.what:
+                case "target_added":
+                    targets.put(target_from_json(about["target"]), origin="adhoc")
+                case "target_removed":
+                    targets.remove(about["name"])
+                case "paused":
+                    targets.pause(about["name"], about["reason"])
+                case "resumed":
+                    targets.resume(about["name"])
+                case "cadence":
+                    targets.set_cadence(about["name"], about["cadence_s"])
+                case "rejected":
+                    quarantine.reject(about["target"], about["native_id"], about["reason"])
+                case "accepted":
+                    quarantine.accept(about["target"], about["native_id"])
+                case "held":
+                    outbox.hold(about["reason"])
+                case "unheld":
+                    outbox.unhold()
+                case _:
+                    return False
+        except (TargetError, KeyError, TypeError, AttributeError) as error:
+            logger.warning(
+                "decision not understood",
+                extra={"seq": decision.seq, "what": decision.what, "reason": str(error)},
+            )
+            return False
+        return True
+
+    def _decided(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Return what people decided, as far as Redis knows."""
+        for target, origin in self.targets.all():
+            if origin == "adhoc":
+                yield "target_added", {"target": target_to_json(target)}
+        for name, cadence_s in self.targets.cadences().items():
+            yield "cadence", {"name": name, "cadence_s": cadence_s}
+        for name, reason in self.targets.paused().items():
+            if reason != LEFT_FILE:
+                yield "paused", {"name": name, "reason": reason}
+        for name, rows in self.quarantine.rejections().items():
+            for native_id, reason in rows.items():
+                yield "rejected", {"target": name, "native_id": native_id, "reason": reason}
+        if held := self.outbox.held():
+            yield "held", {"reason": held}
+
+    def _check_layout(self) -> None:
+        key = self._keys("version")
+        layout = int(self._connection.call("GET", key) or 0)
+        if layout > LAYOUT:
+            raise StateVersionError(
+                f"the state at {self.address} was written by a newer version"
+                f" (layout {layout}, this one knows {LAYOUT})",
+                service="Redis",
+                remedy="Install that version again, or use another namespace.",
+            )
+        if layout < LAYOUT:
+            if layout:
+                dropped = self.ledgers.drop_all()
+                logger.info("older state, ledgers derived anew", extra={"ledgers": dropped})
+            self._connection.call("SET", key, LAYOUT)

@@ -1,0 +1,305 @@
+"""Targets: what is followed, when each is due, and what people decided about them."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from yse_ingest.state import scripts
+from yse_ingest.state.keys import dumps, loads
+from yse_ingest.targets import Target, canonical_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from yse_ingest.state.connection import Connection
+    from yse_ingest.state.decisions import DecisionLog
+    from yse_ingest.state.keys import Keys
+
+Origin = Literal["file", "adhoc"]
+
+LEFT_FILE = "it left the targets file"
+
+FETCH_LOST_S = 600.0
+"""A target claimed so long ago and never asked about lost its message [s]."""
+
+
+class DueTarget(NamedTuple):
+    """A target whose time has come."""
+
+    name: str
+    source: str
+    """Where to ask; "" for the default source."""
+
+
+class FileSync(NamedTuple):
+    """What reading the targets file changed."""
+
+    changed: list[str]
+    """Targets that are new or differ."""
+    gone: list[str]
+    """Targets that left the file: paused, not forgotten."""
+    back: list[str]
+    """Targets that are in the file again."""
+
+
+class TargetStore:
+    """The targets of one namespace. Names are taken in any spelling (``SN2019np``)."""
+
+    def __init__(self, connection: Connection, keys: Keys, decisions: DecisionLog) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._decisions = decisions
+        self._targets = keys("targets")
+        self._due = keys("targets", "due")
+        self._paused = keys("targets", "paused")
+        self._cadence = keys("targets", "cadence")
+        self._pending = keys("targets", "pending")
+
+    def put(self, target: Target, *, origin: Origin, due_ms: int | None = None) -> bool:
+        """Follow a target, or change how; return whether it is new or changed.
+
+        A new target is due at once, a known one when it was, unless ``due_ms`` says when. A
+        change from elsewhere than the targets file is a decision, and kept as one.
+        """
+        changed = self._put(target, origin=origin, due_ms=due_ms)
+        if changed and origin == "adhoc":
+            self._decisions.append("target_added", target=target_to_json(target))
+        return changed
+
+    def _put(self, target: Target, *, origin: Origin, due_ms: int | None) -> bool:
+        now_ms = self._connection.now_ms()
+        return bool(
+            self._connection.run(
+                scripts.TARGET_PUT,
+                keys=[self._targets, self._due],
+                args=[
+                    target.name,
+                    _record(target, origin),
+                    "" if due_ms is None else due_ms,
+                    now_ms,
+                ],
+            )
+        )
+
+    def get(self, name: str) -> Target | None:
+        """Return a target with the cadence that holds, or None."""
+        name = canonical_name(name)
+        raw, cadence = self._connection.batch(
+            [("HGET", self._targets, name), ("HGET", self._cadence, name)]
+        )
+        return _target(raw, cadence)[0] if raw else None
+
+    def names(self) -> list[str]:
+        """Return the names of all targets, sorted."""
+        return sorted(self._connection.call("HKEYS", self._targets))
+
+    def all(self) -> list[tuple[Target, Origin]]:
+        """Return all targets with their origin, sorted by name."""
+        records, cadences = self._connection.batch(
+            [("HGETALL", self._targets), ("HGETALL", self._cadence)]
+        )
+        return [_target(records[name], cadences.get(name)) for name in sorted(records)]
+
+    def count(self) -> int:
+        """Return how many targets there are."""
+        return int(self._connection.call("HLEN", self._targets))
+
+    def remove(self, name: str) -> bool:
+        """Forget a target and what was noted about it; return whether it was known."""
+        name = canonical_name(name)
+        raw = self._connection.call("HGET", self._targets, name)
+        self._connection.batch(
+            [
+                ("HDEL", self._targets, name),
+                ("ZREM", self._due, name),
+                ("ZREM", self._pending, name),
+                ("HDEL", self._paused, name),
+                ("HDEL", self._cadence, name),
+                ("DEL", self._keys("clock", name), self._keys("resolution", name)),
+                (
+                    "DEL",
+                    self._keys("quarantine", name),
+                    self._keys("quarantine", name, "order"),
+                ),
+                ("SREM", self._keys("quarantines"), name),
+            ],
+            atomic=True,
+        )
+        if raw and _target(raw, None)[1] == "adhoc":
+            self._decisions.append("target_removed", name=name)
+        return raw is not None
+
+    def set_due(self, name: str, due_ms: int) -> None:
+        """Set when a known target is asked about next."""
+        self._connection.call("ZADD", self._due, "XX", due_ms, canonical_name(name))
+
+    def due_ms(self, name: str) -> int | None:
+        """Return when a target is due, or None when nobody follows it."""
+        score = self._connection.call("ZSCORE", self._due, canonical_name(name))
+        return None if score is None else int(score)
+
+    def due(self, now_ms: int, limit: int) -> list[str]:
+        """Return names whose time has come, longest due first; paused ones are left out."""
+        names, paused = self._connection.batch(
+            [
+                ("ZRANGE", self._due, "-inf", now_ms, "BYSCORE", "LIMIT", 0, limit),
+                ("HKEYS", self._paused),
+            ]
+        )
+        hidden = set(paused)
+        return [name for name in names if name not in hidden]
+
+    def claim_due(self, now_ms: int, limit: int, *, cadence_s: float) -> list[DueTarget]:
+        """Take targets whose time has come, and move each to its next time.
+
+        At once for all callers: a second beat, or a tick that came twice, gets none of them.
+        The next time lies on the target's own grid (cadence, shifted by a hash of the name),
+        so that the load stays flat, and never in the past.
+
+        Parameters
+        ----------
+        now_ms
+            The time [Unix ms].
+        limit
+            How many at most.
+        cadence_s
+            How often to ask about a target that does not say it [s].
+        """
+        flat = self._connection.run(
+            scripts.TARGETS_CLAIM_DUE,
+            keys=[self._targets, self._due, self._paused, self._cadence, self._pending],
+            args=[now_ms, limit, max(1, round(cadence_s * 1000))],
+        )
+        return [DueTarget(*pair) for pair in zip(flat[::2], flat[1::2], strict=True)]
+
+    def sweep(self, *, older_than_s: float = FETCH_LOST_S) -> int:
+        """Make targets due that were claimed and never asked about; return how many.
+
+        The message that was to fetch them got lost. `yse_ingest.state.clocks.Clocks.record`
+        tells that a target was asked about, whatever came of it.
+        """
+        now_ms = self._connection.now_ms()
+        return int(
+            self._connection.run(
+                scripts.TARGETS_SWEEP,
+                keys=[self._due, self._pending],
+                args=[now_ms, now_ms - round(older_than_s * 1000)],
+            )
+        )
+
+    def set_cadence(self, name: str, cadence_s: float | None) -> None:
+        """Ask about a target this often [s]; None: as its record says."""
+        name = canonical_name(name)
+        if cadence_s is None:
+            self._connection.call("HDEL", self._cadence, name)
+        else:
+            self._connection.call("HSET", self._cadence, name, max(1, round(cadence_s * 1000)))
+        self._decisions.append("cadence", name=name, cadence_s=cadence_s)
+
+    def cadences(self) -> dict[str, float]:
+        """Return the cadences set by `set_cadence`, by name [s]."""
+        raw = self._connection.call("HGETALL", self._cadence)
+        return {name: int(cadence_ms) / 1000 for name, cadence_ms in raw.items()}
+
+    def pause(self, name: str, reason: str) -> None:
+        """Do not ask about a target until `resume`."""
+        name = canonical_name(name)
+        self._connection.call("HSET", self._paused, name, reason)
+        self._decisions.append("paused", name=name, reason=reason)
+
+    def resume(self, name: str) -> bool:
+        """Ask about a target again, at once; return whether it was paused."""
+        name = canonical_name(name)
+        was_paused = self._resume([name])
+        if was_paused:
+            self._decisions.append("resumed", name=name)
+        return was_paused
+
+    def _resume(self, names: list[str]) -> bool:
+        if not names:
+            return False
+        now_ms = self._connection.now_ms()
+        known, *_ = self._connection.batch(
+            [
+                ("HDEL", self._paused, *names),
+                *(("ZADD", self._due, "XX", now_ms, name) for name in names),
+            ],
+            atomic=True,
+        )
+        return bool(known)
+
+    def paused(self) -> dict[str, str]:
+        """Return the paused names with their reasons."""
+        reply: dict[str, str] = self._connection.call("HGETALL", self._paused)
+        return reply
+
+    def sync_file(self, targets: Iterable[Target], *, gone: str = LEFT_FILE) -> FileSync:
+        """Make the targets of the file those that are followed because of it.
+
+        A target that left the file is paused with the reason ``gone``, not forgotten; one that
+        is there again goes on. Safe to repeat. No decision is noted: the file is one itself.
+        """
+        wanted = {target.name: target for target in targets}
+        records, paused = self._connection.batch(
+            [("HGETALL", self._targets), ("HGETALL", self._paused)]
+        )
+        changed = [
+            name
+            for name, target in wanted.items()
+            if records.get(name) != _record(target, "file")
+            and self._put(target, origin="file", due_ms=None)
+        ]
+        back = [name for name in wanted if paused.get(name) == gone]
+        self._resume(back)
+        left = [
+            name
+            for name, raw in sorted(records.items())
+            if name not in wanted and name not in paused and loads(raw)["origin"] == "file"
+        ]
+        self._connection.batch([("HSET", self._paused, name, gone) for name in left])
+        return FileSync(changed=changed, gone=left, back=back)
+
+
+def target_to_json(target: Target) -> dict[str, Any]:
+    """Return a target as JSON values, without the fields that are not set."""
+    values = {item.name: getattr(target, item.name) for item in fields(target)}
+    return {
+        name: dict(value) if name in {"creation", "overrides"} else value
+        for name, value in values.items()
+        if value is not None and not (name == "overrides" and not value)
+    }
+
+
+def target_from_json(values: Mapping[str, Any]) -> Target:
+    """Return the target that `target_to_json` wrote; fields of a newer version are ignored.
+
+    Raises
+    ------
+    TargetError
+        When it cannot be a target.
+    """
+    known = {item.name for item in fields(Target)}
+    return Target(**{name: value for name, value in values.items() if name in known})
+
+
+def _record(target: Target, origin: Origin) -> str:
+    record: dict[str, Any] = {
+        "origin": origin,
+        "phase": zlib.crc32(target.name.encode()),
+        "target": target_to_json(target),
+    }
+    if target.source is not None:
+        record["source"] = target.source
+    if target.cadence_s is not None:
+        record["cadence_ms"] = max(1, round(target.cadence_s * 1000))
+    return dumps(record)
+
+
+def _target(raw: str, cadence_ms: str | None) -> tuple[Target, Origin]:
+    record = loads(raw)
+    target = target_from_json(record["target"])
+    if cadence_ms is not None:
+        target = replace(target, cadence_s=int(cadence_ms) / 1000)
+    return target, record["origin"]
