@@ -13,8 +13,8 @@ They need no queue and no Redis; a notebook can call them::
 from __future__ import annotations
 
 import time
-from collections import deque
-from dataclasses import dataclass, field, replace
+from collections import Counter, deque
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -43,15 +43,21 @@ from yse_ingest.errors import (
 )
 from yse_ingest.ledger import Ledger
 from yse_ingest.photometry import LightCurve, StoredPhotometry, light_curve
-from yse_ingest.sources import Ask, Status
+from yse_ingest.sources import Ask
 from yse_ingest.targets import Rules, Target
 from yse_ingest.times import format_time_ms, iso_of_unix
-from yse_ingest.ysepz import Speed, cut, photometry_request, point_changes
+from yse_ingest.ysepz import (
+    Speed,
+    cut,
+    modelled_seconds,
+    photometry_request,
+    point_changes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from yse_ingest.photometry import Ints
+    from yse_ingest.photometry import Bools, Ints
     from yse_ingest.sources import Answer, Source
     from yse_ingest.ysepz import ReadBack, Transient, Vocabulary, YsePz
 
@@ -161,12 +167,9 @@ class Plan:
     stored: ReadBack | None
     """The read-back it rests on; None: it rests on the ledger."""
     gaps: Mapping[str, int]
+    predicted_s: tuple[float, ...]
+    """What each request costs YSE-PZ by the model [s]."""
     speed: Speed
-
-    @property
-    def predicted_s(self) -> float:
-        """Return the predicted time of the longest request: its share of what settling waits."""
-        return self.speed.seconds(self.seconds_max)
 
     def request(self, rows: Ints) -> dict[str, Any]:
         """Return the request that sends ``rows``, one window's worth."""
@@ -273,21 +276,23 @@ def plan_upload(
         foreign = comparison.where(Verdict.ADOPTED, Verdict.ELSEWHERE)
         differing = np.sort(np.concatenate([foreign[changed[foreign]], person]))
     speed = speed or Speed()
+    chunks, predicted = _chunks(
+        curve,
+        comparison.where(Verdict.NEW),
+        rows,
+        window,
+        speed=speed,
+        seconds_max=seconds_max,
+        bytes_max=bytes_max,
+    )
     return Plan(
         transient=transient,
         rules=rules,
         curve=curve,
         window=window,
         comparison=comparison,
-        chunks=_chunks(
-            curve,
-            comparison.where(Verdict.NEW),
-            rows,
-            window,
-            speed=speed,
-            seconds_max=seconds_max,
-            bytes_max=bytes_max,
-        ),
+        chunks=chunks,
+        predicted_s=predicted,
         corrections=corrections,
         differing=differing,
         stored=stored,
@@ -327,8 +332,8 @@ def _window_for_clobber(
 
 def _sent_as_is(
     curve: LightCurve, rows: Ints, ledger: Ledger, window: Mapping[str, float]
-) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return which ``rows`` the ledger knows to have been sent with the values they have now."""
+) -> Bools:
+    """Return which ``rows`` were sent, as the ledger knows, with the values they have now."""
     part = curve.take(rows)
     index, _ = match(part, ledger, window)
     known = (index >= 0) & ledger.ours[np.maximum(index, 0)] if len(ledger) else index >= 0
@@ -357,13 +362,14 @@ def _chunks(
     speed: Speed,
     seconds_max: float,
     bytes_max: int,
-) -> tuple[Ints, ...]:
-    """Cut the new rows into requests of one window each, sized by the server's cost."""
+) -> tuple[tuple[Ints, ...], tuple[float, ...]]:
+    """Cut the new rows into requests of one window each, and say what each costs."""
     shelf = (rows.instrument == curve.instrument) & (rows.obs_group == curve.obs_group)
     names, counts = np.unique(rows.band[shelf], return_counts=True)
     existing = dict(zip(names.tolist(), counts.tolist(), strict=True))
     widths = np.array([window[str(band)] for band in curve.band[new]])
     chunks: list[Ints] = []
+    predicted: list[float] = []
     for width in np.unique(widths):
         part = new[widths == width]
         cuts = cut(
@@ -374,10 +380,12 @@ def _chunks(
             speed=speed,
         )
         for piece in cuts:
+            posted = Counter(curve.band[part[piece]].tolist())
             chunks.append(part[piece])
-            for band in curve.band[part[piece]].tolist():
-                existing[band] = existing.get(band, 0) + 1
-    return tuple(chunks)
+            predicted.append(modelled_seconds(sum(existing.values()), posted, existing))
+            for band, count in posted.items():
+                existing[band] = existing.get(band, 0) + count
+    return tuple(chunks), tuple(predicted)
 
 
 class Outcome(StrEnum):
@@ -436,6 +444,11 @@ class Receipt:
             dtype=np.int64,
         )
 
+    @property
+    def predicted_s(self) -> float:
+        """Return what its longest request costs YSE-PZ by the model and its speed [s]."""
+        return self.plan.speed.seconds(max(self.plan.predicted_s, default=0.0))
+
     def count(self, *outcomes: Outcome) -> int:
         """Return how many exposures have one of these outcomes."""
         return sum(outcome in outcomes for outcome in self.outcome)
@@ -455,7 +468,7 @@ class Receipt:
         listed = [
             row for row, outcome in enumerate(self.outcome) if outcome is not Outcome.SAME
         ]
-        dates = format_time_ms(curve.time_ms[listed]) if listed else []
+        dates = format_time_ms(curve.time_ms[listed]).tolist() if listed else []
         return {
             "transient": plan.transient.name,
             "transient_id": plan.transient.pk,
@@ -593,18 +606,19 @@ def _send_points(
 ) -> bool:
     """Send the chunks; halve one that is too large, or of which one point is refused."""
     plan = receipt.plan
-    waiting = deque(plan.chunks)
+    waiting = deque(zip(plan.chunks, plan.predicted_s, strict=True))
     while waiting:
         if deadline is not None and clock() >= deadline:
             return False
-        rows = waiting.popleft()
+        rows, predicted = waiting.popleft()
         request = plan.request(rows)
+        before = receipt.seconds
         try:
             _timed(receipt, lambda: client.upload_photometry(request), clock=clock)  # noqa: B023
         except RequestTooLargeError:
             if len(rows) == 1:
                 raise
-            waiting.extendleft([rows[len(rows) // 2 :], rows[: len(rows) // 2]])
+            waiting.extendleft((half, predicted) for half in _halves(rows))
         except UploadRefusedError as error:
             if not error.partial:
                 raise
@@ -615,13 +629,18 @@ def _send_points(
                 continue
             # Points before the one at fault are stored: look before sending halves.
             left = _still_missing(receipt, client, rows)
-            waiting.extendleft(
-                [half for half in (left[len(left) // 2 :], left[: len(left) // 2]) if len(half)]
-            )
+            waiting.extendleft((half, predicted) for half in _halves(left))
         else:
+            plan.speed.observe(predicted, receipt.seconds - before)
             receipt.mark(rows, Outcome.ACCEPTED)
             receipt.answers.append("success")
     return True
+
+
+def _halves(rows: Ints) -> list[Ints]:
+    """Return both halves, the later one first, without empty ones."""
+    middle = len(rows) // 2
+    return [half for half in (rows[middle:], rows[:middle]) if len(half)]
 
 
 def _still_missing(receipt: Receipt, client: YsePz, rows: Ints) -> Ints:
@@ -685,10 +704,3 @@ def rules_for(
 ) -> Rules:
     """Return a target's rules: the default, the targets file's, its source's, its own."""
     return default.with_overrides(file, source, target.overrides)
-
-
-def without_rows(curve: LightCurve, native_ids: frozenset[str]) -> LightCurve:
-    """Return the light curve without the rows of these native ids."""
-    if not native_ids:
-        return curve
-    return curve.take(~np.isin(curve.native_id, sorted(native_ids)))

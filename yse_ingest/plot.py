@@ -86,7 +86,9 @@ def plot_light_curve(
     if len(curve):
         _time_axes(upper, lower, curve.time_ms)
     lower.set_xlabel("MJD (UTC)")
-    figure.supxlabel(_note(curve, source, negative), fontsize=7, color="#666666", x=0.01, ha="left")
+    figure.supxlabel(
+        _note(curve, source, negative), fontsize=7, color="#666666", x=0.01, ha="left"
+    )
     try:
         figure.savefig(path, dpi=150)
     except ValueError as error:
@@ -198,7 +200,9 @@ def _time_axes(upper: Axes, lower: Axes, time_ms: Ints) -> None:
 def _note(curve: LightCurve, source: str, negative: int) -> str:
     note = CITATIONS.get(source, source)
     if len(curve):
-        first, last = (jd_of_time_ms(float(t)) for t in (curve.time_ms.min(), curve.time_ms.max()))
+        first, last = (
+            jd_of_time_ms(float(t)) for t in (curve.time_ms.min(), curve.time_ms.max())
+        )
         note += f" · JD {first:.5f} to {last:.5f}"
     if negative and np.all(np.isfinite(curve.mag)):
         note += f" · {negative} negative subtractions not drawn"

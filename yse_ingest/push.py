@@ -61,7 +61,7 @@ class PushResult:
     target: str
     source: str
     state: str = "failed"
-    """verified, owed, settling, refused; or the source's empty, unknown, ambiguous; or failed."""
+    """verified, owed, settling, refused; empty, unknown, ambiguous (the source); failed."""
     transient: str | None = None
     transient_id: int | None = None
     created: bool = False
@@ -135,7 +135,7 @@ class _Push:
         self.settings = service.settings
         self.target = target
         self.tell = tell
-        self.source = target.source or self.settings.default_source
+        self.source = service.source_of(target)
         self.result = PushResult(target=target.name, source=self.source)
 
     def run(self) -> None:
@@ -268,6 +268,7 @@ class _SoloPush(_Push):
     ) -> None:
         super().__init__(service, target, tell)
         self.journal = journal
+        service.ysepz.vocabulary()
         self.client: YsePz = copy.copy(service.ysepz)
         self.client.before_request = self.note
 

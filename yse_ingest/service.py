@@ -28,7 +28,6 @@ from yse_ingest.errors import (
     YseIngestError,
     YsePzError,
 )
-from yse_ingest.photometry import LightCurve
 from yse_ingest.pipeline import (
     Fetched,
     Outcome,
@@ -39,18 +38,18 @@ from yse_ingest.pipeline import (
     plan_upload,
     rules_for,
 )
-from yse_ingest.schemas import TargetsFile, load_targets_file
+from yse_ingest.schemas.targets import TargetsFile, load_targets_file
 from yse_ingest.sources import Ask, Status, build_source
 from yse_ingest.sources import Timeouts as SourceTimeouts
 from yse_ingest.state import State as Store
 from yse_ingest.targets import Target, canonical_name
-from yse_ingest.times import time_ms_of_date
 from yse_ingest.ysepz import Speed, Timeouts, Transient, YsePz, create, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from yse_ingest.ledger import Ledger
+    from yse_ingest.photometry import LightCurve
     from yse_ingest.settings import Settings
     from yse_ingest.sources import Source
     from yse_ingest.state import OwedRow
@@ -63,6 +62,8 @@ CREATION_KEY = "name:"
 """Outbox rows of targets that YSE-PZ does not hold yet are keyed by name."""
 REFUSED_AGAIN_S = 3600.0
 """A refused row is tried again after this: what was wrong may have been mended [s]."""
+DISPATCH_MAX = 1000
+"""Targets that one tick claims."""
 SWEEP_ROWS = 1000
 """Outbox rows that one sweep looks at."""
 OWED_WAIT_S = 30.0
@@ -143,8 +144,8 @@ class Service:
                     self.settings.service_state_url,
                     namespace=self.settings.namespace,
                     decisions=self.settings.decisions_file,
+                    request_limit_s=self.settings.request_limit_s,
                 )
-                self._state.notice_loss(self.settings.request_limit_s)
             return self._state
 
     @property
@@ -192,7 +193,7 @@ class Service:
         path = self.settings.targets_file
         with self._lock:
             if path is None:
-                self._file = self._file or TargetsFile.empty()
+                self._file = self._file or TargetsFile()
             else:
                 stamp = path.stat().st_mtime if path.exists() else None
                 if self._file is None or stamp != self._file_stamp:
@@ -201,10 +202,15 @@ class Service:
                         logger.error("targets file", extra={"problem": str(problem)})
             return self._file
 
+    def source_of(self, target: Target) -> str:
+        """Return the name of the source that a target is asked for at."""
+        file = self.targets_file()
+        return target.source or file.default_source or self.settings.default_source
+
     def rules(self, target: Target) -> Rules:
         """Return how this target's photometry is chosen and sent."""
         file = self.targets_file()
-        source = target.source or self.settings.default_source
+        source = self.source_of(target)
         return rules_for(
             target,
             self.settings.rules,
@@ -227,10 +233,13 @@ class Service:
         """
         self.sync_targets_file()
         claimed = self.state.targets.claim_due(
-            self.state.now_ms(), 1000, cadence_s=self.settings.cadence_s
+            self.state.now_ms(),
+            DISPATCH_MAX,
+            cadence_s=self.targets_file().default_cadence_s or self.settings.cadence_s,
         )
         by_source: dict[str, list[str]] = {}
         for name, source in claimed:
+            source = source or self.targets_file().default_source or ""
             by_source.setdefault(source or self.settings.default_source, []).append(name)
         size = self.settings.batch_size
         return [
@@ -261,7 +270,7 @@ class Service:
             if target is None:
                 logger.error("unknown target", extra={"target": name})
                 continue
-            source = target.source or self.settings.default_source
+            source = self.source_of(target)
             try:
                 key, ask = self._question(target, source)
             except StateError:
@@ -294,7 +303,7 @@ class Service:
             self.state.targets.set_due(target.name, self.state.now_ms() + int(wait * 1000))
 
     def _question(self, target: Target, source: str) -> tuple[str, Ask]:
-        """Return the target's outbox key and what to ask; look it up where that is not known."""
+        """Return the target's outbox key and what to ask; look it up where need be."""
         place = self.locate(target)
         known = self.state.clocks.get(target.name).get(source)
         detail = dict(known.detail) if known else {}
@@ -316,7 +325,7 @@ class Service:
             target=where,
             rules=self.rules(target),
             since_ms=since_ms,
-            discovery_ms=_discovery_ms(place),
+            discovery_ms=None if place is None else place.discovery_ms,
             known_objects=tuple(detail.get("object_ids", ())),
         )
         return (CREATION_KEY + target.name if place is None else str(place.pk)), ask
@@ -331,7 +340,7 @@ class Service:
         """
         cached = self.state.resolutions.get(target.name)
         if cached is not None:
-            return Transient(**{**cached, "tags": tuple(cached.get("tags", ()))})
+            return Transient.from_dict(cached)
         found = resolve(self.ysepz, target)
         if found.transient is not None:
             self.remember(target.name, found.transient)
@@ -553,7 +562,7 @@ class Service:
         row = self.state.outbox.owed(key)
         if row is None:
             return UploadOutcome("nothing owed")
-        upload = _Upload(self, name, row, fence, attempt, target)
+        upload = _Upload(self, name, row, fence=fence, attempt=attempt, target=target)
         try:
             return upload.run(verify=verify)
         except LeaseLostError as error:
@@ -572,6 +581,7 @@ class _Upload:
         service: Service,
         name: str,
         row: OwedRow,
+        *,
         fence: int,
         attempt: int,
         target: Target | None,
@@ -585,10 +595,15 @@ class _Upload:
         self.key = row.key
         self.fence = fence
         self.attempt = attempt
-        self.client = copy.copy(service.ysepz)
-        self.client.before_request = self.hold
+        self.client = self._client()
         self.deadline = service._clock() + self.settings.message_s  # noqa: SLF001
         self.receipts: list[Receipt] = []
+
+    def _client(self) -> YsePz:
+        """Return a client of this upload, which shares connections and what was read."""
+        client = copy.copy(self.service.ysepz)
+        client.before_request = self.hold
+        return client
 
     def hold(self, _request: str) -> None:
         """Renew the lease before a request; raise where it is lost."""
@@ -602,6 +617,8 @@ class _Upload:
 
     def run(self, *, verify: bool) -> UploadOutcome:
         """Do the upload; raises what stops it before anything was sent."""
+        self.service.ysepz.vocabulary()
+        self.client = self._client()
         stored = None
         if self.row.settle is not None:
             settled, stored = self.settle(self.row.settle)
@@ -685,14 +702,14 @@ class _Upload:
         """Return the transient of the row's key."""
         cached = self.state.resolutions.get(self.name)
         if cached is not None and str(cached["pk"]) == self.key:
-            return Transient(**{**cached, "tags": tuple(cached.get("tags", ()))})
+            return Transient.from_dict(cached)
         found = self.client.transient_by_pk(int(self.key))
         if found is None:
             raise UnknownTargetError(
                 f"YSE-PZ has no transient number {self.key} any more",
                 service="YSE-PZ",
                 target=self.name,
-                remedy="It was deleted or merged there; enqueue the target again to look it up.",
+                remedy="It was deleted or merged there; enqueue the target again.",
             )
         self.service.remember(self.name, found)
         return found
@@ -711,7 +728,12 @@ class _Upload:
                     target=self.name,
                     remedy="It was removed; nothing is created.",
                 )
-            transient = create(self.client, target, self.client.vocabulary())
+            transient = create(
+                self.client,
+                target,
+                self.client.vocabulary(),
+                settled=self.row.settle is not None,
+            )
         finally:
             self.state.leases.release("create", lease)
         self.service.remember(self.name, transient)
@@ -785,10 +807,10 @@ class _Upload:
         if last.error is None:
             # Time ran out: the rest is due at once.
             return self.later("more than one message's worth", wait_s=0.0, count=False)
-        outcome = self.stopped(last.error)
+        ending = self.stopped(last.error)
         return UploadOutcome(
-            outcome.state,
-            retry_in=outcome.retry_in,
+            ending.state,
+            retry_in=ending.retry_in,
             error=last.error,
             counts=counts,
             receipts=tuple(self.receipts),
@@ -898,16 +920,3 @@ class _Upload:
             attempts_delta=int(count),
         )
         return UploadOutcome("later", error=error)
-
-
-def _discovery_ms(transient: Transient | None) -> int | None:
-    if transient is None or not transient.disc_date:
-        return None
-    try:
-        return time_ms_of_date(transient.disc_date)
-    except ValueError:
-        logger.warning(
-            "discovery date not understood",
-            extra={"target": transient.name, "value": transient.disc_date[:40]},
-        )
-        return None

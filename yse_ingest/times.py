@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
+import warnings
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,7 +52,10 @@ def to_obs_date(
     """
     if len(values) == 0:
         return np.empty(0, dtype="U23")
-    text = _time_class()(values, format=date_format, scale="utc", precision=3).isot
+    with warnings.catch_warnings():
+        # Leap seconds of years far off are unknown ("dubious year"); dates there stay as told.
+        warnings.simplefilter("ignore")
+        text = _time_class()(values, format=date_format, scale="utc", precision=3).isot
     return np.asarray(text, dtype="U23")
 
 
@@ -70,6 +74,8 @@ def parse_obs_dates(texts: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64
     ValueError
         When a text is not such a date.
     """
+    if len(texts) == 0:
+        return np.empty(0, dtype=np.int64)
     text = np.char.rstrip(np.asarray(texts, dtype=np.str_), "Z")
     # A leap second has no Unix time; numpy refuses ":60". The last one was in 2016.
     text = np.char.replace(text, ":60.", ":59.")
@@ -126,7 +132,7 @@ def parse_duration(text: str | float) -> float:
         When it is none of these.
     """
     if isinstance(text, bool):
-        raise ValueError(f"{text!r} is not a duration")
+        raise ValueError(f"{text!r} is not a duration")  # noqa: TRY004  one error for all
     if isinstance(text, int | float):
         return float(text)
     found = _DURATION.fullmatch(text.strip().lower())

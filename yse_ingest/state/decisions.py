@@ -139,16 +139,14 @@ class DecisionLog:
             return self._append(file, what, about)
 
     def _append(self, file: DecisionFile, what: str, about: dict[str, Any]) -> int:
-        noted = int(self._connection.call("HGET", self._installed, "seq") or 0)
         before = file.seq
+        noted = int(self._connection.call("HGET", self._installed, "seq") or 0)
         decision = file.write(what, about, seq=max(noted, before) + 1)
-        if noted >= before:
-            # A Redis that misses earlier decisions is left to be recognised as lost.
-            self._connection.run(
-                scripts.DECISION_MARK,
-                keys=[self._installed],
-                args=[file.id or "", noted, decision.seq],
-            )
+        self._connection.run(
+            scripts.DECISION_MARK,
+            keys=[self._installed],
+            args=[file.id or "", before, decision.seq],
+        )
         return decision.seq
 
     def entries(self) -> list[Decision]:

@@ -1,8 +1,8 @@
 """Which installation a Redis belongs to, and whether it lost what it knew.
 
 ``installed`` in Redis holds the installation's id and the number of the last decision it knows.
-Nothing can be claimed while it is missing or names another installation than this process saw:
-between a loss and its discovery nothing is sent.
+Nothing can be claimed while it is missing or names another installation than this process saw
+(`yse_ingest.state.scripts.CLAIM`), so that between a loss and its discovery nothing is sent.
 """
 
 from __future__ import annotations

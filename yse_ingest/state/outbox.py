@@ -48,11 +48,13 @@ class Outbox:
         keys: Keys,
         decisions: DecisionLog,
         *,
-        installation: Callable[[], str],
+        installation: Callable[[], str] = str,
+        lost: Callable[[], object] = bool,
     ) -> None:
         self._connection = connection
         self._keys = keys
         self._installation = installation
+        self._lost = lost
         self._decisions = decisions
         self._rows = keys("outbox", "rows")
         self._due = keys("outbox", "due")
@@ -168,6 +170,10 @@ class Outbox:
             keys=[*self._gate, *(self._of(key)[0] for key in keys)],
             args=[_ms(lease_s), cap, limit, int(early), self._installation(), *keys],
         )
+        if flat is None:
+            # This Redis is not the one that the process began with.
+            self._lost()
+            return []
         return [
             Claim(key, int(fence)) for key, fence in zip(flat[::2], flat[1::2], strict=True)
         ]

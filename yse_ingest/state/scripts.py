@@ -135,7 +135,7 @@ CLAIM = (
 -- KEYS: installed quiet hold breaker fence due inflight settling row...
 -- ARGV: lease_ms cap limit early installation key...
 local taken = {}
-if redis.call('HGET', KEYS[1], 'id') ~= ARGV[5] then return taken end
+if redis.call('HGET', KEYS[1], 'id') ~= ARGV[5] then return false end
 if redis.call('EXISTS', KEYS[3]) == 1 then return taken end
 if now < tonumber(redis.call('GET', KEYS[2]) or '0') then return taken end
 local room = math.min(tonumber(ARGV[3]), tonumber(ARGV[2]) - redis.call('ZCARD', KEYS[7]))
@@ -416,8 +416,9 @@ return added
 
 DECISION_MARK = """
 -- KEYS: installed; ARGV: id before after
-if redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then return 0 end
-if redis.call('HGET', KEYS[1], 'seq') ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], 'seq', ARGV[3])
+-- A Redis that misses a decision before this one is left to be recognised as lost.
+local id, seq = unpack(redis.call('HMGET', KEYS[1], 'id', 'seq'))
+if id ~= ARGV[1] or tonumber(seq) < tonumber(ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[1], 'seq', math.max(tonumber(seq), tonumber(ARGV[3])))
 return 1
 """

@@ -45,13 +45,18 @@ class State:
         self._keys = keys
         self._quiet = keys("quiet")
         self.namespace = namespace
+        self._request_limit_s = REQUEST_LIMIT_S
         self.decisions = DecisionLog(decisions, connection, keys)
         self._installation = Installation(connection, keys, self.decisions)
         self.targets = TargetStore(connection, keys, self.decisions)
         self.resolutions = ResolutionStore(connection, keys)
         self.ledgers = LedgerStore(connection, keys)
         self.outbox = Outbox(
-            connection, keys, self.decisions, installation=lambda: self._installation.id
+            connection,
+            keys,
+            self.decisions,
+            installation=lambda: self._installation.id,
+            lost=lambda: self.notice_loss(self._request_limit_s),
         )
         self.leases = Leases(connection, keys)
         self.quarantine = Quarantine(connection, keys, self.decisions)
@@ -148,7 +153,7 @@ class State:
         After a loss a request may still be under way that nobody remembers. So nothing is
         claimed for ``request_limit_s``; every claim ends as one of unknown outcome; ledgers are
         derived anew; people's decisions are restored from their file. A first start ever has
-        nothing to wait for.
+        nothing to wait for. A claim that meets a lost state calls this by itself.
 
         Parameters
         ----------
@@ -160,6 +165,7 @@ class State:
         StateError
             When this Redis belongs to the decisions of another file.
         """
+        self._request_limit_s = request_limit_s
         with self._installation.file() as file:
             loss = self._installation.examine(file, snapshot=self._decided)
             if loss is None:
@@ -202,7 +208,7 @@ class State:
         silent = DecisionLog(None, self._connection, self._keys)
         targets = TargetStore(self._connection, self._keys, silent)
         quarantine = Quarantine(self._connection, self._keys, silent)
-        outbox = Outbox(self._connection, self._keys, silent, installation=str)
+        outbox = Outbox(self._connection, self._keys, silent)
         about = decision.about
         try:
             match decision.what:

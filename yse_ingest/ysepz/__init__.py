@@ -1,0 +1,43 @@
+"""YSE-PZ: the client, its vocabulary, look-ups, creation, requests and their cost."""
+
+from yse_ingest.ysepz.account import Account
+from yse_ingest.ysepz.client import Alias, YsePz
+from yse_ingest.ysepz.cost import Speed, cut, modelled_seconds, read_back_seconds
+from yse_ingest.ysepz.creation import create
+from yse_ingest.ysepz.http import Answer, Timeouts
+from yse_ingest.ysepz.lookup import Resolution, resolve
+from yse_ingest.ysepz.readback import Header, ReadBack
+from yse_ingest.ysepz.transients import Transient, name_key
+from yse_ingest.ysepz.uploads import (
+    creation_request,
+    documented_request,
+    photometry_request,
+    point_changes,
+)
+from yse_ingest.ysepz.vocabulary import Band, Vocabulary, nearest
+
+__all__ = [
+    "Account",
+    "Alias",
+    "Answer",
+    "Band",
+    "Header",
+    "ReadBack",
+    "Resolution",
+    "Speed",
+    "Timeouts",
+    "Transient",
+    "Vocabulary",
+    "YsePz",
+    "create",
+    "creation_request",
+    "cut",
+    "documented_request",
+    "modelled_seconds",
+    "name_key",
+    "nearest",
+    "photometry_request",
+    "point_changes",
+    "read_back_seconds",
+    "resolve",
+]

@@ -1,0 +1,440 @@
+"""The client of YSE-PZ: what it knows, what it holds, and the four requests that write.
+
+Lists are paged by addresses of our own (behind the shipped nginx the ``next`` links lose the
+port) and filtered here once more: a filter that the server does not know is silently ignored,
+and the whole table comes back as if it were a hit (measured 2026-11).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from urllib.parse import quote
+
+from marshmallow import ValidationError
+
+from yse_ingest.errors import PayloadError, TargetError, YsePzReplyError
+from yse_ingest.schemas._load import faults_of, load
+from yse_ingest.schemas.readback import AliasRowSchema, PageSchema, TransientRowSchema
+from yse_ingest.schemas.vocabulary import BandRowSchema, InstrumentRowSchema, NamedRowSchema
+from yse_ingest.targets import separation_arcsec
+from yse_ingest.ysepz.answers import AnswerReader, server_exception
+from yse_ingest.ysepz.http import SERVICE, Answer, Http, Timeouts, normalised
+from yse_ingest.ysepz.readback import ReadBack, parse_read_back
+from yse_ingest.ysepz.transients import Transient, name_key
+from yse_ingest.ysepz.vocabulary import BANDS, LISTS, Kind, Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from marshmallow import Schema
+
+    from yse_ingest.ysepz.account import Account
+
+logger = logging.getLogger(__name__)
+
+PAGE_ROWS = 1000
+VOCABULARY_AGE_S = 3600.0
+"""A vocabulary older than this is read again [s]."""
+VOCABULARY_RETRY_S = 60.0
+"""A name that is missing makes it be read again, unless it is younger than this [s]."""
+ALIASES_AGE_S = 3600.0
+"""Aliases are read whole again after this long [s]; in between only what was added."""
+BOX_MARGIN_DEG = 1e-7
+"""Added to every side of a box, against rounding [deg]."""
+
+
+class Alias(NamedTuple):
+    """Another name of a transient."""
+
+    pk: int
+    name: str
+    transient: int | None
+    """Primary key of the transient."""
+
+
+class YsePz:
+    """One YSE-PZ under one account; safe between threads, with one session for each.
+
+    Parameters
+    ----------
+    url
+        Base address; a path prefix is kept.
+    account
+        Whose name the uploads carry.
+    timeouts
+        How long to wait.
+    may_write
+        False: every request that writes is refused before it is sent.
+    before_request
+        Called with "POST /add_transient_phot/" before every request that writes; an error that
+        it raises stops the request before a byte is sent.
+    clock
+        Unix time [s].
+    vocabulary
+        One that was read earlier.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        account: Account,
+        *,
+        timeouts: Timeouts | None = None,
+        may_write: bool = True,
+        before_request: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.time,
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
+        self.url = normalised(url)
+        self.account = account
+        self.timeouts = timeouts or Timeouts()
+        self.may_write = may_write
+        self.before_request = before_request
+        self._clock = clock
+        self._http = Http(self.url, account, timeouts=self.timeouts)
+        self._reader = AnswerReader(account, slow_s=self.timeouts.slow_s)
+        self._vocabulary = vocabulary
+        self._aliases: list[Alias] = []
+        self._aliases_read_at = -math.inf
+        # One for each cache; reading the aliases never needs the vocabulary, nor the reverse.
+        self._vocabulary_lock = threading.Lock()
+        self._aliases_lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"YsePz({self.url!r}, account={self.account.username!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._http.close()
+
+    # Is it there? -------------------------------------------------------------------------
+
+    def ping(self) -> float:
+        """Return how long a cheap request took [s].
+
+        Raises
+        ------
+        YsePzError
+            When it was not answered as YSE-PZ answers.
+        """
+        answer = self._http.send("GET", "/api/transientstatuses/", params={"limit": "1"})
+        self._page(self._reader.content(answer, now=self._clock()), answer.request)
+        return answer.seconds
+
+    def check_login(self) -> None:
+        """Return when YSE-PZ takes the account.
+
+        Raises
+        ------
+        CredentialsError
+            When it does not; other errors as `ping`.
+        """
+        self.ping()
+
+    # What it knows ------------------------------------------------------------------------
+
+    def vocabulary(self, *, max_age_s: float = VOCABULARY_AGE_S) -> Vocabulary:
+        """Return the names that YSE-PZ knows, read once and again when too old."""
+        with self._vocabulary_lock:
+            known = self._vocabulary
+            if known is None or self._clock() - known.read_at > max_age_s:
+                known = self._vocabulary = self._read_vocabulary()
+            return known
+
+    def refresh(self) -> Vocabulary:
+        """Read the vocabulary anew and return it."""
+        return self.vocabulary(max_age_s=-1.0)
+
+    def _read_vocabulary(self) -> Vocabulary:
+        read_at = self._clock()
+        names: dict[Kind, dict[int, str]] = {}
+        telescopes: dict[int, int] = {}
+        for kind, resource in LISTS.items():
+            schema = InstrumentRowSchema() if kind == "instrument" else NamedRowSchema()
+            rows = self._loaded(resource, schema)
+            names[kind] = {row["pk"]: row["name"] for row in rows}
+            if kind == "instrument":
+                telescopes = {row["pk"]: row["telescope"] for row in rows}
+        bands = self._loaded(BANDS, BandRowSchema())
+        return Vocabulary(
+            names=names,
+            telescopes=telescopes,
+            band_rows={row["pk"]: (row["name"], row["instrument"]) for row in bands},
+            read_at=read_at,
+        )
+
+    def link(self, kind: Kind, pk: int) -> str:
+        """Return the hyperlink of a row, as a PATCH takes it."""
+        return f"{self.url}/api/{LISTS[kind]}/{pk}/"
+
+    # What it holds ------------------------------------------------------------------------
+
+    def transient_by_name(self, name: str) -> Transient | None:
+        """Return the transient of this name, spelt as it is stored there.
+
+        Raises
+        ------
+        TargetError
+            When there are several: the next documented upload would delete all but the first.
+        """
+        key = name_key(name)
+        found = [
+            row
+            for row in self._loaded("transients", TransientRowSchema(), {"name": name})
+            if name_key(row["name"]) == key
+        ]
+        if len(found) > 1:
+            pks = ", ".join(str(row["pk"]) for row in found)
+            raise TargetError(
+                f"{len(found)} transients have this name (rows {pks})",
+                service=SERVICE,
+                target=name,
+                remedy=(
+                    "Nothing is sent: an upload by name deletes all but the first with their "
+                    "photometry. Rename the others in YSE-PZ."
+                ),
+            )
+        return self._transient(found[0]) if found else None
+
+    def transient_by_pk(self, pk: int) -> Transient | None:
+        """Return a transient by its primary key; None: there is none."""
+        answer = self._http.send("GET", f"/api/transients/{pk}/")
+        if answer.status == 404:
+            return None
+        content = self._reader.content(answer, now=self._clock())
+        return self._transient(self._one(TransientRowSchema(), content, answer.request))
+
+    def transients_near(
+        self, ra: float, dec: float, radius_arcsec: float
+    ) -> list[tuple[Transient, float]]:
+        """Return the transients within a great circle, nearest first, with their separation.
+
+        Parameters
+        ----------
+        ra, dec
+            ICRS [deg].
+        radius_arcsec
+            How far [arcsec].
+        """
+        rows: dict[int, tuple[dict[str, Any], float]] = {}
+        for box in _boxes(ra, dec, radius_arcsec / 3600):
+            for row in self._loaded("transients", TransientRowSchema(), box):
+                separation = separation_arcsec(ra, dec, row["ra"], row["dec"])
+                if separation <= radius_arcsec:
+                    rows[row["pk"]] = (row, separation)
+        ordered = sorted(rows.values(), key=lambda pair: (pair[1], pair[0]["pk"]))
+        return [(self._transient(row), separation) for row, separation in ordered]
+
+    def aliases(self) -> list[Alias]:
+        """Return every alias: read whole once an hour, in between only what was added."""
+        with self._aliases_lock:
+            known = self._aliases
+            fresh = self._clock() - self._aliases_read_at <= ALIASES_AGE_S
+            added = self._aliases_after(known) if known and fresh else None
+            if added is None:
+                self._aliases_read_at = self._clock()
+                known, added = [], self._aliases_from(0)
+            self._aliases = [*known, *added]
+            return self._aliases
+
+    def forget_aliases(self) -> None:
+        """Make the next `aliases` read all of them."""
+        with self._aliases_lock:
+            self._aliases_read_at = -math.inf
+
+    def _aliases_after(self, known: list[Alias]) -> list[Alias] | None:
+        """Return what was added since; None: they changed otherwise."""
+        last_and_added = self._aliases_from(len(known) - 1)
+        return last_and_added[1:] if last_and_added[:1] == known[-1:] else None
+
+    def _aliases_from(self, offset: int) -> list[Alias]:
+        rows = self._loaded("alternatetransientnames", AliasRowSchema(), offset=offset)
+        return [Alias(row["pk"], row["name"], row["transient"]) for row in rows]
+
+    def read_back(self, slug: str) -> ReadBack:
+        """Return what YSE-PZ holds of one transient (`Transient.slug`).
+
+        Raises
+        ------
+        YsePzReplyError
+            When it knows no such slug, or answers something else.
+        YsePzUnavailableError
+            No answer now.
+        """
+        vocabulary = self.vocabulary()
+        answer = self._http.send("GET", f"/download_data/{quote(slug, safe='')}/")
+        exception = server_exception(answer.body) if answer.status == 500 else None
+        if answer.status == 404 or (exception is not None and exception.name == "IndexError"):
+            raise YsePzReplyError(
+                f"no transient has the slug {slug!r}",
+                service=SERVICE,
+                field="slug",
+                value=slug,
+                remedy="It was deleted or renamed; look it up again.",
+            )
+        return parse_read_back(
+            self._reader.content(answer, now=self._clock()),
+            account=self.account.username,
+            vocabulary=vocabulary,
+            size=len(answer.body),
+            seconds=answer.seconds,
+        )
+
+    # What writes --------------------------------------------------------------------------
+
+    def upload_photometry(self, request: Mapping[str, Any]) -> Answer:
+        """Send a request of `yse_ingest.ysepz.uploads.photometry_request`.
+
+        Returns
+        -------
+        Answer
+            YSE-PZ's own, which accepts it: for its duration, and for people who ask.
+
+        Raises
+        ------
+        YsePzError
+            As `yse_ingest.ysepz.answers.AnswerReader.accept`.
+        """
+        answer = self._write("POST", "/add_transient_phot/", request)
+        self._reader.accept(answer, now=self._clock())
+        return answer
+
+    def add_transient(self, request: Mapping[str, Any]) -> Answer:
+        """Send a request to ``/add_transient/``; raises as `upload_photometry`."""
+        answer = self._write("POST", "/add_transient/", request)
+        self._reader.accept(answer, now=self._clock())
+        return answer
+
+    def patch_point(self, pk: int, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Change the named fields of one stored point and return the row as it is now.
+
+        Safe to repeat: it sets values. Raises as `upload_photometry`.
+        """
+        return self._patch(f"/api/transientphotdata/{pk}/", changes)
+
+    def patch_transient(self, pk: int, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Change the named fields of a transient's row; as `patch_point`."""
+        return self._patch(f"/api/transients/{pk}/", changes)
+
+    def _patch(self, path: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        answer = self._write("PATCH", path, changes)
+        return self._reader.row(answer, now=self._clock())
+
+    def _write(self, method: Any, path: str, content: Mapping[str, Any]) -> Answer:
+        if not self.may_write:
+            raise PayloadError(
+                f"{method} {path} was not sent: this client only reads",
+                service=SERVICE,
+                remedy="Use a command that writes, for example push.",
+            )
+        if self.before_request is not None:
+            self.before_request(f"{method} {path}")
+        return self._http.send(method, path, content=content)
+
+    # Lists --------------------------------------------------------------------------------
+
+    def _loaded(
+        self,
+        resource: str,
+        schema: Schema,
+        params: Mapping[str, str] | None = None,
+        *,
+        offset: int = 0,
+    ) -> list[dict[str, Any]]:
+        """Return the rows of a list, each once, in the server's order."""
+        rows: dict[int, dict[str, Any]] = {}
+        for request, raw in self._pages(resource, params or {}, offset):
+            row = self._one(schema, raw, request)
+            rows[row["pk"]] = row
+        return list(rows.values())
+
+    def _pages(
+        self, resource: str, params: Mapping[str, str], offset: int
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        while True:
+            answer = self._http.send(
+                "GET",
+                f"/api/{resource}/",
+                params={**params, "limit": str(PAGE_ROWS), "offset": str(offset)},
+            )
+            content = self._reader.content(answer, now=self._clock())
+            page = self._page(content, answer.request)
+            for row in page["results"]:
+                yield answer.request, row
+            offset += len(page["results"])
+            if not page["results"] or offset >= page["count"]:
+                return
+
+    def _page(self, content: object, request: str) -> dict[str, Any]:
+        return self._one(PageSchema(), content, request)
+
+    def _one(self, schema: Schema, content: object, request: str) -> dict[str, Any]:
+        try:
+            return load(schema, content)
+        except ValidationError as error:
+            fault = faults_of(error, content)[0]
+            what = " ".join(f"{fault.field} {fault.reason}".split())
+            raise YsePzReplyError(
+                f"the answer to {request} cannot be read: {what}",
+                service=SERVICE,
+                remedy="Is YSE_PZ_URL the address of a YSE-PZ?",
+            ) from error
+
+    def _transient(self, row: Mapping[str, Any]) -> Transient:
+        return Transient(
+            pk=row["pk"],
+            name=row["name"],
+            slug=row["slug"],
+            ra=row["ra"],
+            dec=row["dec"],
+            disc_date=row["disc_date"],
+            status=self._name("status", row["status"]),
+            obs_group=self._name("obs_group", row["obs_group"]),
+            tags=tuple(name for pk in row["tags"] if (name := self._name("tag", pk))),
+        )
+
+    def _name(self, kind: Kind, pk: int | None) -> str | None:
+        if pk is None:
+            return None
+        name = self.vocabulary().name_of(kind, pk)
+        if name is None:
+            name = self.vocabulary(max_age_s=VOCABULARY_RETRY_S).name_of(kind, pk)
+        return name
+
+
+def _boxes(ra: float, dec: float, radius: float) -> list[dict[str, str]]:
+    """Return the filters of the one or two boxes that hold a circle; all in degrees."""
+    radius += BOX_MARGIN_DEG
+    south, north = dec - radius, dec + radius
+    lie = math.sin(math.radians(radius))
+    cosine = math.cos(math.radians(dec))
+    if north >= 90 or south <= -90 or lie >= cosine:
+        spans = [(0.0, 360.0)]
+    else:
+        half = math.degrees(math.asin(lie / cosine)) + BOX_MARGIN_DEG
+        west, east = ra - half, ra + half
+        if west < 0:
+            spans = [(0.0, east), (west + 360, 360.0)]
+        elif east > 360:
+            spans = [(west, 360.0), (0.0, east - 360)]
+        else:
+            spans = [(west, east)]
+    return [
+        {
+            "ra_gte": f"{west:.9f}",
+            "ra_lte": f"{east:.9f}",
+            "dec_gte": f"{max(south, -90.0):.9f}",
+            "dec_lte": f"{min(north, 90.0):.9f}",
+        }
+        for west, east in spans
+    ]
