@@ -118,6 +118,16 @@ def _mjd(time_ms: Ints) -> Floats:
     return mjd
 
 
+def _days_of_mjd(mjd: Any) -> Floats:
+    days: Floats = np.asarray(mjd) - MJD_OF_UNIX_ZERO
+    return days
+
+
+def _mjd_of_days(days: Any) -> Floats:
+    mjd: Floats = np.asarray(days) + MJD_OF_UNIX_ZERO
+    return mjd
+
+
 def _mag_panel(axes: Axes, curve: LightCurve, rows: Ints, stored: Bools) -> None:
     mjd = _mjd(curve.time_ms)
     for index, band in enumerate(sorted(set(curve.band[rows].tolist()))):
@@ -180,8 +190,10 @@ def _flux_panel(axes: Axes, curve: LightCurve, rows: Ints) -> None:
 
 def _time_axes(upper: Axes, lower: Axes, time_ms: Ints) -> None:
     """Show MJD below and UTC dates above."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib import dates as matplotlib_dates
 
+    # Its locators and formatters have no types.
+    days: Any = matplotlib_dates
     mjd = _mjd(time_ms)
     margin = max(_MARGIN_DAYS, 0.03 * float(np.ptp(mjd)))
     lower.set_xlim(float(mjd.min()) - margin, float(mjd.max()) + margin)
@@ -189,11 +201,11 @@ def _time_axes(upper: Axes, lower: Axes, time_ms: Ints) -> None:
     # matplotlib's own dates are days since 1970-01-01, so the two axes differ by a constant.
     dates: Any = upper.secondary_xaxis(
         "top",
-        functions=(lambda day: day - MJD_OF_UNIX_ZERO, lambda date: date + MJD_OF_UNIX_ZERO),
+        functions=(_days_of_mjd, _mjd_of_days),
     )
-    locator = AutoDateLocator(minticks=4, maxticks=8)
+    locator = days.AutoDateLocator(minticks=4, maxticks=8)
     dates.xaxis.set_major_locator(locator)
-    dates.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    dates.xaxis.set_major_formatter(days.ConciseDateFormatter(locator))
     dates.set_xlabel("UTC", fontsize=8)
 
 

@@ -137,7 +137,7 @@ def _known(target: Target, transient: Transient, *, by: Literal["name", "alias"]
         called = "" if by == "name" else f" {transient.name}"
         given = f"{target.ra:.5f}, {target.dec:+.5f}"
         raise TargetError(
-            f"its coordinates {given} are {separation:.1f}\" from those of YSE-PZ's "
+            f'its coordinates {given} are {separation:.1f}" from those of the '
             f"transient{called} at {transient.ra:.5f}, {transient.dec:+.5f}",
             service=SERVICE,
             target=target.name,

@@ -51,5 +51,5 @@ def name_key(name: str) -> str:
 
     It compares without case, accents and trailing blanks (measured 2026-11).
     """
-    plain = unicodedata.normalize("NFKD", name.rstrip(" "))
+    plain = unicodedata.normalize("NFD", name.rstrip(" "))
     return "".join(char for char in plain if not unicodedata.combining(char)).casefold()

@@ -6,6 +6,7 @@ existing transient overwrites what people curated there.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,8 @@ POINT_CHANGE = PointChangeSchema()
 
 OURS_ALONE = frozenset({"beside"})
 """Creation fields that tell us something, and are never sent."""
+DATES = frozenset({"disc_date", "non_detect_date", "abs_mag_peak_date"})
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 ROUNDING = 1e-6
 """Relative difference below which a stored value is the same."""
 
@@ -140,12 +143,18 @@ def creation_request(target: Target) -> dict[str, Any]:
 
 
 def declared_fields(target: Target) -> dict[str, Any]:
-    """Return the fields of the transient row that a target declares for its creation."""
-    return {
-        field: list(value) if isinstance(value, tuple) else value
-        for field, value in (target.creation or {}).items()
-        if field not in OURS_ALONE
-    }
+    """Return the fields of the transient row that a target declares for its creation.
+
+    A day without a time of day is its midnight: only that form is known to be taken everywhere.
+    """
+    declared: dict[str, Any] = {}
+    for field, value in (target.creation or {}).items():
+        if field in OURS_ALONE:
+            continue
+        if field in DATES and isinstance(value, str) and _DAY.fullmatch(value):
+            value = f"{value}T00:00:00"
+        declared[field] = list(value) if isinstance(value, tuple) else value
+    return declared
 
 
 def point_changes(

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from yse_ingest.errors import AmbiguousTargetError, PlaceTakenError, TargetError
+from yse_ingest.targets import Target, separation_arcsec
+from yse_ingest.ysepz import Transient, resolve
+from yse_ingest.ysepz.lookup import in_merge_box
+
+if TYPE_CHECKING:
+    from yse_ingest.sandbox.ysepz import YsePzStandIn
+    from yse_ingest.ysepz import YsePz
+
+RA, DEC = 157.3415, 29.5106667
+CREATION = {"status": "New", "obs_group": "ZTF"}
+
+
+def north(arcsec: float, **fields: Any) -> Target:
+    return Target("2026zz", ra=RA, dec=DEC + arcsec / 3600, **fields)
+
+
+@pytest.mark.parametrize("name", ["2019np", "SN2019np", "SN 2019np", "AT2019np", "2019NP"])
+def test_by_name(client: YsePz, name: str) -> None:
+    """Every spelling of an IAU name leads to the one transient, spelt as it is stored."""
+    found = resolve(client, Target(name))
+    assert found.transient is not None
+    assert (found.transient.name, found.by, found.separation_arcsec) == ("2019np", "name", None)
+
+
+def test_by_name_with_coordinates(client: YsePz) -> None:
+    """Coordinates close to those of YSE-PZ are fine, and their separation is told."""
+    found = resolve(client, Target("2019np", ra=RA, dec=DEC + 1.9 / 3600))
+    assert found.by == "name"
+    assert found.separation_arcsec == pytest.approx(1.9, abs=0.01)
+
+
+@pytest.mark.parametrize("by", ["2019np", "ZTF19aacgslb"])
+def test_coordinates_of_something_else(server: YsePzStandIn, client: YsePz, by: str) -> None:
+    """Coordinates more than 2" off stop everything, with both positions and the separation."""
+    server.add_alias("ZTF19aacgslb", "2019np")
+    with pytest.raises(TargetError, match=r'3\.0" from') as caught:
+        resolve(client, Target(by, ra=RA, dec=DEC + 3.0 / 3600))
+    assert "157.34150, +29.51067" in str(caught.value)
+    assert "157.34150, +29.51150" in str(caught.value)
+
+
+@pytest.mark.parametrize("alias", ["ZTF19aacgslb", "AT2026abc", "2026abc"])
+def test_by_alias(server: YsePzStandIn, client: YsePz, alias: str) -> None:
+    """An alias leads to the transient it belongs to, also in the spelling of the TNS."""
+    server.add_alias(alias, "2019np")
+    found = resolve(client, Target(alias))
+    assert found.transient is not None
+    assert (found.transient.name, found.by) == ("2019np", "alias")
+
+
+def test_a_name_wins_over_an_alias(server: YsePzStandIn, client: YsePz) -> None:
+    """A transient of the name is meant before one that has it as an alias."""
+    server.add_transient("2020b", 10.0, 10.0)
+    server.add_alias("2020b", "2019np")
+    found = resolve(client, Target("2020b"))
+    assert found.transient is not None
+    assert found.transient.name == "2020b"
+
+
+def test_alias_of_two(server: YsePzStandIn, client: YsePz) -> None:
+    """An alias of two transients means neither."""
+    server.add_transient("2020b", 10.0, 10.0)
+    server.add_alias("twofold", "2019np")
+    server.add_alias("twofold", "2020b")
+    with pytest.raises(AmbiguousTargetError, match="alias of 2 transients"):
+        resolve(client, Target("twofold"))
+
+
+def test_by_position(client: YsePz) -> None:
+    """A target of another name within 0.756" that may not be created is that transient."""
+    found = resolve(client, north(0.7))
+    assert found.transient is not None
+    assert (found.transient.name, found.by) == ("2019np", "position")
+    assert found.separation_arcsec == pytest.approx(0.7, abs=0.01)
+
+
+def test_creation_within_the_merge_box(client: YsePz) -> None:
+    """Within 0.756" nothing is created: YSE-PZ would merge the two (trap 8); beside or not."""
+    for creation in (CREATION, {**CREATION, "beside": "2019np"}):
+        with pytest.raises(PlaceTakenError, match=r'2019np .* 0\.70" away') as caught:
+            resolve(client, north(0.7, creation=creation))
+        assert "would merge" in str(caught.value)
+
+
+@pytest.mark.parametrize("creation", [None, CREATION, {**CREATION, "beside": "2020other"}])
+def test_a_neighbour_beyond_the_merge_box(
+    client: YsePz, creation: dict[str, Any] | None
+) -> None:
+    """Between 0.756" and 3" a target is neither taken for its neighbour nor put beside it."""
+    with pytest.raises(PlaceTakenError, match=r'2019np .* 1\.50" away') as caught:
+        resolve(client, north(1.5, creation=creation))
+    assert "beside = 2019np" in str(caught.value)
+
+
+def test_beside(server: YsePzStandIn, client: YsePz) -> None:
+    """A target that names every neighbour may stand beside them."""
+    found = resolve(client, north(1.5, creation={**CREATION, "beside": "2019np"}))
+    assert (found.transient, found.by) == (None, "none")
+    assert [one.name for one, _ in found.neighbours] == ["2019np"]
+    server.add_transient("2020b", RA, DEC + 2.5 / 3600)
+    with pytest.raises(PlaceTakenError, match="2020b"):
+        resolve(client, north(1.5, creation={**CREATION, "beside": "2019np"}))
+    both = north(1.5, creation={**CREATION, "beside": "2019np, 2020b"})
+    assert len(resolve(client, both).neighbours) == 2
+
+
+def test_several_within_the_merge_box(server: YsePzStandIn, client: YsePz) -> None:
+    """Two transients at one place are for a person to sort out."""
+    server.add_transient("2020b", RA, DEC + 0.3 / 3600)
+    with pytest.raises(PlaceTakenError, match=r"2019np .*2020b"):
+        resolve(client, north(0.1))
+
+
+def test_across_ra_zero(server: YsePzStandIn, client: YsePz) -> None:
+    """YSE-PZ itself finds nothing across RA 0; the look-up does."""
+    server.add_transient("edge", 359.99996, 0.0)
+    target = Target("2026zz", ra=0.00005, dec=0.0, creation={**CREATION, "beside": "edge"})
+    with pytest.raises(PlaceTakenError, match="edge"):
+        resolve(client, target)
+
+
+def test_nothing_there(client: YsePz) -> None:
+    """A name that nobody knows, and a place without neighbours, resolve to nothing."""
+    assert resolve(client, Target("2026zz")).by == "none"
+    assert resolve(client, north(3.1)).transient is None
+
+
+@given(
+    dec=st.floats(-89.9, 89.9),
+    north_arcsec=st.floats(-1.2, 1.2),
+    east_arcsec=st.floats(-1.2, 1.2),
+)
+def test_merge_box_is_the_servers_or_larger(
+    dec: float, north_arcsec: float, east_arcsec: float
+) -> None:
+    """Whatever the server's box or a circle of 0.756" holds counts as the same place."""
+    import math
+
+    half = 0.00021
+    new_ra, new_dec = 200.0, dec
+    old_ra = 200.0 + east_arcsec / 3600 / math.cos(math.radians(dec))
+    old_dec = dec + north_arcsec / 3600
+    there = Transient(1, "a", "a", old_ra, old_dec, None, None, None, ())
+    reach = max(abs(new_dec - half), abs(new_dec + half))
+    merges = (
+        abs(old_dec - new_dec) < half
+        and abs(old_ra - new_ra) < half / math.cos(math.radians(reach))
+    ) or separation_arcsec(new_ra, new_dec, old_ra, old_dec) < 0.756
+    if merges:
+        assert in_merge_box(new_ra, new_dec, there)
+    if max(abs(north_arcsec), abs(east_arcsec)) > 0.78:
+        assert not in_merge_box(new_ra, new_dec, there)

@@ -1,0 +1,134 @@
+"""Keep a running task running when the connection to the broker breaks.
+
+Two faults of kombu 5.7 on Redis, both measured 2026-11. (1) When a connection is lost, kombu
+pushes the messages of *running* tasks back: a second copy starts seconds later, beside the
+first. (2) When the broker is gone while a late acknowledgement is due, the dead channel raises
+``AttributeError: 'NoneType' object has no attribute 'hostname'`` and the worker exits. Here a
+channel gives its messages back at shutdown only, and acknowledges through a connection of its
+own when the worker's has died.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from celery.signals import worker_init, worker_shutting_down
+from kombu.transport import redis as transport
+from kombu.transport import virtual
+
+from yse_ingest.errors import StateError
+from yse_ingest.state import side_connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+MEASURED = "5.7."
+"""The kombu against which this was measured; another one is left alone."""
+NO_PREFIX = "yse_ingest"
+"""The default namespace: its queues go by their plain names."""
+
+_ERRORS = transport.get_redis_error_classes()
+_LOST: tuple[type[Exception], ...] = (
+    AttributeError,
+    *_ERRORS.connection_errors,
+    *_ERRORS.channel_errors,
+)
+
+
+def key_prefix(namespace: str) -> str:
+    """Return what stands before the broker's keys: two deployments may share one Redis."""
+    return "" if namespace == NO_PREFIX else f"yse_ingest:{namespace}:"
+
+
+class Aside:
+    """Takes messages off the broker's list of unacknowledged ones, by a connection of its own.
+
+    What it cannot take off now is kept for the next time.
+    """
+
+    def __init__(self, broker_url: str, *, key_prefix: str) -> None:
+        self._connection = side_connection(broker_url)
+        self._prefix = key_prefix
+        self._owed: set[tuple[str, str, str]] = set()
+        self._lock = threading.Lock()
+
+    def acknowledge(self, tag: str, *, key: str, index_key: str) -> None:
+        """Acknowledge one message, now or as soon as the broker is back."""
+        with self._lock:
+            self._owed.add((tag, self._prefix + key, self._prefix + index_key))
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Acknowledge what could not be acknowledged before."""
+        with self._lock:
+            try:
+                for tag, key, index_key in sorted(self._owed):
+                    self._connection.batch(
+                        [("ZREM", index_key, tag), ("HDEL", key, tag)], atomic=True
+                    )
+                    self._owed.discard((tag, key, index_key))
+            except StateError as error:
+                fields = {"messages": len(self._owed), "error": error}
+                logger.warning("acknowledged later", extra=fields)
+
+
+class QoS(transport.QoS):
+    """Celery's list of unacknowledged messages, on a channel that may die under it."""
+
+    aside: ClassVar[Aside]
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge a message, by the side connection when the channel is dead."""
+        self._finish(delivery_tag, super().ack)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Drop a message; one that is to be run again is left to the visibility timeout."""
+        if requeue:
+            super().reject(delivery_tag, requeue=True)
+        else:
+            self._finish(delivery_tag, super().reject)
+
+    def _finish(self, tag: str, finish: Callable[[str], None]) -> None:
+        try:
+            finish(tag)
+        except _LOST:
+            self.aside.acknowledge(tag, key=self.unacked_key, index_key=self.unacked_index_key)
+            virtual.QoS.ack(self, tag)
+
+
+class Channel(transport.Channel):
+    """A channel that gives its messages back at shutdown only."""
+
+    QoS = QoS
+    do_restore = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        QoS.aside.catch_up()
+
+
+def connect(broker_url: str, *, key_prefix: str) -> None:
+    """Have the workers of this application, and nothing else, use these channels."""
+
+    @worker_init.connect(weak=False)
+    def use_channels(**_: Any) -> None:
+        install(broker_url, key_prefix=key_prefix)
+
+    @worker_shutting_down.connect(weak=False)
+    def give_back(**_: Any) -> None:
+        Channel.do_restore = True
+
+
+def install(broker_url: str, *, key_prefix: str) -> bool:
+    """Use these channels from now on in this process; return whether this kombu is the one."""
+    if not version("kombu").startswith(MEASURED):
+        logger.warning("broker faults not handled", extra={"kombu": version("kombu")})
+        return False
+    QoS.aside = Aside(broker_url, key_prefix=key_prefix)
+    transport.Transport.Channel = Channel
+    return True

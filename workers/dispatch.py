@@ -1,0 +1,35 @@
+"""Ticks of beat: what is due, what may be sent, what got lost. All are safe to repeat."""
+
+from __future__ import annotations
+
+import logging
+
+from workers.celery import app, settings
+from workers.hints import send_fetch, send_uploads
+from workers.resources import service
+from yse_ingest.errors import YseIngestError
+
+logger = logging.getLogger(__name__)
+
+
+# Ticks send no events: Flower's list of tasks would hold little else.
+@app.task(name="yse_ingest.dispatch", send_events=False, throws=(YseIngestError,))
+def dispatch() -> None:
+    """Claim the targets that are due, and ask the fetch workers to look at them."""
+    for batch in service().dispatch():
+        logger.info("dispatched", extra={"source": batch.source, "targets": batch.names})
+        send_fetch(batch.names, expires_s=settings.cadence_s)
+
+
+@app.task(name="yse_ingest.drain", send_events=False, throws=(YseIngestError,))
+def drain() -> None:
+    """Claim the uploads that are due: the safety net and the clock of retries."""
+    send_uploads(service().drain())
+
+
+@app.task(name="yse_ingest.sweep", send_events=False, throws=(YseIngestError,))
+def sweep() -> None:
+    """Make anew what got lost: leases of dead workers, owed rows in no queue."""
+    found = {what: count for what, count in service().sweep().items() if count}
+    if found:
+        logger.warning("swept", extra=found)

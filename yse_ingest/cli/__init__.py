@@ -1,0 +1,87 @@
+"""The terminal: ``yse-ingest COMMAND``.
+
+One module per command. A module imports click alone at its top; what a command needs besides
+is imported when it runs, so that ``yse-ingest --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+from typing import ClassVar
+
+import click
+
+from yse_ingest import __version__
+from yse_ingest.cli.envfile import ENV_FILE, load_env_file
+from yse_ingest.cli.terminal import Terminal, exit_code, report
+from yse_ingest.errors import YseIngestError
+
+
+class Commands(click.Group):
+    """The commands by module; errors of ours end them with a message, not a traceback."""
+
+    modules: ClassVar[dict[str, str]] = {
+        "init": "init",
+        "doctor": "doctor",
+        "vocab": "vocab",
+        "fetch": "fetch",
+        "push": "push",
+        "enqueue": "enqueue",
+        "status": "status",
+        "targets": "targets",
+        "quarantine": "quarantine",
+        "up": "up",
+    }
+    """Command to its module, which has it under the same name; in the order of a first day."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which a newcomer needs them."""
+        return list(self.modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in self.modules:
+            return None
+        module = importlib.import_module(f"yse_ingest.cli.{self.modules[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; 0: done, 1: owed or failed, 2: wrong usage or settings."""
+        try:
+            return super().invoke(ctx)
+        except YseIngestError as error:
+            report(error, as_json=Terminal.of(ctx).as_json)
+            ctx.exit(exit_code(error))
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 owed or failed, 2 wrong usage or settings.",
+)
+@click.version_option(__version__, prog_name="yse-ingest")
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Keep the photometry of transients in YSE-PZ complete, correct and fresh.
+
+    Settings come from the environment, and from yse-ingest.env in the working directory where
+    that exists (the environment wins). See docs/settings.md.
+
+    \b
+    Examples:
+      yse-ingest init ~/yse            a folder for a deployment
+      yse-ingest doctor                is everything as it should be?
+      yse-ingest fetch 2019np          what a source has, and what would be sent
+      yse-ingest push 2019np           send it now, and prove it
+      yse-ingest up --sandbox          the whole service on stand-ins
+    """
+    terminal = Terminal.of(ctx)
+    path = Path(ENV_FILE)
+    try:
+        terminal.env_file = load_env_file(path, os.environ)
+    except YseIngestError as error:
+        report(error, as_json=False)
+        ctx.exit(exit_code(error))

@@ -1,0 +1,127 @@
+"""The files of a deployment folder, from the templates beside this module."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+from yse_ingest.cli.envfile import ENV_FILE
+from yse_ingest.errors import SettingsError, YseIngestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECRET_MODE = 0o600
+_PROCESS = re.compile(r"([A-Za-z][A-Za-z0-9_-]*):\s*(\S.*)")
+
+
+@dataclass(frozen=True)
+class _File:
+    name: str
+    text: str
+    mode: int = 0o644
+
+
+def write_deployment(folder: Path, *, force: bool = False) -> list[Path]:
+    """Write the files of a deployment into a folder, which is made where it is missing.
+
+    Raises
+    ------
+    YseIngestError
+        When files are there already (all are named, none is written), or cannot be written.
+    """
+    files = list(_files(folder.absolute()))
+    present = [file.name for file in files if (folder / file.name).exists()]
+    if present and not force:
+        raise YseIngestError(
+            f"{folder} has {', '.join(present)} already",
+            service="init",
+            remedy="Nothing was written. Choose another folder, or overwrite with --force.",
+        )
+    try:
+        return [_write(folder, file) for file in files]
+    except OSError as error:
+        raise YseIngestError(
+            f"{error.filename or folder} cannot be written ({error.strerror})",
+            service="init",
+            remedy="Choose a folder that this user may write to.",
+        ) from error
+
+
+def _write(folder: Path, file: _File) -> Path:
+    path = folder / file.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The mode is there before the text is: it may soon hold a password.
+    path.unlink(missing_ok=True)
+    path.touch(mode=file.mode)
+    path.write_text(file.text, encoding="utf-8")
+    return path
+
+
+def _files(folder: Path) -> Iterator[_File]:
+    procfile = template("Procfile")
+    yield _File("README.txt", template("README.txt"))
+    yield _File("celeryconfig.py", template("celeryconfig.py"))
+    yield _File("Procfile", procfile)
+    yield _File("targets.toml", template("targets.toml"))
+    yield _File(ENV_FILE, template(ENV_FILE), SECRET_MODE)
+    unit = Template(template("process.service"))
+    names = []
+    for name, command in processes(procfile):
+        names.append(f"yse-ingest-{name}.service")
+        text = unit.substitute(
+            name=name, folder=folder, command=_for_systemd(command), env_file=ENV_FILE
+        )
+        yield _File(f"systemd/{names[-1]}", text)
+    group = Template(template("yse-ingest.target"))
+    yield _File("systemd/yse-ingest.target", group.substitute(units=" ".join(names)))
+
+
+def template(name: str) -> str:
+    """Return one of the files that this package ships."""
+    return resources.files(__package__).joinpath("templates", name).read_text("utf-8")
+
+
+def processes(procfile: str) -> Iterator[tuple[str, str]]:
+    """Return name and command of each process of a Procfile.
+
+    Raises
+    ------
+    SettingsError
+        When a line is neither a comment nor ``name: command``.
+    """
+    for number, line in enumerate(procfile.splitlines(), start=1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        found = _PROCESS.fullmatch(line)
+        if not found:
+            raise SettingsError(
+                f"line {number} of the Procfile is no process",
+                service="settings",
+                field="Procfile",
+                value=line[:80],
+                remedy="Write NAME: COMMAND, one a line.",
+            )
+        yield found[1], found[2]
+
+
+def _for_systemd(command: str) -> str:
+    """Return a command with the program's full path; through a shell where it needs one."""
+    program, *_ = shlex.split(command)
+    here = Path(sys.executable).parent / program
+    path = str(here) if here.exists() else shutil.which(program)
+    if path is not None:
+        command = command.replace(program, path, 1)
+    if any(character in command for character in "$`|&;<>"):
+        command = f"/bin/sh -c {shlex.quote('exec ' + command)}"
+        # systemd expands $NAME itself unless it is doubled.
+        command = command.replace("$", "$$")
+    return command.replace("%", "%%")

@@ -1,0 +1,187 @@
+"""``yse-ingest fetch``: what a source has of a target, and what of it YSE-PZ lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from yse_ingest.cli.target_options import known_target, place_options, target_of
+from yse_ingest.cli.terminal import DONE, FAILED, Terminal, report, terminal_options
+
+if TYPE_CHECKING:
+    from yse_ingest.cli.preview import Preview
+    from yse_ingest.cli.target_options import PlaceOptions
+    from yse_ingest.service import Service
+    from yse_ingest.targets import Target
+
+
+@click.command()
+@click.argument("name")
+@place_options
+@click.option(
+    "--payload",
+    is_flag=False,
+    flag_value="real",
+    type=click.Choice(["real", "documented"]),
+    help="Print only the requests that would be sent, or the dictionary YSE-PZ documents.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw the light curve into a .png, .pdf or .svg (needs matplotlib).",
+)
+@terminal_options
+def fetch(
+    terminal: Terminal, name: str, *, payload: str | None, plot: Path | None, **place: Any
+) -> None:
+    r"""Show the light curve that a source has of NAME; send nothing.
+
+    With a YSE-PZ (YSE_PZ_URL) its coordinates are used, and what it holds is read back and
+    compared. Without one, give --ra and --dec, or --object-id. What the targets file says
+    of NAME holds, the options laid over it.
+
+    \b
+    Examples:
+      yse-ingest fetch 2019np
+      yse-ingest fetch 2019np --ra 157.3415 --dec 29.5106667 --plot 2019np.png
+      yse-ingest fetch 2019np --payload               what push would send
+      yse-ingest fetch 2019np --payload documented    the dictionary of YSE-PZ's documentation
+    """
+    from yse_ingest.cli.preview import documented, preview, problem_of
+
+    if payload == "documented" and plot is not None:
+        raise click.UsageError("--plot does not go with --payload documented.")
+    service = terminal.service()
+    known = known_target(service, name, ask_state=False)
+    target = target_of(name, cast("PlaceOptions", place), known=known)
+    if payload == "documented":
+        terminal.result(documented(service, target))
+        return
+    found = preview(service, target)
+    problem = problem_of(found.fetched) or found.error
+    if payload == "real":
+        terminal.result(_requests(service, target, found))
+    elif terminal.as_json:
+        terminal.result(_as_dict(found))
+    else:
+        _show(service, target, found)
+        if problem is not None:
+            report(problem, as_json=False)
+    if plot is not None:
+        _draw(found, plot)
+        if not (payload or terminal.as_json):
+            click.echo(f"drawn in {plot}")
+    raise SystemExit(FAILED if problem else DONE)
+
+
+def _requests(service: Service, target: Target, found: Preview) -> list[dict[str, Any]]:
+    """Return what would be sent; raise what would keep it from being sent."""
+    from yse_ingest.cli.preview import problem_of
+    from yse_ingest.errors import UnknownTargetError
+
+    service.settings.require_ysepz_url()
+    if (problem := problem_of(found.fetched) or found.error) is not None:
+        raise problem
+    if found.transient is None and target.creation is None:
+        raise UnknownTargetError(
+            "YSE-PZ has no transient of this name or place",
+            service="YSE-PZ",
+            target=target.name,
+            remedy="Check the name, or give it creation fields in the targets file.",
+        )
+    return found.requests()
+
+
+def _as_dict(found: Preview) -> dict[str, Any]:
+    plain = found.as_dict()
+    comparison = {word: plain.pop(word) for word in found.counts()}
+    light_curve = plain.pop("points")
+    return {**plain, "comparison": comparison or None, "light_curve": light_curve}
+
+
+def _show(service: Service, target: Target, found: Preview) -> None:
+    """Print the light curve, and what became of every row that is not in it."""
+    from yse_ingest.cli.preview import quarantined
+    from yse_ingest.cli.render import listed, plural, say
+
+    _show_light_curve(found)
+    fetched, answer = found.fetched, found.fetched.answer
+    rows = quarantined(fetched)
+    say(
+        f"{target.name}: {service.source(fetched.source).title} says {answer.status}, "
+        f"{plural(len(answer.alerts), 'detection')} fetched, {fetched.negative} negative, "
+        f"{len(rows)} quarantined"
+    )
+    for row in rows:
+        say(f"  quarantined {row['native_id'] or 'a row without id'}: {row['reason']}")
+    for each in answer.objects:
+        away = "" if each.separation_arcsec is None else f', {each.separation_arcsec:.2f}"'
+        taken = "" if each.accepted else ", not taken"
+        say(f"  object {each.object_id}: {plural(each.detections, 'detection')}{away}{taken}")
+    if answer.set_aside:
+        say(f"  rows set aside, of other objects: {listed(answer.set_aside)}")
+    if answer.reason:
+        say(f"  {answer.reason}")
+    say(f"{_comparison(target, found)} This command sends nothing.")
+
+
+def _show_light_curve(found: Preview) -> None:
+    from yse_ingest.cli.render import say, table
+
+    points = found.as_dict()["points"]
+    if not points:
+        return
+    compared = ["in YSE-PZ"] if found.plan is not None else []
+    table(
+        ["obs_date (UTC)", "band", "mag", "err", "flux", "native id", *compared],
+        [
+            (
+                point["obs_date"],
+                point["band"],
+                _fixed(point["mag"], 3),
+                _fixed(point["mag_err"], 3),
+                _fixed(point["flux"], 1),
+                point["native_id"],
+                *(point["state"] for _ in compared),
+            )
+            for point in points
+        ],
+        right=["mag", "err", "flux"],
+        styles={"new": "green", "changed": "yellow"},
+    )
+    say()
+
+
+def _fixed(value: float | None, digits: int) -> str | None:
+    return None if value is None else f"{value:.{digits}f}"
+
+
+def _comparison(target: Target, found: Preview) -> str:
+    if found.error is not None:
+        return "Not compared with YSE-PZ."
+    if found.resolution is None:
+        return "Not compared: no YSE-PZ is configured (YSE_PZ_URL)."
+    if found.transient is None:
+        may = "may" if target.creation is not None else "may not"
+        return f"YSE-PZ has no transient {target.name}, and it {may} be created."
+    known = f"YSE-PZ has {found.transient}, found by {found.resolution.by}"
+    if found.plan is None:
+        return f"{known}; there is nothing to compare."
+    return f"{known}: {', '.join(f'{n} {word}' for word, n in found.counts().items())}."
+
+
+def _draw(found: Preview, path: Path) -> None:
+    from yse_ingest.plot import plot_light_curve
+
+    fetched = found.fetched
+    plot_light_curve(
+        fetched.curve,
+        path,
+        title=fetched.target.name,
+        source=fetched.source,
+        stored=found.stored,
+        negative=fetched.negative,
+    )

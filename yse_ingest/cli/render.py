@@ -1,0 +1,108 @@
+"""Tables and words for people."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+WIDTH_OF_FILES = 130
+"""Width of tables where the output is no terminal [characters]."""
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
+
+
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Sequence[str] = (),
+    styles: Mapping[str, str] | None = None,
+) -> None:
+    """Print a table.
+
+    Parameters
+    ----------
+    columns
+        Headings.
+    rows
+        Cells, in the order of the headings; None is an empty cell.
+    right
+        Headings of columns whose cells end at the right: numbers.
+    styles
+        Cell text to rich's style of it.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    styles = styles or {}
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for column in columns:
+        shown.add_column(column, justify="right" if column in right else "left")
+    for row in rows:
+        cells = ["" if cell is None else str(cell) for cell in row]
+        shown.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in cells))
+    console = Console(
+        file=sys.stdout,
+        highlight=False,
+        width=None if sys.stdout.isatty() else WIDTH_OF_FILES,
+    )
+    with console.capture() as captured:
+        console.print(shown)
+    # rich fills lines up with blanks.
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def say(text: str = "", *, style: str | None = None) -> None:
+    """Print a line for people."""
+    click.echo(click.style(text, fg=style) if style else text)
+
+
+def warn(text: str) -> None:
+    """Print a line that should not be missed, on the error output."""
+    click.echo(click.style(text, fg="yellow"), err=True)
+
+
+def plural(count: int, noun: str) -> str:
+    """Return "1 point", "3 points"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Return "g-ZTF 17, r-ZTF 16"."""
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in the largest fitting unit: "45 s", "12 min", "3.5 h", "2.1 d"."""
+    if seconds < 2 * _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * _HOUR:
+        return f"{seconds / _MINUTE:.0f} min"
+    if seconds < 2 * _DAY:
+        return f"{seconds / _HOUR:.1f} h"
+    return f"{seconds / _DAY:.1f} d"
+
+
+def ago(then_ms: float | None, now_ms: float) -> str:
+    """Return how long ago a Unix time [ms] was; "never" for None."""
+    return "never" if not then_ms else f"{duration(max(0.0, (now_ms - then_ms) / 1000))} ago"
+
+
+def ahead(then_ms: float | None, now_ms: float) -> str:
+    """Return how far ahead a Unix time [ms] is: "now", "in 12 min"; empty for None."""
+    if not then_ms:
+        return ""
+    return "now" if then_ms <= now_ms else f"in {duration((then_ms - now_ms) / 1000)}"
+
+
+def minute_of(time_ms: float) -> str:
+    """Return a Unix time [ms] as a UTC date to the minute."""
+    from yse_ingest.times import iso_of_unix
+
+    return iso_of_unix(time_ms / 1000)[:16].replace("T", " ")

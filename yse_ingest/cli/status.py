@@ -1,0 +1,165 @@
+"""``yse-ingest status``: how the targets stand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from yse_ingest.cli.terminal import DONE, FAILED, Terminal, terminal_options
+
+if TYPE_CHECKING:
+    from yse_ingest.cli.overview import Line, Machinery
+    from yse_ingest.service import Service
+
+NEEDS_A_PERSON = ("refused",)
+ANSWER_LENGTH = 60
+"""The table shows so much of an answer; `status NAME` shows all of it [characters]."""
+
+
+@click.command()
+@click.argument("name", required=False)
+@terminal_options
+def status(terminal: Terminal, name: str | None) -> None:
+    """Show how the targets stand: asked, answered, stored, owed.
+
+    Exit code 1 where something is owed, refused, unclear, or without an answer.
+
+    \b
+    Examples:
+      yse-ingest status
+      yse-ingest status 2019np      all about one, with its last receipt
+    """
+    from yse_ingest.cli.overview import look, machinery
+    from yse_ingest.targets import canonical_name
+
+    service = terminal.service()
+    service.sync_targets_file()
+    names = None if name is None else [canonical_name(name)]
+    lines = look(service, names)
+    if names and not lines:
+        raise _not_followed(names[0])
+    below = machinery(service)
+    receipt = _last_receipt(service, lines[0]) if names else None
+    if terminal.as_json:
+        told: dict[str, Any] = {"machinery": below.as_dict()}
+        if names:
+            told |= lines[0].as_dict() | {"receipt": receipt}
+        else:
+            told["targets"] = [line.as_dict() for line in lines]
+        terminal.result(told)
+    else:
+        _show_machinery(below)
+        if names:
+            _show_one(lines[0], below, receipt)
+        else:
+            _show_all(lines, below)
+    raise SystemExit(DONE if all(map(_is_well, lines)) else FAILED)
+
+
+def _not_followed(name: str) -> Exception:
+    from yse_ingest.errors import UnknownTargetError
+
+    return UnknownTargetError(
+        "it is not followed",
+        service="targets",
+        target=name,
+        remedy=f"`yse-ingest targets list` names what is; `yse-ingest enqueue {name}` adds it.",
+    )
+
+
+def _is_well(line: Line) -> bool:
+    unclear = line.answer.startswith(("no answer", "ambiguous", "unknown"))
+    return line.state in {"idle", "paused"} and not unclear
+
+
+def _last_receipt(service: Service, line: Line) -> dict[str, Any] | None:
+    from yse_ingest.cli.overview import outbox_key
+
+    receipt = service.state.receipts.last(outbox_key(service.state, line.target))
+    if receipt is not None and line.private:
+        # What is private is counted, not listed.
+        receipt = {key: receipt[key] for key in ("at", "state", "counts") if key in receipt}
+    return receipt
+
+
+def _show_machinery(below: Machinery) -> None:
+    from yse_ingest.cli.render import ahead, listed, say
+
+    queues = "" if below.queues is None else f", queues: {listed(below.queues)}"
+    say(f"Redis {below.redis}{queues}")
+    if below.held is not None:
+        say(f"All uploads are held: {below.held}", style="yellow")
+    if below.breaker["open"]:
+        probe = ahead(below.breaker["next_ms"], below.now_ms)
+        say(f"YSE-PZ does not answer; it is tried again {probe}", style="yellow")
+    if below.quiet_until_ms > below.now_ms:
+        wait = ahead(below.quiet_until_ms, below.now_ms)
+        say(f"The state was lost: nothing is sent, sending begins {wait}", style="yellow")
+
+
+def _show_all(lines: list[Line], below: Machinery) -> None:
+    from yse_ingest.cli.render import ago, ahead, listed, minute_of, say, table
+
+    if not lines:
+        say("nothing is followed: `yse-ingest enqueue NAME`, or the targets file")
+        return
+    say()
+    table(
+        ["target", "source", "asked", "answer", "newest (UTC)", "in YSE-PZ", "owed", "state", "next"],
+        [
+            (
+                line.target,
+                line.source,
+                ago(line.asked_ms, below.now_ms),
+                _short(line.answer),
+                _newest(line, minute_of),
+                line.stored if line.private else listed(line.bands),
+                line.owed or "",
+                f"{line.state}: {_short(line.reason)}" if line.reason else line.state,
+                ahead(line.due_ms, below.now_ms),
+            )
+            for line in lines
+        ],
+        right=["owed"],
+        styles={"idle": "green", "never asked": "yellow"},
+    )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= ANSWER_LENGTH else text[: ANSWER_LENGTH - 1] + "…"
+
+
+def _newest(line: Line, minute_of: Any) -> str:
+    from yse_ingest.cli.overview import PRIVATE
+
+    if line.private:
+        return PRIVATE
+    return minute_of(line.newest_ms) if line.newest_ms else ""
+
+
+def _show_one(line: Line, below: Machinery, receipt: dict[str, Any] | None) -> None:
+    from yse_ingest.cli.render import ago, ahead, listed, minute_of, say
+
+    stored = str(line.stored) if line.private else listed(line.bands) or "nothing known"
+    say(f"\n{line.target}")
+    for label, text in (
+        ("source", line.source),
+        ("asked", ago(line.asked_ms, below.now_ms)),
+        ("answered", ago(line.answered_ms, below.now_ms)),
+        ("answer", line.answer),
+        ("newest", _newest(line, minute_of)),
+        ("in YSE-PZ", stored),
+        ("owed", str(line.owed)),
+        ("state", line.state),
+        ("because", line.reason),
+        ("asked next", ahead(line.due_ms, below.now_ms)),
+    ):
+        if text:
+            say(f"  {label:11}{text}")
+    if receipt is not None:
+        say(f"  last upload {receipt['at']}: {receipt['state']}, {listed(receipt['counts'])}")
+        for answer in receipt.get("answers", []):
+            say(f"    YSE-PZ answered: {answer}")
+        if error := receipt.get("error"):
+            say(f"    {error['fact']}")

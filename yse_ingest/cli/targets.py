@@ -1,0 +1,220 @@
+"""``yse-ingest targets``: what the service follows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from yse_ingest.cli.target_options import (
+    CreationOptions,
+    PlaceOptions,
+    creation_of,
+    creation_options,
+    place_options,
+    target_of,
+)
+from yse_ingest.cli.terminal import FAILED, Terminal, terminal_options
+
+if TYPE_CHECKING:
+    from yse_ingest.service import Service
+
+
+@click.group()
+def targets() -> None:
+    """Add, list, remove, pause and resume the targets of the service.
+
+    Targets of the targets file come and go with that file; those added here are kept in the
+    state, and as decisions in its file.
+
+    \b
+    Example:
+      yse-ingest targets add 2019np --every 2h
+    """
+
+
+@targets.command()
+@click.argument("name")
+@place_options
+@creation_options
+@click.option("--every", metavar="DURATION", help="How often, as in 30m, 2h, 1d.")
+@terminal_options
+def add(terminal: Terminal, name: str, *, every: str | None, **options: Any) -> None:
+    """Follow a target, or change how it is followed.
+
+    \b
+    Example:
+      yse-ingest targets add 2019np --ra 157.3415 --dec 29.5106667 --source alerce
+    """
+    from yse_ingest.cli.render import say
+
+    target = target_of(
+        name,
+        cast("PlaceOptions", options),
+        creation=creation_of(cast("CreationOptions", options)),
+        cadence=every,
+    )
+    changed = terminal.service().state.targets.put(target, origin="adhoc")
+    if terminal.as_json:
+        terminal.result({"target": target.name, "changed": changed})
+    else:
+        say(f"{target.name} {'is followed' if changed else 'was followed like this already'}")
+
+
+@targets.command("list")
+@terminal_options
+def list_targets(terminal: Terminal) -> None:
+    """List what is followed, and because of whom.
+
+    \b
+    Example:
+      yse-ingest targets list
+    """
+    from yse_ingest.cli.render import ahead, duration, say, table
+
+    service = terminal.service()
+    service.sync_targets_file()
+    state, now_ms = service.state, service.state.now_ms()
+    paused = state.targets.paused()
+    rows = [_row(service, target, origin, paused) for target, origin in state.targets.all()]
+    if terminal.as_json:
+        terminal.result(rows)
+        return
+    for problem in service.targets_file().problems:
+        click.echo(f"targets file: {problem}", err=True)
+    if not rows:
+        say("nothing is followed: `yse-ingest targets add NAME`, or the targets file")
+        return
+    table(
+        ["target", "ra", "dec", "source", "every", "from", "next", "paused"],
+        [
+            (
+                row["target"],
+                row["ra"],
+                row["dec"],
+                row["source"],
+                duration(row["cadence_s"]),
+                row["origin"],
+                "" if row["paused"] else ahead(row["due_ms"], now_ms),
+                row["paused"],
+            )
+            for row in rows
+        ],
+        right=["ra", "dec"],
+    )
+
+
+def _row(service: Service, target: Any, origin: str, paused: dict[str, str]) -> dict[str, Any]:
+    cadence = service.targets_file().default_cadence_s or service.settings.cadence_s
+    return {
+        "target": target.name,
+        "ra": target.ra,
+        "dec": target.dec,
+        "object_id": target.object_id,
+        "source": service.source_of(target),
+        "cadence_s": target.cadence_s or cadence,
+        "origin": origin,
+        "due_ms": service.state.targets.due_ms(target.name),
+        "paused": paused.get(target.name),
+    }
+
+
+@targets.command()
+@click.argument("name")
+@terminal_options
+def remove(terminal: Terminal, name: str) -> None:
+    """Follow a target no more. What YSE-PZ holds of it stays.
+
+    \b
+    Example:
+      yse-ingest targets remove 2019np
+    """
+    from yse_ingest.cli.render import say
+    from yse_ingest.errors import TargetError
+    from yse_ingest.targets import canonical_name
+
+    service = terminal.service()
+    name = canonical_name(name)
+    if any(target.name == name for target in service.targets_file().targets):
+        raise TargetError(
+            "it stands in the targets file, which would bring it back",
+            service="targets",
+            target=name,
+            remedy=f"Take it out of {service.settings.targets_file}.",
+        )
+    _known(service, name)
+    service.state.targets.remove(name)
+    _tell(terminal, name, "removed", say)
+
+
+@targets.command()
+@click.argument("name")
+@click.option("--reason", default="paused by hand", show_default=True, help="For status.")
+@terminal_options
+def pause(terminal: Terminal, name: str, *, reason: str) -> None:
+    """Ask about a target no more until it is resumed.
+
+    \b
+    Example:
+      yse-ingest targets pause 2019np --reason "host nucleus"
+    """
+    from yse_ingest.cli.render import say
+
+    service = terminal.service()
+    service.state.targets.pause(_known(service, name), reason)
+    _tell(terminal, name, "paused", say)
+
+
+@targets.command()
+@click.argument("name")
+@terminal_options
+def resume(terminal: Terminal, name: str) -> None:
+    """Go on with a target that is paused, or whose upload was refused.
+
+    \b
+    Example:
+      yse-ingest targets resume 2019np
+    """
+    from yse_ingest.cli.overview import outbox_key
+    from yse_ingest.cli.render import say
+
+    service = terminal.service()
+    name = _known(service, name)
+    was_paused = service.state.targets.resume(name)
+    was_refused = service.state.outbox.release_refused(outbox_key(service.state, name))
+    if not was_paused and not was_refused:
+        if terminal.as_json:
+            terminal.result({"target": name, "state": "not paused"})
+        else:
+            say(f"{name} was neither paused nor refused")
+        raise SystemExit(FAILED)
+    _tell(terminal, name, "resumed", say)
+
+
+def _known(service: Service, name: str) -> str:
+    """Return the canonical name of a target that is followed.
+
+    Raises
+    ------
+    UnknownTargetError
+        When it is not.
+    """
+    from yse_ingest.errors import UnknownTargetError
+
+    service.sync_targets_file()
+    target = service.state.targets.get(name)
+    if target is None:
+        raise UnknownTargetError(
+            "it is not followed",
+            service="targets",
+            target=name,
+            remedy="`yse-ingest targets list` names what is.",
+        )
+    return target.name
+
+
+def _tell(terminal: Terminal, name: str, state: str, say: Any) -> None:
+    if terminal.as_json:
+        terminal.result({"target": name, "state": state})
+    else:
+        say(f"{name} is {state}")
