@@ -11,11 +11,12 @@ from yse_ingest.sandbox.ysepz import YsePzStandIn
 from yse_ingest.service import Service
 from yse_ingest.settings import Settings
 from yse_ingest.state.embedded import EmbeddedRedis
-from yse_ingest.targets import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from yse_ingest.targets import Target
 
 RA, DEC = 157.3415, 29.5106667
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from yse_ingest import times
 from yse_ingest.sandbox import supernovae
 from yse_ingest.sandbox.faults import Fault
 from yse_ingest.targets import Target
-
 
 RA, DEC = 157.3415, 29.5106667
 NP = Target("2019np")
@@ -31,14 +31,7 @@ def test_2019np_arrives_whole_and_once(house: Any) -> None:
         for alert in np2019.alerts
     )
     stored = sorted(
-        (
-            (
-                datetime.fromisoformat(str(row["obs_date"])).replace(tzinfo=None)
-                - datetime(1970, 1, 1)
-            ).total_seconds(),  # noqa: DTZ001
-            row["band"],
-            row["mag"],
-        )
+        (times.parse_obs_dates([str(row["obs_date"])])[0] / 1000, row["band"], row["mag"])
         for row in rows
     )
     for (time, band, mag), (stored_time, stored_band, stored_mag) in zip(
@@ -77,12 +70,12 @@ def test_three_pages_arrive_whole(house: Any) -> None:
 def test_another_programs_copy_stands_for_its_exposure(house: Any, seconds: float) -> None:
     """A copy with another program's rounding leads to no second row, and is not touched."""
     house.alerts("ZTF19aacgslb", 1)
-    at = datetime(2019, 1, 17) + timedelta(seconds=seconds)  # noqa: DTZ001
+    at = datetime(2019, 1, 17, tzinfo=UTC) + timedelta(seconds=seconds)
     house.ysepz.add_photometry(
         "2019np",
         [
             {
-                "obs_date": at.isoformat(timespec="milliseconds"),
+                "obs_date": at.strftime("%Y-%m-%dT%H:%M:%S.%f"),
                 "band": "g-ZTF",
                 "mag": 18.3,
                 "mag_err": 0.1,
