@@ -24,24 +24,22 @@ logger = logging.getLogger(__name__)
 def send_fetch(names: Sequence[str], *, expires_s: float | None = None) -> bool:
     """Ask a fetch worker to look at these targets; return whether the broker took it."""
     if len(names) == 1:
-        return _send("yse_ingest.fetch_photometry", [names[0]], expires_s)
-    return _send("yse_ingest.fetch_photometry_many", [list(names)], expires_s)
+        return _send("yse_ingest.fetch_photometry", (names[0],), expires_s)
+    return _send("yse_ingest.fetch_photometry_many", (list(names),), expires_s)
 
 
 def send_uploads(hints: Iterable[Hint]) -> None:
     """Ask the upload worker for each claimed transient; a hint ends with its lease."""
     for hint in hints:
-        _send(
-            "yse_ingest.upload_photometry", [hint.name, hint.key, hint.fence], settings.lease_s
-        )
+        work = (hint.name, hint.key, hint.fence)
+        _send("yse_ingest.upload_photometry", work, settings.lease_s)
 
 
-def _send(task: str, args: list[Any], expires_s: float | None) -> bool:
+def _send(task: str, args: tuple[Any, ...], expires_s: float | None) -> bool:
     try:
         app.send_task(task, args=args, expires=expires_s)
     except OperationalError as error:
-        logger.warning(
-            "hint not sent", extra={"hint": task, "of": args[0], "error": str(error)}
-        )
+        fields = {"hint": task, "target": args[0], "error": error}
+        logger.warning("hint not sent", extra=fields)
         return False
     return True

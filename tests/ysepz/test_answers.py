@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from yse_ingest.sandbox.ysepz import YsePzStandIn
     from yse_ingest.ysepz import YsePz
 
-REQUEST = {"header": {}, "transient": {}, "photheader": {}}
+REQUEST: dict[str, Any] = {"header": {}, "transient": {}, "photheader": {}}
 
 
 def django_text(title: str, value: str) -> str:
@@ -103,7 +103,7 @@ def test_other_good_answers_prove_nothing(
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_credentials(client: YsePz, answering: Callable[..., None], status: int) -> None:
-    """401 and 403 name the account, where it came from and what to correct, not the password."""
+    """401 and 403 name the account, its origin and the remedy, not the password."""
     for call in (lambda: client.upload_photometry(REQUEST), client.check_login):
         answering(status, "Incorrect user credentials.", times=1)
         with pytest.raises(CredentialsError) as caught:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ACCOUNT = Account("ingest", "sandbox-only")
 SHORT = Timeouts(connect_s=0.3, read_s=0.3)
-REQUEST = {"header": {}, "transient": {}, "photheader": {}}
+REQUEST: dict[str, Any] = {"header": {}, "transient": {}, "photheader": {}}
 
 
 @pytest.fixture(name="raw")
@@ -182,6 +182,32 @@ def test_endless_error_pages_end(raw: Callable[[bytes], str]) -> None:
         client.ping()
 
 
+def test_an_answer_that_trickles_ends() -> None:
+    """An answer that comes byte by byte, each in time, is given up all the same."""
+    stopping = threading.Event()
+
+    def trickle(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            while not stopping.wait(0.02):
+                try:
+                    connection.sendall(b" " * 70_000)
+                except OSError:  # the client has given up
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=trickle, args=(listener,))
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        times = Timeouts(connect_s=1, read_s=0.05)
+        with YsePz(url, ACCOUNT, timeouts=times) as client, pytest.raises(OutcomeUnknownError):
+            client.upload_photometry(REQUEST)
+        stopping.set()
+        thread.join(timeout=5)
+
+
 def test_requests_are_plain(server: YsePzStandIn, client: YsePz) -> None:
     """Bodies have a Content-Length (chunked ones fail), are JSON and hold no blanks."""
     server.faults.add(Fault("status", status=200, body='{"message": "success"}'))
@@ -276,7 +302,16 @@ def test_base_address(given: str, kept: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["yse-pz.example.org", "ftp://x", "http://", "http://user:s3cret@host", "http://host/?a=1"],
+    [
+        "yse-pz.example.org",
+        "ftp://x",
+        "http://[::1",
+        "http://host:port",
+        "http://host:99999",
+        "http://",
+        "http://user:s3cret@host",
+        "http://host/?a=1",
+    ],
 )
 def test_bad_addresses(url: str) -> None:
     """An address that cannot work, or holds a password, is refused without showing it."""

@@ -145,7 +145,7 @@ def test_beside_is_ours_alone() -> None:
 
 
 def test_beside_a_neighbour(server: YsePzStandIn, client: YsePz) -> None:
-    """Beyond 0.756" a second transient is made where the target says so; the first is untouched."""
+    """Beyond 0.756" a target that says so is made; its neighbour is untouched."""
     before = server.transient_row("2019np")
     row = made(client, target(ra=157.3415, dec=29.5106667 + 1.2 / 3600, beside="2019np"))
     assert row.name == "2026zz"

@@ -15,7 +15,7 @@ from yse_ingest.sandbox.server import Reply, Request, StandIn
 from yse_ingest.sandbox.ysepz import YsePzStandIn
 from yse_ingest.targets import separation_arcsec
 from yse_ingest.ysepz import Account, YsePz
-from yse_ingest.ysepz.client import _boxes
+from yse_ingest.ysepz.lists import boxes
 from yse_ingest.ysepz.transients import Transient, name_key
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def test_long_lists_are_paged() -> None:
 def test_names_as_the_database_compares_them(
     server: YsePzStandIn, client: YsePz, asked: str, stored: str
 ) -> None:
-    """Case, accents and trailing blanks are one to the database: the stored spelling is used."""
+    """Case, accents and trailing blanks do not count; the stored spelling is used."""
     if stored != "2019np":
         server.add_transient(stored, 1.0, 1.0)
     found = client.transient_by_name(asked)
@@ -146,29 +146,27 @@ def test_by_primary_key(client: YsePz) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ra", "dec", "stored_ra", "stored_dec", "separation"),
+    ("here", "there", "separation"),
     [
-        (359.9999, 10.0, 0.0001, 10.0, 0.709),
-        (0.0001, 10.0, 359.9999, 10.0, 0.709),
-        (0.0, 0.0, 0.0, 0.0, 0.0),
-        (10.0, 89.9999, 190.0, 89.9999, 0.72),
-        (10.0, -89.99995, 250.0, -89.9999, 0.476),
-        (200.0, 60.0, 200.0011, 60.0, 1.98),
-        (200.0, -60.0, 200.0, -60.0008, 2.88),
+        ((359.9999, 10.0), (0.0001, 10.0), 0.709),
+        ((0.0001, 10.0), (359.9999, 10.0), 0.709),
+        ((0.0, 0.0), (0.0, 0.0), 0.0),
+        ((10.0, 89.9999), (190.0, 89.9999), 0.72),
+        ((10.0, -89.99995), (250.0, -89.9999), 0.476),
+        ((200.0, 60.0), (200.0011, 60.0), 1.98),
+        ((200.0, -60.0), (200.0, -60.0008), 2.88),
     ],
 )
 def test_neighbours_anywhere_on_the_sky(
     server: YsePzStandIn,
     client: YsePz,
-    ra: float,
-    dec: float,
-    stored_ra: float,
-    stored_dec: float,
+    here: tuple[float, float],
+    there: tuple[float, float],
     separation: float,
 ) -> None:
     """Neighbours are found across RA 0/360 and at the poles, by great circle."""
-    server.add_transient("near", stored_ra, stored_dec)
-    found = client.transients_near(ra, dec, 3.0)
+    server.add_transient("near", *there)
+    found = client.transients_near(*here, 3.0)
     assert [one.name for one, _ in found] == ["near"]
     assert found[0][1] == pytest.approx(separation, abs=0.01)
 
@@ -203,7 +201,7 @@ def test_boxes_hold_the_circle(
     assert any(
         float(box["ra_gte"]) <= other_ra <= float(box["ra_lte"])
         and float(box["dec_gte"]) <= other_dec <= float(box["dec_lte"])
-        for box in _boxes(ra, dec, radius / 3600)
+        for box in boxes(ra, dec, radius / 3600)
     )
 
 
@@ -265,7 +263,7 @@ def test_a_list_that_is_no_list(server: YsePzStandIn, client: YsePz) -> None:
 def test_a_name_that_the_cached_vocabulary_lacks(
     server: YsePzStandIn, make_client: Callable[..., YsePz]
 ) -> None:
-    """A status that was added since makes the vocabulary be read again, once a minute at most."""
+    """A status added since makes the vocabulary be read again, once a minute at most."""
     now = [0.0]
     client = make_client(clock=lambda: now[0])
     old = client.vocabulary()

@@ -83,7 +83,7 @@ def test_without_flux(curve: Callable[..., LightCurve]) -> None:
 
 
 def test_negative_subtraction(curve: Callable[..., LightCurve]) -> None:
-    """A negative subtraction is signed flux without a magnitude, and without flux it is nothing."""
+    """A negative subtraction is signed flux and no magnitude; without flux it is nothing."""
     negative = curve(DAY, negative=True)
     point = photometry_request(TRANSIENT, negative, Rules(), window_ms=2.0)["0"]
     assert (point["mag"], point["mag_err"]) == (None, None)

@@ -57,7 +57,7 @@ def test_rules_of_the_documented_job_pass(names: Vocabulary) -> None:
     ],
 )
 def test_unknown_names_are_refused(names: Vocabulary, rules: Rules, says: str) -> None:
-    """What YSE-PZ would store as Unknown, or as Bad, is named with the nearest names (trap 1)."""
+    """What YSE-PZ would store as Unknown or Bad is refused with the nearest names (trap 1)."""
     with pytest.raises(VocabularyError, match=says) as caught:
         names.check_photometry(rules, target="2019np")
     assert caught.value.target == "2019np"
@@ -65,7 +65,7 @@ def test_unknown_names_are_refused(names: Vocabulary, rules: Rules, says: str) -
 
 
 def test_creation_fields(names: Vocabulary) -> None:
-    """Names in creation fields are checked; Unknown and Ignore are what the documented job says."""
+    """Names in creation fields are checked; Unknown is taken, as the documented job says it."""
     names.check_creation({"status": "Ignore", "obs_group": "Unknown", "tags": ["YSE"]})
     names.check_creation(
         {

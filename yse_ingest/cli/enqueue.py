@@ -16,6 +16,7 @@ from yse_ingest.cli.target_options import (
 )
 from yse_ingest.cli.terminal import Terminal, terminal_options
 
+
 @click.command()
 @click.argument("name")
 @place_options

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 PROCFILE = "Procfile"
 LOG_BYTES = 10_000_000
 LOG_BACKUPS = 3
+FLOWER_WAIT_S = 4.0
+"""Flower has nothing to end, and sometimes does not hear SIGTERM while it starts [s]."""
 KILL_AFTER_S = 15.0
 """How much longer than its longest process the supervisor may take to end [s]."""
 
@@ -112,7 +114,7 @@ def supervisor_config(
                     "autorestart": "true",
                     "startsecs": 2,
                     "startretries": 5,
-                    "stopwaitsecs": round(stop_wait_s),
+                    "stopwaitsecs": round(FLOWER_WAIT_S if process.is_flower else stop_wait_s),
                     "killasgroup": "true",
                     "redirect_stderr": "true",
                     "stdout_logfile": logs / f"{process.name}.log",

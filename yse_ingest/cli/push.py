@@ -14,7 +14,7 @@ from yse_ingest.cli.target_options import (
     creation_options,
     place_options,
 )
-from yse_ingest.cli.terminal import DONE, FAILED, Terminal, report, terminal_options
+from yse_ingest.cli.terminal import DONE, FAILED, Terminal, about, report, terminal_options
 
 if TYPE_CHECKING:
     from yse_ingest.errors import YseIngestError
@@ -31,7 +31,7 @@ WITHOUT_STATE = (
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--all", "every", is_flag=True, help="Every target of the targets file and state.")
+@click.option("--all", "every", is_flag=True, help="Every target there is.")
 @place_options
 @creation_options
 @terminal_options
@@ -44,7 +44,7 @@ def push(terminal: Terminal, name: str | None, *, every: bool, **options: Any) -
     \b
     Examples:
       yse-ingest push 2019np
-      yse-ingest push 2019np --ra 157.3415 --dec 29.5106667 --create --status Following --obs-group ZTF
+      yse-ingest push 2019np --ra 157.3415 --dec 29.5106667 --create --status New --obs-group G
       yse-ingest push 2019np -v            with YSE-PZ's own answers
       */30 * * * * cd ~/yse && yse-ingest push --all >> push.log      a crontab line
     """
@@ -82,10 +82,26 @@ def _targets(service: Service, name: str | None, options: dict[str, Any]) -> lis
     if name is None:
         if creation is not None or any(options[key] for key in PlaceOptions.__annotations__):
             raise click.UsageError("--all takes its targets as the targets file has them.")
-        return all_targets(service)
+        return _not_paused(service, all_targets(service))
     known = known_target(service, name, ask_state=bool(service.settings.state_url))
     place = cast("PlaceOptions", options)
     return [target_of(name, place, known=known, creation=creation)]
+
+
+def _not_paused(service: Service, targets: list[Target]) -> list[Target]:
+    from yse_ingest.errors import SettingsError
+
+    if service.settings.state_url:
+        paused = service.state.targets.paused()
+        return [target for target in targets if target.name not in paused]
+    if service.settings.targets_file is None:
+        raise SettingsError(
+            "no targets are configured",
+            service="settings",
+            field="YSE_INGEST_TARGETS",
+            remedy="Set YSE_INGEST_TARGETS to a targets file, or name one target.",
+        )
+    return targets
 
 
 def _to_error_output(message: str) -> None:
@@ -95,7 +111,9 @@ def _to_error_output(message: str) -> None:
 def _error_of(result: PushResult) -> YseIngestError | None:
     from yse_ingest.cli.preview import unclear
 
-    return result.error or unclear(result.target, result.source, result.state, result.reason)
+    if result.error is not None:
+        return about(result.error, result.target)
+    return unclear(result.target, result.source, result.state, result.reason)
 
 
 def _as_dict(result: PushResult) -> dict[str, Any]:
@@ -152,5 +170,5 @@ def _show_aside(result: PushResult) -> None:
         say(f"{plural(result.elsewhere, 'point')} stored under another group of the instrument")
     if result.differs:
         say(f"{plural(result.differs, 'stored point')} of others with other values: untouched")
-    if result.reason and result.state == "empty":
-        say(result.reason)
+    if result.state == "empty":
+        say(result.reason or "the source has no detection of it: nothing was sent")

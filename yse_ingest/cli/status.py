@@ -106,7 +106,17 @@ def _show_all(lines: list[Line], below: Machinery) -> None:
         return
     say()
     table(
-        ["target", "source", "asked", "answer", "newest (UTC)", "in YSE-PZ", "owed", "state", "next"],
+        [
+            "target",
+            "source",
+            "asked",
+            "answer",
+            "newest (UTC)",
+            "in YSE-PZ",
+            "owed",
+            "state",
+            "next",
+        ],
         [
             (
                 line.target,

@@ -51,7 +51,9 @@ def place_options(command: _Command) -> _Command:
 def creation_options(command: _Command) -> _Command:
     """Give a command what is needed to create a transient."""
     for option in (
-        click.option("--tag", "tags", multiple=True, metavar="T", help="Its tags (repeatable)."),
+        click.option(
+            "--tag", "tags", multiple=True, metavar="T", help="Its tags (repeatable)."
+        ),
         click.option("--obs-group", metavar="G", help="Its observing group."),
         click.option("--status", metavar="S", help="Its status."),
         click.option("--create", is_flag=True, help="Create it where YSE-PZ does not know it."),

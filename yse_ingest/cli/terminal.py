@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import os
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from yse_ingest.errors import SettingsError, TargetError
+from yse_ingest.errors import SettingsError, SourceError, TargetError, YsePzError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +34,8 @@ class Terminal:
     """The env file that was read."""
     as_json: bool = False
     verbose: bool = False
+    target: str | None = None
+    """The one target that the command is about."""
 
     @classmethod
     def of(cls, ctx: click.Context) -> Terminal:
@@ -92,7 +96,14 @@ def terminal_options(command: _Command) -> _Command:
         ),
     ):
         command = option(command)
-    return click.pass_obj(command)  # type: ignore[return-value]
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        terminal = Terminal.of(click.get_current_context())
+        terminal.target = kwargs.get("name")
+        return command(terminal, *args, **kwargs)
+
+    return run  # type: ignore[return-value]
 
 
 def exit_code(error: YseIngestError) -> int:
@@ -104,11 +115,26 @@ def exit_code(error: YseIngestError) -> int:
 
 
 def report(error: YseIngestError, *, as_json: bool) -> None:
-    """Print an error: as JSON on the output, else as a block on the error output."""
+    """Print an error: as JSON on the output, else as a block on the error output.
+
+    An answer of a service is told with the target that the command is about.
+    """
+    context = click.get_current_context(silent=True)
+    if context is not None and isinstance(error, SourceError | YsePzError):
+        error = about(error, Terminal.of(context).target)
     if as_json:
         click.echo(json.dumps({"error": error.as_dict()}, indent=2, default=str))
     else:
         click.echo(error_block(error), err=True)
+
+
+def about(error: YseIngestError, target: str | None) -> YseIngestError:
+    """Return the error with the target it concerns, where it does not name one itself."""
+    if error.target is not None:
+        return error
+    told = copy.copy(error)
+    told.target = target
+    return told
 
 
 def error_block(error: YseIngestError) -> str:

@@ -24,7 +24,10 @@ def pk_of_link(value: object) -> int:
     marshmallow.ValidationError
         When it is no such link.
     """
-    path = urlsplit(value).path if isinstance(value, str) else ""
+    try:
+        path = urlsplit(value).path if isinstance(value, str) else ""
+    except ValueError:  # "http://[" is no address
+        path = ""
     tail = path.rstrip("/").rpartition("/")[2]
     if not (tail.isascii() and tail.isdecimal()):
         raise ValidationError("is no link to a row")

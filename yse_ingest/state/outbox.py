@@ -246,8 +246,7 @@ class Outbox:
         result
             "done": nothing of ``sent`` is owed any more; the row goes when it is empty.
             "later": try again. "settling": the outcome is unknown. "refused": not again until
-            there are new points or a person says so; points that came during the upload are
-            new.
+            there are new points or a person says so; points that came after START are new.
         due_ms
             When to go on [Unix ms]; None: now.
         reason

@@ -206,6 +206,7 @@ START = (
 if not holds(KEYS[2], KEYS[1], ARGV[1], ARGV[2]) then return 0 end
 if redis.call('HGET', KEYS[2], 'started') + 1 ~= tonumber(ARGV[4]) then return 0 end
 redis.call('HSET', KEYS[2], 'started', ARGV[4])
+redis.call('HDEL', KEYS[2], 'news')
 redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
 return 1
 """

@@ -1,59 +1,32 @@
-"""The client of YSE-PZ: what it knows, what it holds, and the four requests that write.
-
-Lists are paged by addresses of our own (behind the shipped nginx the ``next`` links lose the
-port) and filtered here once more: a filter that the server does not know is silently ignored,
-and the whole table comes back as if it were a hit (measured 2026-11).
-"""
+"""The client of YSE-PZ: what it knows, what it holds, and the four requests that write."""
 
 from __future__ import annotations
 
-import logging
-import math
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from marshmallow import ValidationError
-
 from yse_ingest.errors import PayloadError, TargetError, YsePzReplyError
-from yse_ingest.schemas._load import faults_of, load
-from yse_ingest.schemas.readback import AliasRowSchema, PageSchema, TransientRowSchema
+from yse_ingest.schemas.readback import PageSchema, TransientRowSchema
 from yse_ingest.schemas.vocabulary import BandRowSchema, InstrumentRowSchema, NamedRowSchema
 from yse_ingest.targets import separation_arcsec
 from yse_ingest.ysepz.answers import AnswerReader, server_exception
 from yse_ingest.ysepz.http import SERVICE, Answer, Http, Timeouts, normalised
+from yse_ingest.ysepz.lists import Alias, Aliases, Lists, boxes, read
 from yse_ingest.ysepz.readback import ReadBack, parse_read_back
 from yse_ingest.ysepz.transients import Transient, name_key
 from yse_ingest.ysepz.vocabulary import BANDS, LISTS, Kind, Vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from marshmallow import Schema
+    from collections.abc import Callable, Mapping
 
     from yse_ingest.ysepz.account import Account
 
-logger = logging.getLogger(__name__)
-
-PAGE_ROWS = 1000
 VOCABULARY_AGE_S = 3600.0
 """A vocabulary older than this is read again [s]."""
 VOCABULARY_RETRY_S = 60.0
 """A name that is missing makes it be read again, unless it is younger than this [s]."""
-ALIASES_AGE_S = 3600.0
-"""Aliases are read whole again after this long [s]; in between only what was added."""
-BOX_MARGIN_DEG = 1e-7
-"""Added to every side of a box, against rounding [deg]."""
-
-
-class Alias(NamedTuple):
-    """Another name of a transient."""
-
-    pk: int
-    name: str
-    transient: int | None
-    """Primary key of the transient."""
 
 
 class YsePz:
@@ -98,11 +71,9 @@ class YsePz:
         self._http = Http(self.url, account, timeouts=self.timeouts)
         self._reader = AnswerReader(account, slow_s=self.timeouts.slow_s)
         self._vocabulary = vocabulary
-        self._aliases: list[Alias] = []
-        self._aliases_read_at = -math.inf
-        # One for each cache; reading the aliases never needs the vocabulary, nor the reverse.
         self._vocabulary_lock = threading.Lock()
-        self._aliases_lock = threading.Lock()
+        self._lists = Lists(self._http, self._reader, clock=clock)
+        self._aliases = Aliases(self._lists, clock=clock)
 
     def __repr__(self) -> str:
         return f"YsePz({self.url!r}, account={self.account.username!r})"
@@ -128,7 +99,8 @@ class YsePz:
             When it was not answered as YSE-PZ answers.
         """
         answer = self._http.send("GET", "/api/transientstatuses/", params={"limit": "1"})
-        self._page(self._reader.content(answer, now=self._clock()), answer.request)
+        content = self._reader.content(answer, now=self._clock())
+        read(PageSchema(), content, answer.request)
         return answer.seconds
 
     def check_login(self) -> None:
@@ -161,11 +133,11 @@ class YsePz:
         telescopes: dict[int, int] = {}
         for kind, resource in LISTS.items():
             schema = InstrumentRowSchema() if kind == "instrument" else NamedRowSchema()
-            rows = self._loaded(resource, schema)
+            rows = self._lists.rows(resource, schema)
             names[kind] = {row["pk"]: row["name"] for row in rows}
             if kind == "instrument":
                 telescopes = {row["pk"]: row["telescope"] for row in rows}
-        bands = self._loaded(BANDS, BandRowSchema())
+        bands = self._lists.rows(BANDS, BandRowSchema())
         return Vocabulary(
             names=names,
             telescopes=telescopes,
@@ -190,7 +162,7 @@ class YsePz:
         key = name_key(name)
         found = [
             row
-            for row in self._loaded("transients", TransientRowSchema(), {"name": name})
+            for row in self._lists.rows("transients", TransientRowSchema(), {"name": name})
             if name_key(row["name"]) == key
         ]
         if len(found) > 1:
@@ -212,7 +184,7 @@ class YsePz:
         if answer.status == 404:
             return None
         content = self._reader.content(answer, now=self._clock())
-        return self._transient(self._one(TransientRowSchema(), content, answer.request))
+        return self._transient(read(TransientRowSchema(), content, answer.request))
 
     def transients_near(
         self, ra: float, dec: float, radius_arcsec: float
@@ -227,8 +199,8 @@ class YsePz:
             How far [arcsec].
         """
         rows: dict[int, tuple[dict[str, Any], float]] = {}
-        for box in _boxes(ra, dec, radius_arcsec / 3600):
-            for row in self._loaded("transients", TransientRowSchema(), box):
+        for box in boxes(ra, dec, radius_arcsec / 3600):
+            for row in self._lists.rows("transients", TransientRowSchema(), box):
                 separation = separation_arcsec(ra, dec, row["ra"], row["dec"])
                 if separation <= radius_arcsec:
                     rows[row["pk"]] = (row, separation)
@@ -237,29 +209,11 @@ class YsePz:
 
     def aliases(self) -> list[Alias]:
         """Return every alias: read whole once an hour, in between only what was added."""
-        with self._aliases_lock:
-            known = self._aliases
-            fresh = self._clock() - self._aliases_read_at <= ALIASES_AGE_S
-            added = self._aliases_after(known) if known and fresh else None
-            if added is None:
-                self._aliases_read_at = self._clock()
-                known, added = [], self._aliases_from(0)
-            self._aliases = [*known, *added]
-            return self._aliases
+        return self._aliases.read()
 
     def forget_aliases(self) -> None:
         """Make the next `aliases` read all of them."""
-        with self._aliases_lock:
-            self._aliases_read_at = -math.inf
-
-    def _aliases_after(self, known: list[Alias]) -> list[Alias] | None:
-        """Return what was added since; None: they changed otherwise."""
-        last_and_added = self._aliases_from(len(known) - 1)
-        return last_and_added[1:] if last_and_added[:1] == known[-1:] else None
-
-    def _aliases_from(self, offset: int) -> list[Alias]:
-        rows = self._loaded("alternatetransientnames", AliasRowSchema(), offset=offset)
-        return [Alias(row["pk"], row["name"], row["transient"]) for row in rows]
+        self._aliases.forget()
 
     def read_back(self, slug: str) -> ReadBack:
         """Return what YSE-PZ holds of one transient (`Transient.slug`).
@@ -341,55 +295,6 @@ class YsePz:
             self.before_request(f"{method} {path}")
         return self._http.send(method, path, content=content)
 
-    # Lists --------------------------------------------------------------------------------
-
-    def _loaded(
-        self,
-        resource: str,
-        schema: Schema,
-        params: Mapping[str, str] | None = None,
-        *,
-        offset: int = 0,
-    ) -> list[dict[str, Any]]:
-        """Return the rows of a list, each once, in the server's order."""
-        rows: dict[int, dict[str, Any]] = {}
-        for request, raw in self._pages(resource, params or {}, offset):
-            row = self._one(schema, raw, request)
-            rows[row["pk"]] = row
-        return list(rows.values())
-
-    def _pages(
-        self, resource: str, params: Mapping[str, str], offset: int
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        while True:
-            answer = self._http.send(
-                "GET",
-                f"/api/{resource}/",
-                params={**params, "limit": str(PAGE_ROWS), "offset": str(offset)},
-            )
-            content = self._reader.content(answer, now=self._clock())
-            page = self._page(content, answer.request)
-            for row in page["results"]:
-                yield answer.request, row
-            offset += len(page["results"])
-            if not page["results"] or offset >= page["count"]:
-                return
-
-    def _page(self, content: object, request: str) -> dict[str, Any]:
-        return self._one(PageSchema(), content, request)
-
-    def _one(self, schema: Schema, content: object, request: str) -> dict[str, Any]:
-        try:
-            return load(schema, content)
-        except ValidationError as error:
-            fault = faults_of(error, content)[0]
-            what = " ".join(f"{fault.field} {fault.reason}".split())
-            raise YsePzReplyError(
-                f"the answer to {request} cannot be read: {what}",
-                service=SERVICE,
-                remedy="Is YSE_PZ_URL the address of a YSE-PZ?",
-            ) from error
-
     def _transient(self, row: Mapping[str, Any]) -> Transient:
         return Transient(
             pk=row["pk"],
@@ -410,31 +315,3 @@ class YsePz:
         if name is None:
             name = self.vocabulary(max_age_s=VOCABULARY_RETRY_S).name_of(kind, pk)
         return name
-
-
-def _boxes(ra: float, dec: float, radius: float) -> list[dict[str, str]]:
-    """Return the filters of the one or two boxes that hold a circle; all in degrees."""
-    radius += BOX_MARGIN_DEG
-    south, north = dec - radius, dec + radius
-    lie = math.sin(math.radians(radius))
-    cosine = math.cos(math.radians(dec))
-    if north >= 90 or south <= -90 or lie >= cosine:
-        spans = [(0.0, 360.0)]
-    else:
-        half = math.degrees(math.asin(lie / cosine)) + BOX_MARGIN_DEG
-        west, east = ra - half, ra + half
-        if west < 0:
-            spans = [(0.0, east), (west + 360, 360.0)]
-        elif east > 360:
-            spans = [(west, 360.0), (0.0, east - 360)]
-        else:
-            spans = [(west, east)]
-    return [
-        {
-            "ra_gte": f"{west:.9f}",
-            "ra_lte": f"{east:.9f}",
-            "dec_gte": f"{max(south, -90.0):.9f}",
-            "dec_lte": f"{min(north, 90.0):.9f}",
-        }
-        for west, east in spans
-    ]

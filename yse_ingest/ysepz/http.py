@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import requests
@@ -77,11 +77,6 @@ class Answer:
     seconds: float
     """From the first byte sent to the last one read [s]."""
 
-    @property
-    def writes(self) -> bool:
-        """Tell whether the request could have changed something."""
-        return not self.request.startswith("GET ")
-
 
 def normalised(url: str) -> str:
     """Return the base address without a slash at its end; a path prefix is kept.
@@ -91,9 +86,13 @@ def normalised(url: str) -> str:
     SettingsError
         When it is no plain http(s) address.
     """
-    parts = urlsplit(url.strip())
     problem = None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url.strip())
+        valid_port = parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        parts, valid_port = urlsplit(""), False
+    if not valid_port or parts.scheme not in ("http", "https") or not parts.hostname:
         problem = "is no http or https address"
     elif parts.username is not None or parts.password is not None:
         problem = "holds a user name"
@@ -131,12 +130,6 @@ class Http:
         with self._lock:
             for session in self._sessions:
                 session.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def send(
         self,
@@ -262,11 +255,9 @@ class Http:
         if not 300 <= answer.status < 400:
             return
         # Never followed: the account would go along, and a POST would become a GET.
-        location = answer.headers.get("Location", "")
-        there = urlsplit(location)
-        whither = f"{there.scheme}://{there.netloc}" if there.netloc else there.path[:80]
+        location = answer.headers.get("Location", "").partition("?")[0][:120]
         raise YsePzReplyError(
-            f"{answer.request} was redirected to {whither} (HTTP {answer.status})",
+            f"{answer.request} was redirected to {location} (HTTP {answer.status})",
             service=SERVICE,
             remedy="Set YSE_PZ_URL to the address at which YSE-PZ itself answers.",
         )

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from yse_ingest.cli import main
+from yse_ingest.sandbox import supernovae
+from yse_ingest.sandbox.mars import MarsStandIn
+from yse_ingest.sandbox.ysepz import YsePzStandIn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RA, DEC = 157.3415, 29.5106667
+PLACE = ("--ra", str(RA), "--dec", str(DEC))
+TARGETS = f"""
+[[targets]]
+name = "2019np"
+ra = {RA}
+dec = {DEC}
+mjdmatchmin = 0.01
+clobber = true
+flux_zero_point = "none"
+creation = {{ status = "Ignore", obs_group = "Unknown" }}
+"""
+
+
+@dataclass
+class Desk:
+    """A terminal beside stand-ins of MARS and YSE-PZ."""
+
+    ysepz: YsePzStandIn
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, *arguments: str, ysepz: bool = True, targets: str | None = None) -> Result:
+        environment: dict[str, str | None] = dict(self.environment)
+        if not ysepz:
+            environment["YSE_PZ_URL"] = None
+        if targets is not None:
+            path = self.folder / "targets.toml"
+            path.write_text(targets, encoding="utf-8")
+            environment["YSE_INGEST_TARGETS"] = str(path)
+        return CliRunner().invoke(main, arguments, env=environment)
+
+    def document(self, *arguments: str, code: int = 0, **options: Any) -> Any:
+        result = self.run(*arguments, **options)
+        assert result.exit_code == code, result.output
+        return json.loads(result.stdout)
+
+    def writes(self) -> list[str]:
+        return [each.path for each in self.ysepz.log if each.method != "GET"]
+
+
+@pytest.fixture(scope="module")
+def mars() -> Iterator[MarsStandIn]:
+    with MarsStandIn() as server:
+        supernovae.fill_mars(server, supernovae.load()[:1])
+        yield server
+
+
+@pytest.fixture
+def desk(mars: MarsStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.chdir(tmp_path)
+    with YsePzStandIn() as ysepz:
+        yield Desk(
+            ysepz,
+            tmp_path,
+            {
+                "MARS_URL": mars.url,
+                "YSE_PZ_URL": ysepz.url,
+                "YSE_PZ_USERNAME": "ingest",
+                "YSE_PZ_PASSWORD": "sandbox-only",
+                "YSE_INGEST_STATE_DIR": str(tmp_path / "var"),
+                "XDG_STATE_HOME": str(tmp_path / "home"),
+            },
+        )
+
+
+def test_the_documented_dictionary_key_by_key(desk: Desk) -> None:
+    """With the documented job's settings the dictionary is YSE-PZ's documented one."""
+    curve = desk.document("fetch", "2019np", *PLACE, "--json", ysepz=False)["light_curve"]
+    shown = desk.document(
+        "fetch", "SN 2019np", "--payload", "documented", ysepz=False, targets=TARGETS
+    )
+    assert shown == {
+        "noupdatestatus": True,
+        "2019np": {
+            "name": "2019np",
+            "ra": RA,
+            "dec": DEC,
+            "obs_group": "Unknown",
+            "status": "Ignore",
+            "transientphotometry": {
+                "mjdmatchmin": 0.01,
+                "clobber": True,
+                "ZTF": {
+                    "instrument": "ZTF-Cam",
+                    "obs_group": "ZTF",
+                    "photdata": {
+                        str(number): {
+                            "obs_date": row["obs_date"],
+                            "mag": row["mag"],
+                            "mag_err": row["mag_err"],
+                            "band": row["band"],
+                            "data_quality": 0,
+                            "diffim": 1,
+                            "flux": None,
+                            "flux_err": None,
+                            "flux_zero_point": None,
+                            "forced": 0,
+                            "discovery_point": 0,
+                        }
+                        for number, row in enumerate(curve)
+                    },
+                },
+            },
+        },
+    }
+    assert len(curve) > 10
+
+
+def test_without_ysepz_the_light_curve_is_shown(desk: Desk) -> None:
+    """A source, coordinates and no YSE-PZ are enough; nothing is compared."""
+    result = desk.run("fetch", "2019np", *PLACE, ysepz=False)
+    assert result.exit_code == 0, result.output
+    assert "2019-01-09T" in result.stdout
+    assert "Not compared" in result.stdout
+    assert "sends nothing" in result.stdout
+
+
+def test_coordinates_come_from_ysepz(desk: Desk) -> None:
+    """A name that YSE-PZ knows needs no coordinates, and what it lacks is counted as new."""
+    desk.ysepz.add_transient("2019np", RA, DEC)
+    found = desk.document("fetch", "2019np", "--json")
+    assert found["transient"]["name"] == "2019np"
+    assert found["status"] == "ok"
+    assert found["comparison"]["new"] == len(found["light_curve"]) > 10
+    assert {row["state"] for row in found["light_curve"]} == {"new"}
+    assert desk.writes() == []
+
+
+def test_payload_is_what_would_be_sent(desk: Desk) -> None:
+    """The payload holds every exposure that YSE-PZ lacks, by path, and is not sent."""
+    desk.ysepz.add_transient("2019np", RA, DEC)
+    found = desk.document("fetch", "2019np", "--json")
+    requests = desk.document("fetch", "2019np", "--payload")
+    assert {each["path"] for each in requests} == {"/add_transient_phot/"}
+    sent = [
+        point["obs_date"]
+        for each in requests
+        for key, point in each["json"].items()
+        if key.isdigit()
+    ]
+    assert sorted(sent) == sorted(row["obs_date"] for row in found["light_curve"])
+    assert desk.writes() == []
+
+
+def test_payload_of_a_creation_begins_with_the_transient(desk: Desk) -> None:
+    """Where the transient may be created, the request that does so is shown first."""
+    first, *others = desk.document("fetch", "2019np", "--payload", targets=TARGETS)
+    assert first["path"] == "/add_transient/"
+    assert first["json"]["2019np"]["status"] == "Ignore"
+    assert others
+    assert {each["path"] for each in others} == {"/add_transient_phot/"}
+    assert desk.writes() == []
+
+
+def test_a_place_is_needed(desk: Desk) -> None:
+    """Without a place, an object id and a YSE-PZ the command says what to give."""
+    document = desk.document("fetch", "2019np", "--json", ysepz=False, code=1)
+    assert "--object-id" in document["error"]["remedy"]
+
+
+def test_an_unknown_object_is_a_failure(desk: Desk) -> None:
+    """An object id that the source does not know ends the command with 1."""
+    arguments = ("fetch", "2019np", "--object-id", "ZTF18zzzzzzz", "--json")
+    assert desk.document(*arguments, ysepz=False, code=1)["status"] == "unknown"
+
+
+def test_a_figure_is_drawn(desk: Desk) -> None:
+    """``--plot`` writes a picture of the kind that the file's name says."""
+    path = desk.folder / "np.png"
+    result = desk.run("fetch", "2019np", *PLACE, "--plot", str(path), ysepz=False)
+    assert result.exit_code == 0, result.output
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_vocab_shows_bands_with_their_instrument(desk: Desk) -> None:
+    """A band's name alone says little, so its instrument stands beside it."""
+    found = desk.document("vocab", "bands", "--like", "g-ZTF", "--json")
+    assert {"band": "g-ZTF", "instrument": "ZTF-Cam"} in found["bands"]

@@ -1,0 +1,307 @@
+"""What `yse-ingest doctor` looks at: one `Check` per thing, each with its remedy.
+
+Every function asks one collaborator and returns what it found; an error of that collaborator is
+a finding, never the end of the examination.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from yse_ingest.errors import SettingsError, VocabularyError, YseIngestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from yse_ingest.service import Service
+    from yse_ingest.targets import Target
+
+CLOCK_DRIFT_MAX_S = 2.0
+"""Wall clocks of this host and of Redis may differ by so much [s]."""
+BACKLOG = 1000
+"""More waiting messages than this mean that workers do not keep up."""
+PING_S = 1.0
+"""How long workers have to answer [s]."""
+OVERDUE_S = 120.0
+"""A target that is due for longer means that nothing dispatches [s]."""
+PROBE = (157.3415, 29.5106667)
+"""Where a source is asked to look when no target has coordinates: SN 2019np [deg]."""
+
+Level = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    subject: str
+    level: Level
+    fact: str
+    remedy: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def examine(env_file: Path | None) -> Iterator[Check]:
+    """Look at everything, in the order in which things depend on each other."""
+    from yse_ingest.service import Service
+    from yse_ingest.settings import Settings
+
+    yield from _env_file(env_file)
+    try:
+        service = Service.from_settings(Settings.from_env(os.environ))
+    except SettingsError as error:
+        yield _failed("settings", error)
+        return
+    yield Check("settings", "ok", f"default source {service.settings.default_source}")
+    yield from _guarded("targets file", lambda: _targets_file(service))
+    yield from _guarded("Redis", lambda: _redis(service))
+    yield from _guarded("broker", lambda: _queues(service))
+    for name in _sources(service):
+        yield from _guarded(f"source {name}", partial(_source, service, name))
+    if service.settings.ysepz_url is None:
+        yield Check(
+            "YSE-PZ",
+            "fail",
+            "none is configured",
+            "Set YSE_PZ_URL, YSE_PZ_USERNAME and YSE_PZ_PASSWORD; until then only fetch works.",
+        )
+    else:
+        yield from _guarded("YSE-PZ", lambda: _ysepz(service))
+    yield from _guarded("schedule", _schedule)
+    yield from _guarded("workers", lambda: _workers(service))
+
+
+def _guarded(subject: str, look: Callable[[], Iterable[Check]]) -> Iterator[Check]:
+    try:
+        yield from look()
+    except YseIngestError as error:
+        yield _failed(subject, error)
+
+
+def _failed(subject: str, error: YseIngestError) -> Check:
+    who = error.service if error.service not in {None, subject, "settings"} else None
+    where = ": ".join(part for part in (who, error.target) if part)
+    bare = type(error)(error.fact, field=error.field, value=error.value)
+    return Check(subject, "fail", f"{where}: {bare}" if where else str(bare), error.remedy)
+
+
+def _env_file(path: Path | None) -> Iterator[Check]:
+    from yse_ingest.cli.envfile import ENV_FILE, readable_by_others
+
+    if path is None:
+        yield Check("env file", "ok", f"no {ENV_FILE} here: the environment alone")
+    elif readable_by_others(path):
+        yield Check("env file", "warn", f"{path} may be read by others", f"chmod 600 {path}")
+    else:
+        yield Check("env file", "ok", f"{path} (mode 600); the environment wins")
+
+
+def _targets_file(service: Service) -> Iterator[Check]:
+    path = service.settings.targets_file
+    if path is None:
+        yield Check("targets file", "ok", "none: targets are added by hand")
+        return
+    file = service.targets_file()
+    for problem in file.problems:
+        yield Check("targets file", "fail", str(problem), f"Correct {path}.")
+    if file.targets:
+        yield Check("targets file", "ok", f"{path}: {len(file.targets)} targets")
+    else:
+        yield Check("targets file", "warn", f"{path} names no target", "Add a [[targets]].")
+
+
+def _redis(service: Service) -> Iterator[Check]:
+    state = service.state
+    for finding in state.check():
+        level: dict[str, Level] = {"ok": "ok", "warning": "warn", "failure": "fail"}
+        yield Check(
+            f"Redis {finding.subject}", level[finding.level], finding.fact, finding.remedy
+        )
+    drift = abs(state.now_ms() / 1000 - time.time())
+    if drift > CLOCK_DRIFT_MAX_S:
+        yield Check(
+            "clock",
+            "fail",
+            f"this host and Redis differ by {drift:.0f} s",
+            "Run NTP on both: leases and redelivery are measured by their clocks.",
+        )
+    else:
+        yield Check("clock", "ok", "this host and Redis agree")
+    if state.quiet_until_ms() > state.now_ms():
+        yield Check(
+            "state",
+            "warn",
+            "the state was lost; nothing is sent until YSE-PZ must have ended its requests",
+            "Nothing to do: it is rebuilt by reading YSE-PZ back.",
+        )
+    if (reason := state.outbox.held()) is not None:
+        yield Check(
+            "uploads", "warn", f"held by hand: {reason}", "Unhold them when it is over."
+        )
+    if state.outbox.breaker()["open"]:
+        yield Check(
+            "uploads",
+            "warn",
+            "YSE-PZ did not answer for a while; it is tried now and then",
+            "See the line of YSE-PZ; what is owed waits.",
+        )
+
+
+def _queues(service: Service) -> Iterator[Check]:
+    from yse_ingest.cli.overview import queue_lengths
+
+    lengths = queue_lengths(service)
+    shown = ", ".join(f"{queue} {length}" for queue, length in lengths.items())
+    if max(lengths.values()) > BACKLOG:
+        yield Check(
+            "queues",
+            "warn",
+            f"{shown} messages wait",
+            "Start workers, or more of them; lost or old messages are made anew.",
+        )
+    else:
+        yield Check("queues", "ok", f"waiting messages: {shown}")
+
+
+def _sources(service: Service) -> list[str]:
+    """Return the sources that are in use."""
+    names = {service.settings.default_source}
+    # A file that cannot be read is told in a line of its own.
+    with contextlib.suppress(SettingsError):
+        names |= {service.source_of(target) for target in service.targets_file().targets}
+    return sorted(names)
+
+
+def _source(service: Service, name: str) -> Iterator[Check]:
+    from yse_ingest.sources import Ask
+    from yse_ingest.targets import Target
+
+    source = service.source(name)
+    ra, dec = PROBE
+    # Since now: an answer without a row.
+    ask = Ask(
+        target=Target("doctor", ra=ra, dec=dec),
+        rules=service.settings.rules,
+        since_ms=int(time.time() * 1000),
+    )
+    started = time.monotonic()
+    (answer,) = source.fetch([ask])
+    if answer.error is not None:
+        yield _failed(f"source {name}", answer.error)
+    else:
+        took = 1000 * (time.monotonic() - started)
+        yield Check(f"source {name}", "ok", f"{source.title} answers in {took:.0f} ms")
+
+
+def _ysepz(service: Service) -> Iterator[Check]:
+    client = service.ysepz
+    client.check_login()
+    account = client.account
+    yield Check("YSE-PZ", "ok", f"{client.url} takes {account.username} ({account.origin})")
+    vocabulary = client.vocabulary()
+    wrong: dict[str, Check] = {}
+    for target in (None, *service.targets_file().targets):
+        rules = service.settings.rules if target is None else service.rules(target)
+        try:
+            vocabulary.check_photometry(rules)
+            if target is not None and target.creation is not None:
+                vocabulary.check_creation(_declared(target))
+        except VocabularyError as error:
+            who = "" if target is None else f"{target.name}: "
+            check = Check("vocabulary", "fail", f"{who}{error.fact}", error.remedy)
+            wrong.setdefault(error.fact, check)
+    yield from wrong.values()
+    if not wrong:
+        rules = service.settings.rules
+        names = [rules.instrument, rules.obs_group, *rules.band_map.values()]
+        if service.targets_file().targets:
+            names.append("every name of the targets file")
+        yield Check("vocabulary", "ok", f"YSE-PZ knows {', '.join(names)}")
+
+
+def _declared(target: Target) -> dict[str, Any]:
+    return {key: value for key, value in (target.creation or {}).items() if key != "beside"}
+
+
+def _schedule() -> Iterator[Check]:
+    from workers.celery import app
+    from workers.schedule import TICKS
+
+    app.loader.import_default_modules()
+    entries = app.conf.beat_schedule
+    missing = sorted(set(TICKS) - set(entries))
+    strange = sorted(
+        name for name, entry in entries.items() if entry.get("task") not in app.tasks
+    )
+    if missing:
+        yield Check(
+            "schedule",
+            "fail",
+            f"{', '.join(missing)} is missing",
+            "Leave our entries in place.",
+        )
+    for name in strange:
+        yield Check(
+            "schedule",
+            "fail",
+            f"entry {name!r} names the task {entries[name].get('task')!r}, which is not ours",
+            "Correct beat_schedule in celeryconfig.py, e.g. yse_ingest.fetch_photometry.",
+        )
+    if not missing and not strange:
+        added = len(entries) - len(TICKS)
+        yield Check("schedule", "ok", f"{', '.join(TICKS)} and {added} entries of this folder")
+
+
+def _workers(service: Service) -> Iterator[Check]:
+    from workers.celery import app
+    from workers.defaults import QUEUES
+
+    with app.connection_for_read(service.settings.broker_url) as connection:
+        try:
+            # Not as kombu's own errors: only the workers may name those.
+            connection.ensure_connection(max_retries=1, reraise_as_library_errors=False)
+            inspect = app.control.inspect(timeout=PING_S, connection=connection)
+            answers = inspect.ping() or {}
+            consumed = (inspect.active_queues() or {}) if answers else {}
+        except connection.connection_errors as error:
+            yield Check(
+                "workers", "fail", f"the broker gives no answer: {error}", "Start Redis."
+            )
+            return
+    beats = [name for name in answers if name.startswith("celerybeat@")]
+    nodes = sorted(set(answers) - set(beats))
+    served = {queue["name"] for queues in consumed.values() for queue in queues}
+    unserved = [queue for queue in QUEUES if queue not in served]
+    if not nodes:
+        yield Check("workers", "warn", "none answers", "Start them: `yse-ingest up`.")
+    elif unserved:
+        yield Check(
+            "workers",
+            "fail",
+            f"{', '.join(nodes)} answer; nobody works on {', '.join(unserved)}",
+            f"Start a worker with -Q {','.join(unserved)}.",
+        )
+    else:
+        yield Check("workers", "ok", f"{', '.join(nodes)} answer")
+    if beats:
+        yield Check("beat", "ok", f"{', '.join(beats)} answers")
+    else:
+        yield Check("beat", "warn", "it does not answer", "Start it: `yse-ingest up`.")
+    state = service.state
+    late = state.targets.due(state.now_ms() - int(OVERDUE_S * 1000), 1000)
+    if late and nodes and beats:
+        yield Check(
+            "dispatch",
+            "warn",
+            f"{len(late)} targets are due since more than {OVERDUE_S:.0f} s",
+            "Look at the log of the control worker.",
+        )

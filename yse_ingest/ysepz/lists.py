@@ -1,0 +1,183 @@
+"""YSE-PZ's lists: paged by addresses of our own, each row read by its schema.
+
+Behind the shipped nginx the ``next`` links lose the port, and a filter that the server does not
+know is silently ignored: the whole table comes back as if it were a hit (measured 2026-11). So
+whoever asks with a filter compares the rows once more.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from marshmallow import ValidationError
+
+from yse_ingest.errors import YsePzReplyError
+from yse_ingest.schemas._load import faults_of, load
+from yse_ingest.schemas.readback import AliasRowSchema, PageSchema
+from yse_ingest.ysepz.http import SERVICE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from marshmallow import Schema
+
+    from yse_ingest.ysepz.answers import AnswerReader
+    from yse_ingest.ysepz.http import Http
+
+PAGE_ROWS = 1000
+ALIASES_AGE_S = 3600.0
+"""Aliases are read whole again after this long [s]; in between only what was added."""
+BOX_MARGIN_DEG = 1e-7
+"""Added to every side of a box, against rounding [deg]."""
+
+
+class Lists:
+    """The lists below ``/api/``."""
+
+    def __init__(self, http: Http, reader: AnswerReader, *, clock: Callable[[], float]) -> None:
+        self._http = http
+        self._reader = reader
+        self._clock = clock
+
+    def rows(
+        self,
+        resource: str,
+        schema: Schema,
+        params: Mapping[str, str] | None = None,
+        *,
+        offset: int = 0,
+    ) -> list[dict[str, Any]]:
+        """Return the rows of a list from ``offset`` on, each once, in the server's order.
+
+        Parameters
+        ----------
+        resource
+            Name of the list below ``/api/``.
+        schema
+            Reads one row, with its ``pk``.
+        params
+            Filters, which the server may ignore.
+
+        Raises
+        ------
+        YsePzReplyError
+            When a page or a row of it is something else.
+        """
+        rows: dict[int, dict[str, Any]] = {}
+        for request, raw in self._pages(resource, params or {}, offset):
+            row = read(schema, raw, request)
+            rows[row["pk"]] = row
+        return list(rows.values())
+
+    def _pages(
+        self, resource: str, params: Mapping[str, str], offset: int
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        while True:
+            answer = self._http.send(
+                "GET",
+                f"/api/{resource}/",
+                params={**params, "limit": str(PAGE_ROWS), "offset": str(offset)},
+            )
+            content = self._reader.content(answer, now=self._clock())
+            page = read(PageSchema(), content, answer.request)
+            for row in page["results"]:
+                yield answer.request, row
+            offset += len(page["results"])
+            if not page["results"] or offset >= page["count"]:
+                return
+
+
+class Alias(NamedTuple):
+    """Another name of a transient."""
+
+    pk: int
+    name: str
+    transient: int | None
+    """Primary key of the transient."""
+
+
+class Aliases:
+    """Every alias, kept: their list has no filter, so that each look-up would read it whole."""
+
+    def __init__(self, lists: Lists, *, clock: Callable[[], float]) -> None:
+        self._lists = lists
+        self._clock = clock
+        self._known: list[Alias] = []
+        self._read_at = -math.inf
+        self._lock = threading.Lock()
+
+    def read(self) -> list[Alias]:
+        """Return every alias."""
+        with self._lock:
+            known = self._known
+            fresh = self._clock() - self._read_at <= ALIASES_AGE_S
+            added = self._added(known) if known and fresh else None
+            if added is None:
+                self._read_at = self._clock()
+                known, added = [], self._from(0)
+            self._known = [*known, *added]
+            return self._known
+
+    def forget(self) -> None:
+        """Make the next `read` read the whole list."""
+        with self._lock:
+            self._read_at = -math.inf
+
+    def _added(self, known: list[Alias]) -> list[Alias] | None:
+        """Return what was added since; None: the list has changed otherwise."""
+        last_and_added = self._from(len(known) - 1)
+        return last_and_added[1:] if last_and_added[:1] == known[-1:] else None
+
+    def _from(self, offset: int) -> list[Alias]:
+        rows = self._lists.rows("alternatetransientnames", AliasRowSchema(), offset=offset)
+        return [Alias(row["pk"], row["name"], row["transient"]) for row in rows]
+
+
+def read(schema: Schema, content: object, request: str) -> dict[str, Any]:
+    """Return the content of an answer as its schema reads it.
+
+    Raises
+    ------
+    YsePzReplyError
+        With the first field that does not fit.
+    """
+    try:
+        return load(schema, content)
+    except ValidationError as error:
+        fault = faults_of(error, content)[0]
+        what = " ".join(f"{fault.field} {fault.reason}".split())
+        raise YsePzReplyError(
+            f"the answer to {request} cannot be read: {what}",
+            service=SERVICE,
+            remedy="Is YSE_PZ_URL the address of a YSE-PZ?",
+        ) from error
+
+
+def boxes(ra: float, dec: float, radius: float) -> list[dict[str, str]]:
+    """Return the filters of the one or two boxes that hold a circle; all in degrees."""
+    radius += BOX_MARGIN_DEG
+    south, north = dec - radius, dec + radius
+    lie = math.sin(math.radians(radius))
+    cosine = math.cos(math.radians(dec))
+    if north >= 90 or south <= -90 or lie >= cosine:
+        spans = [(0.0, 360.0)]
+    else:
+        half = math.degrees(math.asin(lie / cosine)) + BOX_MARGIN_DEG
+        west, east = ra - half, ra + half
+        if west < 0:
+            spans = [(0.0, east), (west + 360, 360.0)]
+        elif east > 360:
+            spans = [(west, 360.0), (0.0, east - 360)]
+        else:
+            spans = [(west, east)]
+    return [
+        {
+            "ra_gte": f"{west:.9f}",
+            "ra_lte": f"{east:.9f}",
+            "dec_gte": f"{max(south, -90.0):.9f}",
+            "dec_lte": f"{min(north, 90.0):.9f}",
+        }
+        for west, east in spans
+    ]
