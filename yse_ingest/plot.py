@@ -24,8 +24,8 @@ BAND_COLOURS = {"g": "#2a9d4e", "r": "#d1495b", "i": "#7b5ea7", "z": "#4a4a4a"}
 """First letter of a band's name to its colour; as ZTF's own pages have them."""
 OTHER_COLOURS = ("#2f6db3", "#b07d2b", "#4a4a4a", "#a04f8f")
 CITATIONS = {
-    "mars": "ZTF public alerts (Bellm et al. 2019, Masci et al. 2019), served by MARS",
-    "alerce": "ZTF public alerts (Bellm et al. 2019, Masci et al. 2019), served by ALeRCE "
+    "mars": "ZTF public alerts (Bellm et al. 2019, Graham et al. 2019), served by MARS",
+    "alerce": "ZTF public alerts (Bellm et al. 2019, Graham et al. 2019), served by ALeRCE "
     "(Förster et al. 2021)",
 }
 """Source to what a figure of its data should name."""
