@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 from yse_ingest.cli.deployment import template
+from yse_ingest.cli.playground import Playground
 from yse_ingest.cli.processes import (
     Process,
     Supervised,
@@ -25,9 +26,11 @@ from yse_ingest.cli.processes import (
     read_procfile,
     supervisor_config,
 )
-from yse_ingest.cli.up import severity
+from yse_ingest.cli.running import severity
 from yse_ingest.errors import SettingsError
 from yse_ingest.sandbox import supernovae
+from yse_ingest.state import side_connection
+from yse_ingest.state.embedded import EmbeddedRedis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -246,3 +249,33 @@ def test_a_service_without_ysepz_is_refused_at_once(tmp_path: Path) -> None:
         assert up.end(within=20) == 2
     assert "no YSE-PZ is configured" in up.text
     assert not list(tmp_path.glob("var/log/*"))
+
+
+def test_the_sandbox_gives_up_after_its_time_with_the_reason(tmp_path: Path) -> None:
+    """`--once` ends with an error and says which target is not done."""
+    with Up(tmp_path, "--sandbox", "--once", "--targets", "1", "--timeout", "1s") as up:
+        assert up.end(within=60) == 1
+    assert "not done after 1 s: 1 of 1 targets, as 2019np: waiting" in up.text
+
+
+def test_a_configured_broker_is_shared_and_left_as_it_was(tmp_path: Path) -> None:
+    """The sandbox keeps to keys of its own on a broker that is not its own."""
+    with EmbeddedRedis(tmp_path / "redis") as redis:
+        broker = side_connection(redis.url())
+        broker.batch([("SET", "theirs", "1"), ("SET", "yse_ingest:sandbox:old", "1")])
+        env = {"CELERY_BROKER_URL": redis.url(), "YSE_PZ_URL": "https://real.example.org"}
+        with Playground(tmp_path / "sandbox", env, count=1) as playground:
+            inside = playground.environment()
+        assert broker.call("KEYS", "*") == ["theirs"]
+        broker.close()
+    assert inside["CELERY_BROKER_URL"] == redis.url()
+    assert inside["YSE_INGEST_NAMESPACE"] == "sandbox"
+    assert inside["YSE_PZ_URL"] == playground.ysepz.url
+
+
+def test_a_folder_that_is_not_the_sandboxs_is_not_emptied(tmp_path: Path) -> None:
+    """Only what an earlier sandbox left is removed."""
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(SettingsError, match="is not a folder of the sandbox"):
+        Playground(tmp_path, {}).__enter__()
+    assert (tmp_path / "thesis.tex").exists()

@@ -413,8 +413,15 @@ class Settings:
         if self.state_url:
             return self.state_url
         parts = urlsplit(self.broker_url)
-        database = int(parts.path.strip("/") or 0) + 1
-        return urlunsplit(parts._replace(path=f"/{database}"))
+        database = parts.path.strip("/") or "0"
+        if not database.isdecimal():
+            raise SettingsError(
+                "the state's database cannot be told from CELERY_BROKER_URL",
+                service="settings",
+                field="YSE_INGEST_STATE_URL",
+                remedy="Set YSE_INGEST_STATE_URL, as in redis://127.0.0.1:6379/1.",
+            )
+        return urlunsplit(parts._replace(path=f"/{int(database) + 1}"))
 
     @property
     def decisions_file(self) -> Path:

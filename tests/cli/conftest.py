@@ -34,7 +34,9 @@ class Console:
 
     def run(self, *arguments: str, **changes: str | None) -> Result:
         """Run one command; ``changes`` are of its environment."""
-        return CliRunner().invoke(main, arguments, env={**self.environment, **changes})
+        return CliRunner().invoke(
+            main, arguments, env={**self.environment, **changes}, prog_name="yse-ingest"
+        )
 
     def service(self, **changes: str) -> Service:
         """Return a service of the same deployment."""

@@ -128,6 +128,14 @@ def test_nothing_is_there(doctor: Doctor) -> None:
     assert all(failure["remedy"] for failure in found.values())
 
 
+def test_broker_without_a_database_number(doctor: Doctor) -> None:
+    """A broker URL from which no state URL follows is one failure, and is not shown."""
+    result = doctor("--json", CELERY_BROKER_URL=f"redis://:{PASSWORD}@127.0.0.1/abc")
+    (failure,) = failures(result)
+    assert result.exit_code == 1
+    assert "CELERY_BROKER_URL" in failure["fact"]
+
+
 def test_old_redis_is_refused() -> None:
     """Redis before 6.2 is refused with the reason; Valkey, which reports 7.2.4, is taken."""
     with pytest.raises(StateError, match=r"6\.0\.9 is too old.*6\.2"):

@@ -107,6 +107,16 @@ class Events(RuleBasedStateMachine):
             if may:
                 del self.holder[claim.key]
 
+    @rule(key=KEYS, result=RESULTS, news=st.booleans())
+    def upload(self, key: str, result: Any, news: bool) -> None:
+        if key not in self.holder:
+            self.fetch(key, 1, 19.0)
+            self.fetch_claims(key)
+        if key in self.holder:
+            self.claims.append(Claim(key, self.holder[key]))
+            self.start(0, self.started.get(self.holder[key], 0) + 1)
+            self.finish(0, result, news)
+
     @rule(pick=st.integers(0, 99), result=RESULTS, news=st.booleans())
     def finish(self, pick: int, result: Any, news: bool) -> None:
         claim = self._any(pick)

@@ -202,7 +202,10 @@ def test_an_answer_that_trickles_ends() -> None:
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         times = Timeouts(connect_s=1, read_s=0.05)
-        with YsePz(url, ACCOUNT, timeouts=times) as client, pytest.raises(OutcomeUnknownError):
+        with (
+            YsePz(url, ACCOUNT, timeouts=times) as client,
+            pytest.raises(OutcomeUnknownError, match="no answer"),
+        ):
             client.upload_photometry(REQUEST)
         stopping.set()
         thread.join(timeout=5)

@@ -61,6 +61,17 @@ def examine(env_file: Path | None) -> Iterator[Check]:
     except SettingsError as error:
         yield _failed("settings", error)
         return
+    try:
+        _ = service.settings.service_state_url
+    except ValueError:
+        # The URL is not repeated: it may hold a password.
+        yield Check(
+            "settings",
+            "fail",
+            "CELERY_BROKER_URL does not end in the number of a database",
+            "Write redis://HOST:PORT/NUMBER, or set YSE_INGEST_STATE_URL, too.",
+        )
+        return
     yield Check("settings", "ok", f"default source {service.settings.default_source}")
     yield from _guarded("targets file", lambda: _targets_file(service))
     yield from _guarded("Redis", lambda: _redis(service))
@@ -196,6 +207,7 @@ def _source(service: Service, name: str) -> Iterator[Check]:
     started = time.monotonic()
     (answer,) = source.fetch([ask])
     if answer.error is not None:
+        answer.error.target = None
         yield _failed(f"source {name}", answer.error)
     else:
         took = 1000 * (time.monotonic() - started)

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from yse_ingest.cli.preview import unclear
 from yse_ingest.service import CREATION_KEY
 from yse_ingest.sources import Status
 from yse_ingest.state import side_connection
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 ROWS_MAX = 100_000
 QUEUES = ("fetch", "upload", "control")
+NO_ANSWER = "no answer"
 PRIVATE = "private"
 """Instead of what only the members of its groups may see."""
 
@@ -53,6 +55,19 @@ class Line:
     def stored(self) -> int:
         """Return how many points YSE-PZ holds."""
         return sum(self.bands.values())
+
+    @property
+    def trouble(self) -> str | None:
+        """Return what a person should know, as a sentence; None where all is well."""
+        word, _, what = self.answer.partition(": ")
+        if word in {Status.AMBIGUOUS, Status.UNKNOWN}:
+            return str(unclear(self.target, self.source, word, what))
+        if word == NO_ANSWER or self.state in {"refused", "settling", "owed"}:
+            said = what if word == NO_ANSWER else self.reason
+            if said and self.target not in said:
+                said = f"{self.target}: {said}"
+            return said or None
+        return None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for JSON: of private photometry, counts alone."""
@@ -193,8 +208,8 @@ def _answer(clock: Clock | None) -> str:
     """Say which of the three silences it is, or what the source said."""
     if clock is None or clock.silence == "never asked":
         return "never asked"
-    if clock.silence == "no answer":
-        return f"no answer: {clock.error}"
+    if clock.silence == NO_ANSWER:
+        return f"{NO_ANSWER}: {clock.error}"
     if clock.status in {Status.AMBIGUOUS, Status.UNKNOWN}:
         return f"{clock.status}: {clock.detail.get('reason') or ''}".rstrip(": ")
     if clock.status == Status.EMPTY:

@@ -12,6 +12,7 @@ import queue
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -69,6 +70,19 @@ def read_procfile(directory: Path) -> list[Process]:
 def has_flower() -> bool:
     """Tell whether Flower is installed."""
     return importlib.util.find_spec("flower") is not None
+
+
+def free_port(wanted: int) -> int:
+    """Return the wanted port of 127.0.0.1, or a free one where that is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            with socket.socket() as other:
+                other.bind(("127.0.0.1", 0))
+                return int(other.getsockname()[1])
+    return wanted
 
 
 def supervisor_config(

@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from yse_ingest.cli.overview import Line, Machinery
     from yse_ingest.service import Service
 
-NEEDS_A_PERSON = ("refused",)
-ANSWER_LENGTH = 60
-"""The table shows so much of an answer; `status NAME` shows all of it [characters]."""
+TROUBLES_MAX = 10
+"""So many targets in trouble are explained below the table."""
 
 
 @click.command()
@@ -122,22 +121,38 @@ def _show_all(lines: list[Line], below: Machinery) -> None:
                 line.target,
                 line.source,
                 ago(line.asked_ms, below.now_ms),
-                _short(line.answer),
+                line.answer.partition(":")[0].partition(";")[0],
                 _newest(line, minute_of),
                 line.stored if line.private else listed(line.bands),
                 line.owed or "",
-                f"{line.state}: {_short(line.reason)}" if line.reason else line.state,
+                line.state,
                 ahead(line.due_ms, below.now_ms),
             )
             for line in lines
         ],
         right=["owed"],
-        styles={"idle": "green", "never asked": "yellow"},
+        styles={
+            "idle": "green",
+            "never asked": "yellow",
+            "no answer": "red",
+            "ambiguous": "red",
+            "unknown": "red",
+            "refused": "red",
+        },
     )
+    _show_troubles(lines)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= ANSWER_LENGTH else text[: ANSWER_LENGTH - 1] + "…"
+def _show_troubles(lines: list[Line]) -> None:
+    from yse_ingest.cli.render import plural, say
+
+    troubles = [trouble for line in lines if (trouble := line.trouble) is not None]
+    if troubles:
+        say()
+    for trouble in troubles[:TROUBLES_MAX]:
+        say(trouble, style="yellow")
+    if len(troubles) > TROUBLES_MAX:
+        say(f"... and {plural(len(troubles) - TROUBLES_MAX, 'target')} more")
 
 
 def _newest(line: Line, minute_of: Any) -> str:

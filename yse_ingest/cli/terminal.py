@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from yse_ingest.errors import SettingsError, SourceError, TargetError, YsePzError
+from yse_ingest.errors import (
+    PayloadError,
+    SettingsError,
+    SourceError,
+    TargetError,
+    VocabularyError,
+    YsePzError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +29,8 @@ if TYPE_CHECKING:
     from yse_ingest.settings import Settings
 
 DONE, FAILED, USAGE = 0, 1, 2
+
+_ANSWERS = (SourceError, YsePzError, VocabularyError, PayloadError)
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
@@ -120,7 +129,7 @@ def report(error: YseIngestError, *, as_json: bool) -> None:
     An answer of a service is told with the target that the command is about.
     """
     context = click.get_current_context(silent=True)
-    if context is not None and isinstance(error, SourceError | YsePzError):
+    if context is not None and isinstance(error, _ANSWERS):
         error = about(error, Terminal.of(context).target)
     if as_json:
         click.echo(json.dumps({"error": error.as_dict()}, indent=2, default=str))

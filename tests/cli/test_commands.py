@@ -1,0 +1,268 @@
+"""`push`, `enqueue`, `status`, `targets`, `quarantine`, `vocab` on the stand-ins."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from yse_ingest.sandbox.faults import Fault
+from yse_ingest.targets import Target
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+    from tests.cli.conftest import Console
+
+RA, DEC = "157.3415", "29.5106667"
+KEYS = {
+    *("target", "source", "fetched", "quarantined", "negative", "new", "changed", "same"),
+    *("adopted", "sent", "verified", "state"),
+}
+PROGRAM = Path(sys.executable).parent / "yse-ingest"
+
+
+def told(result: Result, *, code: int = 0) -> Any:
+    """Return the JSON document of a command that ended with this code."""
+    assert result.exit_code == code, result.output
+    return json.loads(result.stdout)
+
+
+# push ------------------------------------------------------------------------------------
+
+
+def test_push_sends_once_and_then_nothing(console: Console) -> None:
+    """33 detections are sent and verified; a second push writes nothing at all."""
+    first = told(console.run("push", "SN2019np", "--json"))
+    before = len(console.writes())
+    second = told(console.run("push", "2019np", "--json"))
+
+    assert set(first) >= KEYS
+    assert (first["target"], first["source"], first["state"]) == ("2019np", "mars", "verified")
+    assert (first["fetched"], first["new"], first["sent"], first["verified"]) == (33,) * 4
+    assert (second["same"], second["sent"], second["verified"]) == (33, 0, 33)
+    assert len(console.writes()) == before
+    assert len(console.ysepz.rows("2019np")) == 33
+
+
+def test_push_says_what_ysepz_answered(console: Console) -> None:
+    """`-v` prints YSE-PZ's own answers, and what is being done."""
+    result = console.run("push", "2019np", "-v")
+    assert result.exit_code == 0
+    assert "2019np: YSE-PZ answered: success" in result.stderr
+    assert "asking mars for 2019np" in result.stderr
+
+
+def test_push_without_a_state_says_what_that_risks(console: Console) -> None:
+    """Without Redis a service could upload at the same moment: it is said, and how it ends."""
+    assert "targets resume NAME" in console.run("push", "2019np").stderr
+    leased = console.run(
+        "push", "2019np", YSE_INGEST_STATE_URL=console.service().settings.service_state_url
+    )
+    assert leased.exit_code == 0, leased.output
+    assert "targets resume" not in leased.stderr
+
+
+def test_push_creates_only_when_it_is_told_to(console: Console) -> None:
+    """An unknown transient is a failure; with --create it is made, and gets its points."""
+    name = ("push", "2019xyz", "--ra", "157.35", "--dec", "29.52", "--json")
+    for night in range(3):
+        console.mars.add_alert("ZTF19zzz", 2458500.5 + night, "r", 18.0, 0.1, 157.35, 29.52)
+    refused = told(console.run(*name), code=1)
+    assert refused["error"]["error"] == "UnknownTargetError"
+    assert console.writes() == []
+
+    made = told(console.run(*name, "--create", "--status", "New", "--obs-group", "ZTF"))
+
+    assert (made["created"], made["sent"], made["state"]) == (True, 3, "verified")
+    assert console.ysepz.transient_row("2019xyz")["status"] == "New"
+
+
+def test_push_all_takes_the_targets_file(console: Console) -> None:
+    """A crontab line serves every target; one that fails, or is misspelt, ends with 1."""
+    path = console.targets_file('[[targets]]\nname = "2019np"\n[[targets]]\nname = "nosuch"\n')
+    results = told(console.run("push", "--all", "--json", YSE_INGEST_TARGETS=path), code=1)
+    assert {each["target"]: each["state"] for each in results} == {
+        "2019np": "verified",
+        "nosuch": "failed",
+    }
+    path = console.targets_file('[[targets]]\nname = "2019np"\nra = "10:29:22"\n')
+    result = console.run("push", "--all", YSE_INGEST_TARGETS=path)
+    assert result.exit_code == 1
+    assert "line 3" in result.stderr
+    path = console.targets_file('[[targets]]\nname = "2019np"\n')
+    assert console.run("push", "--all", YSE_INGEST_TARGETS=path).exit_code == 0
+
+
+def test_push_all_without_targets_says_where_they_would_stand(console: Console) -> None:
+    """Nothing to do because nothing is configured is no success."""
+    result = console.run("push", "--all")
+    assert result.exit_code == 2
+    assert "YSE_INGEST_TARGETS" in result.stderr
+
+
+def test_push_tells_of_everything_that_was_not_taken(console: Console) -> None:
+    """Negatives, refused rows and other objects are counted and named, never dropped silently."""
+    alert = console.mars.add_alert
+    alert("ZTF19aacgslb", 2458900.5, "r", 18.0, 0.1, 157.3415, 29.5106667, isdiffpos="f")
+    alert("ZTF19aacgslb", 2458901.5, "r", None, 0.1, 157.3415, 29.5106667)
+    alert("ZTF19other", 2458902.5, "r", 18.0, 0.1, 157.3415 + 4.5 / 3600, 29.5106667)
+    result = console.run("push", "2019np")
+    assert result.exit_code == 0, result.output
+    assert "1 negative subtraction counted, no detections" in result.stdout
+    assert "1 row quarantined" in result.stdout
+    assert "set aside, of other objects: ZTF19other 1" in result.stdout
+
+
+# targets, enqueue, status -----------------------------------------------------------------
+
+
+def test_targets_come_and_go(console: Console) -> None:
+    """A target is added, changed, paused, resumed and removed, each told in one line."""
+    place = ("--ra", RA, "--dec", DEC, "--every", "2h", "--source", "alerce")
+    assert told(console.run("targets", "add", "SN2019np", *place, "--json")) == {
+        "target": "2019np",
+        "changed": True,
+    }
+    assert not told(console.run("targets", "add", "2019np", *place, "--json"))["changed"]
+    (row,) = told(console.run("targets", "list", "--json"))
+    assert (row["target"], row["source"], row["cadence_s"]) == ("2019np", "alerce", 7200.0)
+    assert console.run("targets", "pause", "2019np", "--reason", "host").exit_code == 0
+    assert "host" in console.run("targets", "list").stdout
+    assert console.run("targets", "resume", "2019np").exit_code == 0
+    assert console.run("targets", "resume", "2019np").exit_code == 1
+    assert console.run("targets", "remove", "2019np").exit_code == 0
+    assert console.run("targets", "remove", "2019np").exit_code == 1
+
+
+def test_a_target_of_the_file_is_removed_there(console: Console) -> None:
+    """Removing it here would not last: the file would bring it back."""
+    path = console.targets_file('[[targets]]\nname = "2019np"\n')
+    result = console.run("targets", "remove", "2019np", YSE_INGEST_TARGETS=path)
+    assert result.exit_code == 2
+    assert path in result.stderr
+    (row,) = told(console.run("targets", "list", "--json", YSE_INGEST_TARGETS=path))
+    assert row["origin"] == "file"
+
+
+def test_resume_releases_a_refused_upload(console: Console) -> None:
+    """What was refused waits for a person; `targets resume` lets it be tried again."""
+    console.cycle(YSE_INGEST_BAND_MAP="g=g-ZTF,r=R-ztf")
+    assert told(console.run("status", "2019np", "--json"), code=1)["state"] == "refused"
+    assert console.run("targets", "resume", "2019np").exit_code == 0
+    assert told(console.run("status", "2019np", "--json"), code=1)["state"] == "owed"
+
+
+def test_enqueue_leaves_a_due_target_and_a_hint(console: Console) -> None:
+    """The command and `enqueue_target` are one: the target is written, the message sent."""
+    ended = subprocess.run(
+        [PROGRAM, "enqueue", "2019np", "--every", "2h", "--json"],
+        env=console.environment,
+        cwd=console.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    document = json.loads(ended.stdout)
+    assert (document["target"], document["hinted"]) == ("2019np", True)
+    assert console.service().state.targets.get("2019np") == Target("2019np", cadence_s=7200.0)
+    machinery = told(console.run("status", "--json"))["machinery"]
+    assert machinery["queues"]["fetch"] == 1
+
+
+def test_status_tells_the_three_silences_apart(console: Console) -> None:
+    """Never asked, asked and nothing new, asked and no answer are three different things."""
+    console.run("targets", "add", "2019np")
+    assert _answer(console) == "never asked"
+    console.cycle()
+    assert _answer(console) == "photometry"
+    console.cycle()
+    console.mars.faults.add(Fault("status", status=503))
+    console.cycle()
+    assert _answer(console, code=1).startswith("no answer: MARS: 2019np: ")
+
+
+def _answer(console: Console, *, code: int = 0) -> str:
+    answer: str = told(console.run("status", "2019np", "--json"), code=code)["answer"]
+    return answer
+
+
+def test_status_counts_what_stands_in_ysepz(console: Console) -> None:
+    """Points per band come from the ledger; the last receipt says how they were proven."""
+    console.cycle()
+    line = told(console.run("status", "2019np", "--json"))
+    assert line["stored"] == {"g-ZTF": 16, "r-ZTF": 17}
+    assert (line["owed"], line["state"]) == (0, "idle")
+    assert line["newest"] == "2020-01-05T11:54:33Z"
+    assert line["receipt"]["counts"] == {"verified": 33}
+    table = console.run("status")
+    assert table.exit_code == 0
+    assert "g-ZTF 16, r-ZTF 17" in table.stdout
+
+
+def test_status_shows_counts_alone_of_private_photometry(console: Console) -> None:
+    """What only some groups may see in YSE-PZ is not shown beside it either."""
+    console.cycle(YSE_INGEST_GROUPS="YSE", YSE_INGEST_OBS_GROUP="YSE")
+    private = {"YSE_INGEST_GROUPS": "YSE", "YSE_INGEST_OBS_GROUP": "YSE"}
+    result = console.run("status", "2019np", "--json", **private)
+    line = json.loads(result.stdout)
+    assert line["newest"] == "private"
+    assert line["stored"] in (0, 33)
+    assert "obs_date" not in result.stdout
+    assert "g-ZTF" not in console.run("status", **private).stdout
+
+
+def test_status_of_what_nobody_follows(console: Console) -> None:
+    """The message says how it would be followed."""
+    result = console.run("status", "2019np")
+    assert result.exit_code == 1
+    assert "yse-ingest enqueue 2019np" in result.stderr
+
+
+# quarantine, vocab ------------------------------------------------------------------------
+
+
+def test_quarantine_explains_a_row(console: Console) -> None:
+    """A refused row is listed with its reason, and shown as the source sent it."""
+    candid = 738447634115099999
+    console.mars.add_alert(
+        "ZTF19aacgslb", 2458901.5, "r", None, 0.1, float(RA), float(DEC), candid=candid
+    )
+    console.cycle()
+    (row,) = told(console.run("quarantine", "list", "--json"))
+    assert (row["target"], row["native_id"]) == ("2019np", str(candid))
+    assert row["reason"] in console.run("quarantine", "list", "2019np").stdout
+    explained = console.run("quarantine", "explain", "2019np", str(candid))
+    assert explained.exit_code == 0
+    assert f"2019np: mars: {candid}" in explained.stdout
+    assert console.run("quarantine", "explain", "2019np", "1").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("bands", "--like", "ztf-cam"), "r-ZTF   ZTF-Cam"),
+        (("statuses",), "Following"),
+        (("instruments", "--like", "ztf"), "ZTF-Cam"),
+        (("--like", "Folowing"), "Following"),
+    ],
+)
+def test_vocab_lists_what_ysepz_knows(
+    console: Console, arguments: tuple[str, ...], expected: str
+) -> None:
+    """The names that may be written, found by a part of them or nearly."""
+    result = console.run("vocab", *arguments)
+    assert result.exit_code == 0
+    assert expected in result.stdout
+
+
+def test_vocab_as_json_pairs_bands_with_instruments(console: Console) -> None:
+    """A band's name alone says little: it comes with its instrument."""
+    document = told(console.run("vocab", "--json"))
+    assert {"band": "g-ZTF", "instrument": "ZTF-Cam"} in document["bands"]
+    assert {"instruments", "obs_groups", "groups", "statuses", "tags"} <= set(document)
