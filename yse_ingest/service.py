@@ -295,7 +295,7 @@ class Service:
             target.name,
             source,
             asked_ms=self.state.now_ms(),
-            status=str(Status.ERROR),
+            status=str(Status.ERROR) if error.retryable else "refused",
             error=str(error),
         )
         if error.retryable:

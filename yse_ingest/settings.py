@@ -7,6 +7,7 @@ used and never stand in a ``repr``.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -26,6 +27,10 @@ ALERCE_PUBLIC_URL = "https://api.alerce.online/ztf/v1"
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 
 
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _text(value: str) -> str:
     return value
 
@@ -35,6 +40,13 @@ def _optional(parse: Callable[[str], Any]) -> Callable[[str], Any]:
         return None if value.lower() in {"", "none", "null"} else parse(value)
 
     return parsed
+
+
+def _positive(value: str) -> float:
+    number = float(value)
+    if not 0.0 < number < math.inf:
+        raise ValueError("write a number above 0")
+    return number
 
 
 def _flag(value: str) -> bool:
@@ -76,7 +88,10 @@ def _setting(
     metadata = {"env": env, "parse": parse, "doc": doc, "unit": unit}
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+    # A Redis URL may hold a password.
+    return field(
+        default=default, metadata=metadata, repr=not env.endswith(("BROKER_URL", "STATE_URL"))
+    )
 
 
 _RULES = Rules()
@@ -273,21 +288,21 @@ class Settings:
     )
     cone_radius_arcsec: float = _setting(
         "YSE_INGEST_CONE_RADIUS",
-        float,
+        _positive,
         _RULES.cone_radius_arcsec,
         "Where the source is asked to look.",
         unit="arcsec",
     )
     match_radius_arcsec: float = _setting(
         "YSE_INGEST_MATCH_RADIUS",
-        float,
+        _positive,
         _RULES.match_radius_arcsec,
         "What is kept: rows this close to the target.",
         unit="arcsec",
     )
     mjdmatchmin: float | None = _setting(
         "YSE_INGEST_MJDMATCHMIN",
-        _optional(float),
+        _optional(_positive),
         None,
         "Match window; unset: computed per band.",
         unit="d",
@@ -343,7 +358,7 @@ class Settings:
                     service="settings",
                     field=name,
                     value=env[name],
-                    remedy=f"{item.metadata['doc']} {str(error).capitalize()}.",
+                    remedy=f"{item.metadata['doc']} {_sentence(str(error))}.",
                 ) from error
         settings = cls(**values)
         settings.check()
@@ -371,6 +386,12 @@ class Settings:
                 self.visibility_s,
                 f"it must exceed YSE_INGEST_MESSAGE_LIMIT = {self.message_s:g} s",
             )
+        if self.message_s <= self.source_get_timeout_s:
+            raise self._unfit(
+                "YSE_INGEST_MESSAGE_LIMIT",
+                self.message_s,
+                f"it must exceed YSE_INGEST_SOURCE_GET_TIMEOUT = {self.source_get_timeout_s:g} s",
+            )
         if self.visibility_s < 4 * self.retry_wait_max_s:
             raise self._unfit(
                 "YSE_INGEST_VISIBILITY",
@@ -388,7 +409,7 @@ class Settings:
             service="settings",
             field=name,
             value=value,
-            remedy=why.capitalize() + ".",
+            remedy=_sentence(why) + ".",
         )
 
     @property

@@ -106,10 +106,10 @@ def test_push_all_without_targets_says_where_they_would_stand(console: Console) 
 
 
 def test_push_tells_of_everything_that_was_not_taken(console: Console) -> None:
-    """Negatives, refused rows and other objects are counted and named, never dropped silently."""
+    """Negatives, refused rows and other objects are counted, none is dropped silently."""
     alert = console.mars.add_alert
     alert("ZTF19aacgslb", 2458900.5, "r", 18.0, 0.1, 157.3415, 29.5106667, isdiffpos="f")
-    alert("ZTF19aacgslb", 2458901.5, "r", None, 0.1, 157.3415, 29.5106667)
+    alert("ZTF19aacgslb", 2458901.5, "r", -999.0, 0.1, 157.3415, 29.5106667)
     alert("ZTF19other", 2458902.5, "r", 18.0, 0.1, 157.3415 + 4.5 / 3600, 29.5106667)
     result = console.run("push", "2019np")
     assert result.exit_code == 0, result.output
@@ -231,7 +231,7 @@ def test_quarantine_explains_a_row(console: Console) -> None:
     """A refused row is listed with its reason, and shown as the source sent it."""
     candid = 738447634115099999
     console.mars.add_alert(
-        "ZTF19aacgslb", 2458901.5, "r", None, 0.1, float(RA), float(DEC), candid=candid
+        "ZTF19aacgslb", 2458901.5, "r", -999.0, 0.1, float(RA), float(DEC), candid=candid
     )
     console.cycle()
     (row,) = told(console.run("quarantine", "list", "--json"))

@@ -34,7 +34,7 @@ def run(*arguments: str) -> Result:
 
 
 def test_init_writes_a_folder_that_works(tmp_path: Path) -> None:
-    """Processes, knobs, targets, settings and one unit per process are there and can be read."""
+    """Processes, knobs, targets, settings and a unit per process are there, and readable."""
     folder = tmp_path / "yse"
 
     result = run("init", str(folder))
@@ -92,7 +92,7 @@ def test_init_overwrites_nothing_unasked(tmp_path: Path) -> None:
 
 
 def test_units_name_folder_program_and_env_file(tmp_path: Path) -> None:
-    """systemd needs full paths, a shell where the command has defaults, and doubled % and $."""
+    """Units need full paths, a shell where the command has defaults, and doubled % and $."""
     run("init", str(tmp_path / "yse"))
     unit = (tmp_path / "yse" / "systemd" / "yse-ingest-fetch.service").read_text()
     assert f"WorkingDirectory={tmp_path / 'yse'}\n" in unit

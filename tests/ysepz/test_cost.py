@@ -100,18 +100,14 @@ def test_chunks(
         held.update(posted)
 
 
-@settings(deadline=None, max_examples=30)
-@given(
-    bands=st.lists(st.sampled_from(BANDS), min_size=1, max_size=300),
-    bytes_max=st.integers(2_000, 60_000),
-    extreme=st.booleans(),
-)
-def test_bodies_stay_below_the_limit(bands: list[str], bytes_max: int, extreme: bool) -> None:
+@pytest.mark.parametrize("extreme", [False, True])
+@pytest.mark.parametrize("bytes_max", [2_000, 50_000, 300_000])
+def test_bodies_stay_below_the_limit(bytes_max: int, *, extreme: bool) -> None:
     """The body that is really sent is never longer than asked, whatever its numbers."""
-    curve = curve_of(bands, extreme=extreme)
+    curve = curve_of(["g-ZTF"] * 1500, extreme=extreme)
     transient = Transient(1, "n" * 64, "s", 0.0, 0.0, None, "s" * 60, None, ())
     rules = Rules(data_quality="Bad Subtraction")
-    for chunk in cut(curve, {}, bytes_max=bytes_max):
+    for chunk in cut(curve, {}, bytes_max=bytes_max, seconds_max=1e9):
         request = photometry_request(transient, curve.take(chunk), rules, window_ms=16_000)
         body = json.dumps(request, separators=(",", ":"))
         assert len(chunk) == 1 or len(body) <= bytes_max

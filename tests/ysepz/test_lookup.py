@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -134,6 +135,15 @@ def test_nothing_there(client: YsePz) -> None:
     assert resolve(client, north(3.1)).transient is None
 
 
+@pytest.mark.parametrize("dec", [0.0, 60.0, -85.0])
+def test_corners_of_the_merge_box(dec: float) -> None:
+    """The corners of the server's box reach beyond the circle of its half-width."""
+    east = 0.7 / 3600 / math.cos(math.radians(dec))
+    there = Transient(1, "a", "a", 200.0 + east, dec + 0.7 / 3600, None, None, None, ())
+    assert separation_arcsec(200.0, dec, there.ra, there.dec) > 0.9
+    assert in_merge_box(200.0, dec, there)
+
+
 @given(
     dec=st.floats(-89.9, 89.9),
     north_arcsec=st.floats(-1.2, 1.2),
@@ -143,8 +153,6 @@ def test_merge_box_is_the_servers_or_larger(
     dec: float, north_arcsec: float, east_arcsec: float
 ) -> None:
     """Whatever the server's box or a circle of 0.756" holds counts as the same place."""
-    import math
-
     half = 0.00021
     new_ra, new_dec = 200.0, dec
     old_ra = 200.0 + east_arcsec / 3600 / math.cos(math.radians(dec))

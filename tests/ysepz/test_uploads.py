@@ -267,6 +267,8 @@ def test_withdrawn_magnitude(curve: Callable[..., LightCurve]) -> None:
     changes = point_changes(curve(DAY, negative=True), 0, row, 0)
     assert (changes["mag"], changes["mag_err"]) == (None, None)
     assert changes["flux"] < 0
+    row = stored_row(mag=None, mag_err=None, flux=1000.0, flux_err=10.0, zero_point=27.5)
+    assert set(point_changes(curve(DAY, negative=True), 0, row, 0)) == {"flux", "flux_err"}
 
 
 def test_correction_end_to_end(

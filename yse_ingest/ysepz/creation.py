@@ -74,7 +74,6 @@ def _the_one_made(client: YsePz, target: Target) -> Transient:
     found = client.transient_by_name(target.name)
     if found is not None:
         return found
-    client.forget_aliases()
     other = transient_by_alias(client, target.name)
     if other is not None:
         raise PlaceTakenError(
