@@ -307,9 +307,13 @@ def _check_groups(stored: ReadBack, rules: Rules) -> None:
         return
     for header in stored.headers:
         same = (header.instrument, header.obs_group) == (rules.instrument, rules.obs_group)
-        if same and not header.groups and np.any(stored.photometry.header == header.pk):
+        if (
+            same
+            and set(header.groups) != set(rules.groups)
+            and np.any(stored.photometry.header == header.pk)
+        ):
             raise PayloadError(
-                "groups would hide points of this instrument that everybody can see now",
+                "groups would hide points of this instrument from those who can see them now",
                 service="YSE-PZ",
                 target=stored.name,
                 field="groups",

@@ -292,11 +292,17 @@ class _SoloPush(_Push):
         fetched = self.fetch(transient)
         if fetched is None:
             return
+        error: YseIngestError | None = None
         for attempt in range(1, ROUNDS_MAX + 1):
             try:
                 if transient is None:
                     self.tell(f"creating {self.target.name}")
-                    transient = create(self.client, self.target, self.client.vocabulary())
+                    transient = create(
+                        self.client,
+                        self.target,
+                        self.client.vocabulary(),
+                        settled=isinstance(error, OutcomeUnknownError),
+                    )
                     self.result.created = True
                     self.result.transient = transient.name
                     self.result.transient_id = transient.pk

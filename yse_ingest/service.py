@@ -165,6 +165,7 @@ class Service:
                     timeouts=Timeouts(
                         connect_s=self.settings.connect_timeout_s,
                         read_s=self.settings.read_timeout_s,
+                        slow_s=min(8.0, 0.8 * self.settings.request_limit_s),
                     ),
                 )
             return self._ysepz

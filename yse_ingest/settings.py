@@ -390,7 +390,8 @@ class Settings:
             raise self._unfit(
                 "YSE_INGEST_MESSAGE_LIMIT",
                 self.message_s,
-                f"it must exceed YSE_INGEST_SOURCE_GET_TIMEOUT = {self.source_get_timeout_s:g} s",
+                "it must exceed YSE_INGEST_SOURCE_GET_TIMEOUT = "
+                f"{self.source_get_timeout_s:g} s",
             )
         if self.visibility_s < 4 * self.retry_wait_max_s:
             raise self._unfit(

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,8 +21,8 @@ from yse_ingest.targets import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+PROGRAM = Path(sys.executable).parent / "yse-ingest"
 CADENCE_MS = 30 * 60 * 1000
 
 
@@ -36,6 +40,18 @@ class Console:
         """Run one command; ``changes`` are of its environment."""
         return CliRunner().invoke(
             main, arguments, env={**self.environment, **changes}, prog_name="yse-ingest"
+        )
+
+    def start(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        """Run one command as a process of its own, its error output among its output."""
+        return subprocess.run(
+            [PROGRAM, *arguments],
+            env={**os.environ, **self.environment, **changes},
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
         )
 
     def service(self, **changes: str) -> Service:

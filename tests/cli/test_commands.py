@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +20,6 @@ KEYS = {
     *("target", "source", "fetched", "quarantined", "negative", "new", "changed", "same"),
     *("adopted", "sent", "verified", "state"),
 }
-PROGRAM = Path(sys.executable).parent / "yse-ingest"
 
 
 def told(result: Result, *, code: int = 0) -> Any:
@@ -159,15 +155,8 @@ def test_resume_releases_a_refused_upload(console: Console) -> None:
 
 def test_enqueue_leaves_a_due_target_and_a_hint(console: Console) -> None:
     """The command and `enqueue_target` are one: the target is written, the message sent."""
-    ended = subprocess.run(
-        [PROGRAM, "enqueue", "2019np", "--every", "2h", "--json"],
-        env=console.environment,
-        cwd=console.folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
+    ended = console.start("enqueue", "2019np", "--every", "2h", "--json")
+    assert ended.returncode == 0, ended.stdout
     document = json.loads(ended.stdout)
     assert (document["target"], document["hinted"]) == ("2019np", True)
     assert console.service().state.targets.get("2019np") == Target("2019np", cadence_s=7200.0)

@@ -50,6 +50,9 @@ def test_two_servers_do_not_share_a_folder(tmp_path: Path) -> None:
     """They would spoil each other's file."""
     with EmbeddedRedis(tmp_path) as server:
         other = EmbeddedRedis(tmp_path)
+        with pytest.raises(StateError, match=f"End it first \\(process {server.pid}\\)"):
+            other.start()
+        (tmp_path / "redis.pid").unlink()
         with pytest.raises(StateError, match="another server keeps its data"):
             other.start()
         assert server.pid is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -292,17 +291,23 @@ def test_an_expired_lease_after_start_settles(state: State, curve: Curve, until:
     )
 
 
-def test_a_renewed_lease_lasts(state: State, curve: Curve) -> None:
+def test_a_renewed_lease_lasts(state: State, curve: Curve, until: Until) -> None:
     """Who renews in time keeps the row; who is late has lost it."""
     owe(state, "7", curve())
-    claim = claimed(state, "7", lease_s=0.3)
-    assert state.outbox.start(*claim, 1, lease_s=0.3)
-    for _ in range(5):
-        time.sleep(0.1)
-        assert state.outbox.renew(*claim, lease_s=0.3)
+    claim = claimed(state, "7", lease_s=LEASE_S)
+    assert state.outbox.start(*claim, 1, lease_s=LEASE_S)
+    [first] = state.outbox.rows(1)
+    until(lambda: first.at_ms != state.now_ms() + LEASE_S * 1000)
+    assert state.outbox.renew(*claim, lease_s=LEASE_S)
+    [renewed] = state.outbox.rows(1)
+    assert first.at_ms is not None
+    assert renewed.at_ms is not None
+    assert renewed.at_ms > first.at_ms
     assert state.outbox.claim(10, lease_s=LEASE_S, cap=10) == []
-    time.sleep(0.35)
-    assert not state.outbox.renew(*claim, lease_s=0.3)
+    assert state.outbox.renew(*claim, lease_s=BLINK_S)
+    until(lambda: not state.outbox.in_flight("7"))
+    assert not state.outbox.renew(*claim, lease_s=LEASE_S)
+    assert not state.outbox.start(*claim, 2, lease_s=LEASE_S)
 
 
 # ------------------------------------------------------------------ ends of a claim

@@ -112,7 +112,7 @@ def test_a_wrong_password_is_no_outage(own_server: EmbeddedRedis) -> None:
             State.connect(url, namespace="t", decisions=None)
         assert not isinstance(caught.value, StateUnavailableError)
         assert not caught.value.retryable
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 2.5
     right = own_server.url().replace("//", f"//:{PASSWORD}@")
     with State.connect(right, namespace="t", decisions=None) as state:
         assert PASSWORD not in state.address

@@ -128,13 +128,13 @@ def test_after_a_loss_nothing_is_sent_for_the_request_limit(
     assert old is not None
     flush(state)
     before_ms = state.now_ms()
-    assert state.notice_loss(0.2)
-    assert not state.notice_loss(0.2)
-    assert state.quiet_until_ms() >= before_ms + 200
+    assert state.notice_loss(0.7)
+    assert not state.notice_loss(0.7)
+    assert state.quiet_until_ms() >= before_ms + 700
     owe(state, "7", curve())
     assert state.outbox.claim_key("7", lease_s=LEASE_S, cap=9, early=True) is None
     [claim] = until(lambda: state.outbox.claim(9, lease_s=LEASE_S, cap=9))
-    assert state.now_ms() >= before_ms + 200
+    assert state.now_ms() >= before_ms + 700
     assert claim.fence > old.fence
     assert claim.fence >= before_ms * 1000
     assert not state.outbox.start(*old, 1, lease_s=LEASE_S)

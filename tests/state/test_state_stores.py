@@ -132,7 +132,7 @@ def test_a_look_up_is_believed_for_a_while(state: State, until: Until) -> None:
 
 def test_a_lease_has_one_holder(state: State, until: Until) -> None:
     """It ends by itself, and its old holder cannot end the new one's."""
-    old = state.leases.take("create", 0.05)
+    old = state.leases.take("create", 0.4)
     assert old is not None
     assert state.leases.take("create", 60) is None
     assert state.leases.take("other", 60) is not None

@@ -25,6 +25,8 @@ START_S = 30.0
 """How long the server may take to answer: a large append-only file is read first [s]."""
 STOP_S = 10.0
 """How long it may take to end [s]."""
+PID_FILE = "redis.pid"
+"""Where the server notes its process id, in its folder."""
 _HOST = "127.0.0.1"
 _PROGRAMS = ("redis-server", "valkey-server")
 
@@ -52,6 +54,7 @@ class EmbeddedRedis:
         command = [
             str(program), "--bind", _HOST, "--port", str(self.port),
             "--dir", str(self.directory.resolve()), "--logfile", "redis.log",
+            "--pidfile", str(self.directory.resolve() / PID_FILE),
             "--appendonly", "yes", "--appendfsync", "everysec",
             "--maxmemory-policy", "noeviction", "--save", "", "--daemonize", "no",
         ]
@@ -179,12 +182,20 @@ def _locked(directory: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
+        owner = _noted_pid(directory)
         raise StateError(
             f"another server keeps its data in {directory}",
             service="Redis",
-            remedy="End it first, or choose another folder.",
+            remedy=f"End it first ({owner}), or choose another folder.",
         ) from error
     return descriptor
+
+
+def _noted_pid(directory: Path) -> str:
+    try:
+        return f"process {int((directory / PID_FILE).read_text())}"
+    except (OSError, ValueError):
+        return "its process is not known"
 
 
 def _version(program: Path) -> tuple[int, ...]:
