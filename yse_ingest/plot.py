@@ -82,7 +82,7 @@ def plot_light_curve(
     else:
         upper = lower = figure.subplots()
     _mag_panel(upper, curve, np.flatnonzero(has_mag), known)
-    upper.set_title(title, loc="left", fontweight="bold", pad=26)
+    upper.set_title(title, loc="left", fontweight="bold", pad=8)
     if len(curve):
         _time_axes(upper, lower, curve.time_ms)
     lower.set_xlabel("MJD (UTC)")

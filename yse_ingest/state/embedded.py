@@ -226,7 +226,9 @@ def _answers(port: int, *, pid: int) -> bool:
         f"redis://{_HOST}:{port}/0", socket_timeout=1, connect_timeout=1
     )
     try:
-        return bool(connection.call("INFO", "server").get("process_id") == pid)
+        info = connection.call("INFO")
+        # It answers this while it still reads its file, and refuses everything else.
+        return bool(info.get("process_id") == pid and not int(info.get("loading", 0)))
     except StateUnavailableError:
         return False
     finally:
