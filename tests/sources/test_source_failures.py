@@ -580,8 +580,8 @@ def test_no_more_requests_at_a_time_than_allowed(
     mars: MarsStandIn, client: Callable[..., HttpClient]
 ) -> None:
     """Threads beyond the allowed number wait for their turn, or say that they did in vain."""
-    mars.faults.add(Fault("slow", seconds=1.0))
-    http = client(mars.url, concurrency=1, timeouts=Timeouts(fetch_s=1.5), retries=0)
+    mars.faults.add(Fault("slow", seconds=0.3))
+    http = client(mars.url, concurrency=1, timeouts=Timeouts(fetch_s=0.45), retries=0)
     errors = []
 
     def ask() -> None:
