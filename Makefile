@@ -20,8 +20,10 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 run: $(VENV)/.installed ## The whole service on the sandbox: 31 real supernovae (ONCE=1 ends when all are stored)
 	$(BIN)/yse-ingest up --sandbox $(if $(ONCE),--once)
 
+# Worker tests run in a process of their own: Celery sets up logging once per process.
 test: $(VENV)/.installed ## The tests
-	$(BIN)/pytest
+	$(BIN)/pytest --ignore=tests/workers --ignore=tests/test_up.py
+	$(BIN)/pytest tests/workers tests/test_up.py
 
 lint: $(VENV)/.installed ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check .
