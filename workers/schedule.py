@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +11,7 @@ from celery.beat import PersistentScheduler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import FrameType
 
 # Every tick is idempotent and expires, so that ticks never pile up behind a worker that was
 # away. A target added by hand is sent at once: dispatch serves the cadence (minutes), drain the
@@ -30,12 +33,39 @@ def schedule(added: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
 
 
 class Scheduler(PersistentScheduler):
-    """Celery's own scheduler, keeping its file in a folder that it makes."""
+    """Celery's own scheduler, keeping its file in a folder that it makes.
+
+    Beat's own handler of SIGTERM closes the schedule's file and raises from wherever it
+    happens to interrupt. Measured with Celery 5.7: in the first 50 ms an error on the
+    half-opened file takes the place of the exit, and now and then is swallowed; beat then runs
+    on until it is killed. Here a signal waits for the end of the tick.
+    """
 
     schedule_filename: str
+    _asked_to_end = False
+    _between_ticks = False
 
     def setup_schedule(self) -> None:
         """Open the schedule's file; without an announcement of each tick to Flower."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self._end)
         Path(self.schedule_filename).parent.mkdir(parents=True, exist_ok=True)
         self.app.conf.task_send_sent_event = False
         super().setup_schedule()
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Send what is due; return how long nothing else is [s]."""
+        self._between_ticks = False
+        if self._asked_to_end:
+            raise SystemExit
+        wait: float = super().tick(*args, **kwargs)
+        self._between_ticks = True
+        if self._asked_to_end:
+            raise SystemExit
+        return wait
+
+    def _end(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked_to_end = True
+        if self._between_ticks:
+            raise SystemExit

@@ -280,7 +280,7 @@ def value_hash(
     signed flux, on the same magnitude scale.
     """
     has_mag = np.isfinite(mag)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         value = np.where(has_mag, mag, -2.5 * np.log10(np.abs(flux)))
         error = np.where(has_mag, mag_err, MAG_PER_RELATIVE_FLUX * flux_err / np.abs(flux))
     sign = np.where(has_mag, 0, np.where(flux < 0, 2, 1)).astype(np.uint64)

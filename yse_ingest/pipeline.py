@@ -610,7 +610,9 @@ def _send_points(
 ) -> bool:
     """Send the chunks; halve one that is too large, or of which one point is refused."""
     plan = receipt.plan
-    waiting = deque(zip(plan.chunks, plan.predicted_s, strict=True))
+    waiting: deque[tuple[Ints, float | None]] = deque(
+        zip(plan.chunks, plan.predicted_s, strict=True)
+    )
     while waiting:
         if deadline is not None and clock() >= deadline:
             return False
@@ -622,7 +624,7 @@ def _send_points(
         except RequestTooLargeError:
             if len(rows) == 1:
                 raise
-            waiting.extendleft((half, predicted) for half in _halves(rows))
+            waiting.extendleft((half, None) for half in _halves(rows))
         except UploadRefusedError as error:
             if not error.partial:
                 raise
@@ -633,9 +635,10 @@ def _send_points(
                 continue
             # Points before the one at fault are stored: look before sending halves.
             left = _still_missing(receipt, client, rows)
-            waiting.extendleft((half, predicted) for half in _halves(left))
+            waiting.extendleft((half, None) for half in _halves(left))
         else:
-            plan.speed.observe(predicted, receipt.seconds - before)
+            if predicted is not None:  # nothing was predicted for a half
+                plan.speed.observe(predicted, receipt.seconds - before)
             receipt.mark(rows, Outcome.ACCEPTED)
             receipt.answers.append("success")
     return True

@@ -126,6 +126,7 @@ def test_redelivery_follows_the_settings() -> None:
     settings = Settings.from_env(
         {
             "YSE_INGEST_VISIBILITY": "20",
+            "YSE_INGEST_SOURCE_GET_TIMEOUT": "5",
             "YSE_INGEST_MESSAGE_LIMIT": "10",
             "YSE_INGEST_RETRY_WAIT_MAX": "5",
         }

@@ -182,7 +182,8 @@ def test_endless_error_pages_end(raw: Callable[[bytes], str]) -> None:
         client.ping()
 
 
-def test_an_answer_that_trickles_ends() -> None:
+@pytest.mark.parametrize("size", [1, 70_000])
+def test_an_answer_that_trickles_ends(size: int) -> None:
     """An answer that comes byte by byte, each in time, is given up all the same."""
     stopping = threading.Event()
 
@@ -193,7 +194,7 @@ def test_an_answer_that_trickles_ends() -> None:
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
             while not stopping.wait(0.02):
                 try:
-                    connection.sendall(b" " * 70_000)
+                    connection.sendall(b" " * size)
                 except OSError:  # the client has given up
                     return
 

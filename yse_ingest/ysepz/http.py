@@ -20,6 +20,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import (
     ConnectTimeoutError,
+    HTTPError,
     MaxRetryError,
     NameResolutionError,
     NewConnectionError,
@@ -216,7 +217,8 @@ class Http:
         deadline = started + DEADLINE_READS * self.timeouts.read_s
         parts: list[bytes] = []
         size = 0
-        for part in response.iter_content(2**16):
+        # Not iter_content: it waits for a whole chunk, and a trickle would never end.
+        while part := _next_part(response):
             parts.append(part)
             size += len(part)
             if broken and size >= ERROR_BODY_MAX:
@@ -261,6 +263,14 @@ class Http:
             service=SERVICE,
             remedy="Set YSE_PZ_URL to the address at which YSE-PZ itself answers.",
         )
+
+
+def _next_part(response: requests.Response) -> bytes:
+    try:
+        part: bytes = response.raw.read1(2**16, decode_content=True)
+    except HTTPError as error:
+        raise requests.ConnectionError(error, request=response.request) from error
+    return part
 
 
 def _encoded(content: object) -> bytes:

@@ -1,0 +1,56 @@
+"""Beat ends when it is told to, whatever it is doing."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from celery import Celery
+
+from workers.schedule import Scheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    """Leave the signals of the test process as they were."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+class ToldWhileOpening(Scheduler):
+    """SIGTERM arrives while the schedule's file is half open."""
+
+    def _open_schedule(self) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return super()._open_schedule()  # type: ignore[misc]
+
+
+def scheduler(kind: type[Scheduler], folder: Path) -> Scheduler:
+    app = Celery("test", broker="memory://", set_as_current=False)
+    return kind(app=app, schedule_filename=str(folder / "deep" / "schedule"))
+
+
+def test_told_while_it_starts_beat_ends_at_its_first_tick(tmp_path: Path) -> None:
+    """With Celery's own handler the exit was lost in the opening of the file."""
+    told = scheduler(ToldWhileOpening, tmp_path)
+    with pytest.raises(SystemExit):
+        told.tick()
+    told.close()
+
+
+def test_told_between_two_ticks_beat_ends_at_once(tmp_path: Path) -> None:
+    """A sleeping beat does not sleep on."""
+    idle = scheduler(Scheduler, tmp_path)
+    assert idle.tick() >= 0
+    with pytest.raises(SystemExit):
+        os.kill(os.getpid(), signal.SIGTERM)
+    idle.close()
