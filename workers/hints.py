@@ -16,7 +16,7 @@ from workers.celery import app, settings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from yse_ingest.service import Hint
+    from yse_ingest.clients import Hint
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from workers.resources import service
 from yse_ingest.errors import YseIngestError
 
 if TYPE_CHECKING:
-    from yse_ingest.service import UploadOutcome
+    from yse_ingest.upload import UploadOutcome
 
 logger = logging.getLogger(__name__)
 

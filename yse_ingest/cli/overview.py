@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.cli.preview import unclear
-from yse_ingest.service import CREATION_KEY
+from yse_ingest.clients import CREATION_KEY
 from yse_ingest.sources import Status
 from yse_ingest.state import side_connection
 from yse_ingest.times import iso_of_unix

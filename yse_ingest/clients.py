@@ -1,0 +1,196 @@
+"""What a service is joined to: settings, Redis, YSE-PZ, sources; built when first needed."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from yse_ingest.errors import UnknownTargetError
+from yse_ingest.pipeline import rules_for
+from yse_ingest.schemas.targets import TargetsFile, load_targets_file
+from yse_ingest.sources import Timeouts as SourceTimeouts
+from yse_ingest.sources import build_source
+from yse_ingest.state import State as Store
+from yse_ingest.ysepz import Speed, Timeouts, Transient, YsePz, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+    from yse_ingest.settings import Settings
+    from yse_ingest.sources import Source
+    from yse_ingest.targets import Rules, Target
+
+logger = logging.getLogger(__name__)
+
+CREATION_KEY = "name:"
+"""Outbox rows of targets that YSE-PZ does not hold yet are keyed by name."""
+
+
+@dataclass(frozen=True)
+class Hint:
+    """Work that was claimed for one upload task: "look at this transient"."""
+
+    name: str
+    key: str
+    fence: int
+
+
+class Clients:
+    """The settings and everything they lead to. Thread-safe: clients are shared."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        state: Store | None = None,
+        ysepz: YsePz | None = None,
+        clock: Callable[[], float] = time.time,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.settings = settings
+        self.speed = Speed()
+        self.clock = clock
+        self.draw = draw
+        self._lock = threading.RLock()
+        self._state = state
+        self._ysepz = ysepz
+        self._sources: dict[str, Source] = {}
+        self._file: TargetsFile | None = None
+        self._file_stamp: float | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return one that builds its clients when they are first needed."""
+        return cls(settings)
+
+    @property
+    def state(self) -> Store:
+        """Return the state in Redis."""
+        with self._lock:
+            if self._state is None:
+                self._state = Store.connect(
+                    self.settings.service_state_url,
+                    namespace=self.settings.namespace,
+                    decisions=self.settings.decisions_file,
+                    request_limit_s=self.settings.request_limit_s,
+                )
+            return self._state
+
+    @property
+    def ysepz(self) -> YsePz:
+        """Return the client of YSE-PZ.
+
+        Raises
+        ------
+        SettingsError
+            When none is configured.
+        """
+        with self._lock:
+            if self._ysepz is None:
+                self._ysepz = YsePz(
+                    self.settings.require_ysepz_url(),
+                    self.settings.account(),
+                    timeouts=Timeouts(
+                        connect_s=self.settings.connect_timeout_s,
+                        read_s=self.settings.read_timeout_s,
+                        slow_s=min(8.0, 0.8 * self.settings.request_limit_s),
+                    ),
+                )
+            return self._ysepz
+
+    def source(self, name: str) -> Source:
+        """Return a source by name, the default one for an empty name."""
+        name = name or self.settings.default_source
+        with self._lock:
+            if name not in self._sources:
+                settings = self.settings
+                self._sources[name] = build_source(
+                    name,
+                    mars_url=settings.mars_url,
+                    alerce_url=settings.alerce_url,
+                    timeouts=SourceTimeouts(
+                        connect_s=settings.source_connect_timeout_s,
+                        get_s=settings.source_get_timeout_s,
+                        post_s=settings.source_post_timeout_s,
+                        fetch_s=settings.message_s - settings.source_get_timeout_s,
+                    ),
+                )
+            return self._sources[name]
+
+    def targets_file(self) -> TargetsFile:
+        """Return the targets file, read again when it changed; an empty one where none is."""
+        path = self.settings.targets_file
+        with self._lock:
+            if path is None:
+                self._file = self._file or TargetsFile()
+            else:
+                stamp = path.stat().st_mtime if path.exists() else None
+                if self._file is None or stamp != self._file_stamp:
+                    self._file, self._file_stamp = load_targets_file(path), stamp
+                    for problem in self._file.problems:
+                        logger.error("targets file", extra={"problem": str(problem)})
+            return self._file
+
+    def source_of(self, target: Target) -> str:
+        """Return the name of the source that a target is asked for at."""
+        file = self.targets_file()
+        return target.source or file.default_source or self.settings.default_source
+
+    def rules(self, target: Target) -> Rules:
+        """Return how this target's photometry is chosen and sent."""
+        file = self.targets_file()
+        source = self.source_of(target)
+        return rules_for(
+            target,
+            self.settings.rules,
+            file=file.defaults,
+            source=file.source_overrides.get(source, {}),
+        )
+
+    def locate(self, target: Target) -> Transient | None:
+        """Return the transient a target is, cached; None for one that is still to be created.
+
+        Raises
+        ------
+        UnknownTargetError
+            When YSE-PZ does not know it and the target does not allow creation.
+        """
+        cached = self.state.resolutions.get(target.name)
+        if cached is not None:
+            return Transient.from_dict(cached)
+        found = resolve(self.ysepz, target)
+        if found.transient is not None:
+            self.remember(target.name, found.transient)
+            return found.transient
+        if target.creation is None:
+            raise UnknownTargetError(
+                "YSE-PZ has no transient of this name or place",
+                service="YSE-PZ",
+                target=target.name,
+                remedy="Check the name, or let the target be created: give status and "
+                "obs_group (`--create --status S --obs-group G`).",
+            )
+        return None
+
+    def remember(self, name: str, transient: Transient) -> None:
+        """Cache which transient a target is."""
+        self.state.resolutions.put(name, transient.as_dict())
+
+    def claim(self, key: str) -> int | None:
+        """Claim one outbox row for an upload; return its fence."""
+        claim = self.state.outbox.claim_key(
+            key, lease_s=self.settings.lease_s, cap=self.settings.uploads_in_flight
+        )
+        return claim.fence if claim else None
+
+    def sync_targets_file(self) -> None:
+        """Bring the registry in step with the targets file, when that has changed."""
+        before = self._file_stamp
+        file = self.targets_file()
+        if self.settings.targets_file is not None and self._file_stamp != before:
+            self.state.targets.sync_file(file.targets)

@@ -1,0 +1,241 @@
+"""Fetch: what the sources say of the targets that are due, and what YSE-PZ lacks of it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from yse_ingest.clients import CREATION_KEY, Hint
+from yse_ingest.delta import Verdict, compare, windows
+from yse_ingest.errors import StateError, YseIngestError
+from yse_ingest.pipeline import Fetched, fetch_light_curves
+from yse_ingest.sources import Ask, Status
+from yse_ingest.targets import canonical_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from yse_ingest.clients import Clients
+    from yse_ingest.ledger import Ledger
+    from yse_ingest.photometry import LightCurve
+    from yse_ingest.targets import Target
+
+logger = logging.getLogger(__name__)
+
+REFUSED_BY_YSEPZ = "YSE-PZ"
+"""The source noted in quarantine for points that YSE-PZ itself refused."""
+RESOLVE_AGAIN_S = 60.0
+"""A target that could not be looked up is asked for again after this [s]."""
+
+
+class Fetch:
+    """One fetch task: ask the sources, record each answer, owe what is new."""
+
+    def __init__(self, clients: Clients) -> None:
+        self.clients = clients
+        self.state = clients.state
+        self.settings = clients.settings
+
+    def run(self, names: Sequence[str]) -> list[Hint]:
+        """Bring what YSE-PZ is owed for these targets up to date; claim what can be sent.
+
+        Each target is committed by itself: a bad one stops only itself, a crash repeats only
+        the unfinished. Safe to repeat: the outbox merges, and the ledger knows what is stored.
+        """
+        questions: dict[str, list[Ask]] = {}
+        places: dict[str, str] = {}
+        for name in dict.fromkeys(canonical_name(each) for each in names):
+            target = self.state.targets.get(name)
+            if target is None:
+                logger.error("unknown target", extra={"target": name})
+                continue
+            source = self.clients.source_of(target)
+            try:
+                key, ask = self._question(target, source)
+            except StateError:
+                raise
+            except YseIngestError as error:
+                self._failed(target, source, error)
+                continue
+            places[name] = key
+            questions.setdefault(source, []).append(ask)
+        hints: list[Hint] = []
+        for source, asks in questions.items():
+            for fetched in fetch_light_curves(asks, self.clients.source(source)):
+                hint = self._commit(fetched, places[fetched.target.name])
+                hints += [hint] if hint else []
+        return hints
+
+    def _failed(self, target: Target, source: str, error: YseIngestError) -> None:
+        logger.warning(
+            "not fetched", extra={"target": target.name, "source": source, "error": str(error)}
+        )
+        self.state.clocks.record(
+            target.name,
+            source,
+            asked_ms=self.state.now_ms(),
+            status=str(Status.ERROR) if error.retryable else "refused",
+            error=str(error),
+        )
+        if error.retryable:
+            wait = max(RESOLVE_AGAIN_S, error.retry_after or 0.0)
+            self.state.targets.set_due(target.name, self.state.now_ms() + int(wait * 1000))
+
+    def _question(self, target: Target, source: str) -> tuple[str, Ask]:
+        """Return the target's outbox key and what to ask; look it up where need be."""
+        place = self.clients.locate(target)
+        known = self.state.clocks.get(target.name).get(source)
+        detail = dict(known.detail) if known else {}
+        ledger = None if place is None else self.state.ledgers.get(place.pk)
+        now_ms = self.state.now_ms()
+        full_read_ms = detail.get("full_read_ms") or 0
+        due_in_full = (
+            ledger is None
+            or known is None
+            or known.status not in {Status.OK, Status.EMPTY}
+            or not detail.get("newest_ms")
+            or now_ms - full_read_ms > self.settings.full_read_s * 1000
+        )
+        since_ms = None
+        if not due_in_full:
+            since_ms = int(detail["newest_ms"] - self.settings.overlap_s * 1000)
+        where = target if place is None else target.at(place.ra, place.dec)
+        ask = Ask(
+            target=where,
+            rules=self.clients.rules(target),
+            since_ms=since_ms,
+            discovery_ms=None if place is None else place.discovery_ms,
+            known_objects=tuple(detail.get("object_ids", ())),
+        )
+        return (CREATION_KEY + target.name if place is None else str(place.pk)), ask
+
+    def _commit(self, fetched: Fetched, key: str) -> Hint | None:
+        """Record one answer, owe what is new, and claim it for an upload."""
+        name, answer = fetched.target.name, fetched.answer
+        self._record(fetched)
+        if answer.error is not None:
+            self._failed(fetched.target, fetched.source, answer.error)
+            return None
+        owed, ledger = self.owed(fetched, key)
+        logger.info(
+            "fetched",
+            extra={
+                "target": name,
+                "source": fetched.source,
+                "status": str(answer.status),
+                "full": answer.full,
+                "points": len(fetched.curve),
+                "negative": fetched.negative,
+                "quarantined": len(answer.refused),
+                "owed": len(owed),
+            },
+        )
+        shrunk = ledger is not None and ledger.with_gaps(fetched.gaps).gaps != ledger.gaps
+        if not len(owed) and not shrunk:
+            return None
+        self.state.outbox.owe(
+            key, owed, target=name, gaps=dict(fetched.gaps), tolerance_ms=fetched.tolerance_ms
+        )
+        claim = self.clients.claim(key)
+        return Hint(name, key, claim) if claim else None
+
+    def _record(self, fetched: Fetched) -> None:
+        name, answer = fetched.target.name, fetched.answer
+        if answer.error is not None:
+            return
+        before = self.state.clocks.get(name).get(fetched.source)
+        detail = dict(before.detail) if before else {}
+        newest = answer.newest_ms
+        if newest is not None:
+            detail["newest_ms"] = max(newest, detail.get("newest_ms") or 0)
+        if answer.full:
+            detail["full_read_ms"] = self.state.now_ms()
+            detail["object_ids"] = list(answer.accepted_objects)
+        detail["reason"] = answer.reason
+        detail["set_aside"] = dict(answer.set_aside)
+        detail["negative"] = fetched.negative
+        now_ms = self.state.now_ms()
+        self.state.clocks.record(
+            name,
+            fetched.source,
+            asked_ms=now_ms,
+            answered_ms=now_ms,
+            status=str(answer.status),
+            detail=detail,
+        )
+        refused = [
+            {
+                "native_id": refusal.native_id or "",
+                "field": fault.field,
+                "value": fault.value,
+                "reason": fault.reason,
+                "source": fetched.source,
+                "raw": refusal.excerpt,
+            }
+            for refusal in answer.refused
+            for fault in refusal.faults
+        ]
+        refused += [
+            {
+                "native_id": twin.native_id,
+                "field": "candid",
+                "value": twin.native_id,
+                "reason": f"twin of {twin.twin_of}: one exposure reported twice",
+                "source": fetched.source,
+                "raw": "",
+            }
+            for twin in answer.twins
+        ]
+        if refused:
+            self.state.quarantine.put(name, refused)
+
+    def owed(self, fetched: Fetched, key: str) -> tuple[LightCurve, Ledger | None]:
+        """Return the exposures that YSE-PZ does not hold as they are, and its ledger.
+
+        Where there is no ledger every exposure is owed; the upload reads back and compares.
+        """
+        empty = fetched.curve.take(slice(0, 0))
+        if fetched.answer.status is not Status.OK:
+            return empty, None
+        curve = self._without_refused(fetched)
+        ledger = None if key.startswith(CREATION_KEY) else self.state.ledgers.get(int(key))
+        if ledger is None:
+            # Part of a light curve says nothing about the smallest gap: ask in full next time.
+            return (curve if fetched.answer.full else empty), None
+        window = windows(
+            curve.band,
+            instrument=curve.instrument,
+            gaps=ledger.with_gaps(fetched.gaps).gaps,
+            tolerance_ms=fetched.tolerance_ms,
+            mjdmatchmin=fetched.rules.mjdmatchmin,
+        )
+        verdicts = compare(
+            curve,
+            ledger,
+            window,
+            ours=ledger.ours,
+            value_hash=ledger.value_hash,
+            send_stored_elsewhere=fetched.rules.send_stored_elsewhere,
+        )
+        return curve.take(verdicts.where(Verdict.NEW, Verdict.CHANGED)), ledger
+
+    def _without_refused(self, fetched: Fetched) -> LightCurve:
+        """Leave out what people rejected, and what YSE-PZ refused while its values stay."""
+        name, curve = fetched.target.name, fetched.curve
+        rejected = self.state.quarantine.rejected(name)
+        refused = {
+            (row["native_id"], row["value"])
+            for row in self.state.quarantine.list(name)
+            if row["source"] == REFUSED_BY_YSEPZ
+        }
+        if not refused and not rejected:
+            return curve
+        keep = [
+            native_id not in rejected and (native_id, str(value_hash)) not in refused
+            for native_id, value_hash in zip(
+                curve.native_id.tolist(), curve.value_hash.tolist(), strict=True
+            )
+        ]
+        return curve.take(np.array(keep, dtype=bool))

@@ -1,0 +1,399 @@
+"""Upload: one transient under one lease: settle, create, read back, send, record."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from yse_ingest.backoff import backoff_delay
+from yse_ingest.clients import CREATION_KEY, Hint
+from yse_ingest.delta import Verdict, compare, windows
+from yse_ingest.errors import (
+    CredentialsError,
+    LeaseLostError,
+    OutcomeUnknownError,
+    UnknownTargetError,
+    YseIngestError,
+    YsePzError,
+)
+from yse_ingest.fetch import REFUSED_BY_YSEPZ
+from yse_ingest.pipeline import Outcome, Receipt, State, deliver, plan_upload
+from yse_ingest.targets import Target
+from yse_ingest.ysepz import Transient, YsePz, create
+
+if TYPE_CHECKING:
+    from yse_ingest.clients import Clients
+    from yse_ingest.ledger import Ledger
+    from yse_ingest.photometry import LightCurve
+    from yse_ingest.state import OwedRow
+    from yse_ingest.ysepz import ReadBack
+
+logger = logging.getLogger(__name__)
+
+OWED_WAIT_S = 30.0
+OWED_WAIT_MAX_S = 1800.0
+"""First and longest wait of a row that YSE-PZ could not take [s]."""
+
+
+@dataclass(frozen=True)
+class UploadOutcome:
+    """How one upload task ended."""
+
+    state: str
+    retry_in: float | None = None
+    """Nothing was written and the lease still holds: try again after this [s]."""
+    hints: tuple[Hint, ...] = ()
+    error: YseIngestError | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    receipts: tuple[Receipt, ...] = ()
+
+
+class Upload:
+    """One upload under one lease: settle, create, read back, send, record."""
+
+    def __init__(
+        self,
+        clients: Clients,
+        name: str,
+        row: OwedRow,
+        *,
+        fence: int,
+        attempt: int,
+        target: Target | None,
+    ) -> None:
+        self.clients = clients
+        self.given = target
+        self.settings = clients.settings
+        self.state = clients.state
+        self.name = name
+        self.row = row
+        self.key = row.key
+        self.fence = fence
+        self.attempt = attempt
+        self.client = self._client()
+        self.deadline = clients.clock() + self.settings.message_s
+        self.receipts: list[Receipt] = []
+
+    def _client(self) -> YsePz:
+        """Return a client of this upload, which shares connections and what was read."""
+        client = copy.copy(self.clients.ysepz)
+        client.before_request = self.hold
+        return client
+
+    def hold(self, _request: str) -> None:
+        """Renew the lease before a request; raise where it is lost."""
+        if not self.state.outbox.renew(self.key, self.fence, lease_s=self.settings.lease_s):
+            raise LeaseLostError(
+                "the lease of this transient has passed on",
+                service="Redis",
+                target=self.name,
+                remedy="Nothing to do: its new holder reads back and sends what is missing.",
+            )
+
+    def run(self, *, verify: bool) -> UploadOutcome:
+        """Do the upload; raises what stops it before anything was sent."""
+        self.clients.ysepz.vocabulary()
+        self.client = self._client()
+        stored = None
+        if self.row.settle is not None:
+            settled, stored = self.settle(self.row.settle)
+            if not settled:
+                return UploadOutcome("settling")
+        if self.key.startswith(CREATION_KEY):
+            return self.create()
+        transient = self.transient()
+        ledger = self.state.ledgers.get(transient.pk)
+        if not self.row.curves and ledger is not None:
+            # Only a smaller gap was seen: nothing to send, but the window has shrunk.
+            self.keep(transient, ledger.with_gaps(self.row.gaps))
+        for target_name, curve in self.row.curves:
+            verify = verify or stored is not None or self._must_read_back(curve, ledger)
+            if verify and stored is None:
+                stored = self.client.read_back(transient.slug)
+            receipt = self.send(target_name, curve, transient, ledger, stored)
+            ledger = receipt.ledger(ledger, account=self.client.account.username)
+            stored = receipt.read_back
+            self.keep(transient, ledger)
+            self.state.receipts.put(
+                str(transient.pk), {"target": target_name, **receipt.as_dict()}
+            )
+            self.receipts.append(receipt)
+            if receipt.state not in {State.VERIFIED, State.ACCEPTED}:
+                break
+        return self.finish()
+
+    def keep(self, transient: Transient, ledger: Ledger) -> None:
+        """Write the ledger down."""
+        self.state.ledgers.put(transient.pk, ledger, name=transient.name, slug=transient.slug)
+
+    def _must_read_back(self, curve: LightCurve, ledger: Ledger | None) -> bool:
+        """Tell whether the plan needs to see the rows: first upload, or a changed value."""
+        if ledger is None or not ledger.read_back_ms:
+            return True
+        window = windows(
+            curve.band,
+            instrument=curve.instrument,
+            gaps=ledger.with_gaps(self.row.gaps).gaps,
+            tolerance_ms=self.row.tolerance_ms,
+        )
+        verdicts = compare(
+            curve, ledger, window, ours=ledger.ours, value_hash=ledger.value_hash
+        )
+        return verdicts.count(Verdict.CHANGED) > 0
+
+    def send(
+        self,
+        target_name: str,
+        curve: LightCurve,
+        transient: Transient,
+        ledger: Ledger | None,
+        stored: ReadBack | None,
+    ) -> Receipt:
+        """Plan and deliver one target's points."""
+        target = self.target(target_name) or Target(target_name)
+        plan = plan_upload(
+            curve,
+            transient,
+            rules=self.clients.rules(target),
+            gaps=self.row.gaps,
+            tolerance_ms=self.row.tolerance_ms,
+            account=self.client.account.username,
+            vocabulary=self.client.vocabulary(),
+            stored=stored,
+            ledger=ledger,
+            speed=self.clients.speed,
+            seconds_max=self.settings.request_seconds_max,
+            bytes_max=self.settings.request_bytes_max,
+        )
+        return deliver(plan, self.client, verify=stored is not None, deadline=self.deadline)
+
+    def target(self, name: str) -> Target | None:
+        """Return a target of the row: the given one, or the registry's."""
+        if self.given is not None and self.given.name == name:
+            return self.given
+        return self.state.targets.get(name)
+
+    def transient(self) -> Transient:
+        """Return the transient of the row's key."""
+        cached = self.state.resolutions.get(self.name)
+        if cached is not None and str(cached["pk"]) == self.key:
+            return Transient.from_dict(cached)
+        found = self.client.transient_by_pk(int(self.key))
+        if found is None:
+            raise UnknownTargetError(
+                f"YSE-PZ has no transient number {self.key} any more",
+                service="YSE-PZ",
+                target=self.name,
+                remedy="It was deleted or merged there; enqueue the target again.",
+            )
+        self.clients.remember(self.name, found)
+        return found
+
+    def create(self) -> UploadOutcome:
+        """Create the transient under the one creation lease, and hand its points to its id."""
+        lease = self.state.leases.take("create", lease_s=self.settings.lease_s)
+        if lease is None:
+            return self.later("another creation is under way", wait_s=2.0, count=False)
+        try:
+            target = self.target(self.name)
+            if target is None:
+                raise UnknownTargetError(
+                    "the target is gone",
+                    service="targets",
+                    target=self.name,
+                    remedy="It was removed; nothing is created.",
+                )
+            transient = create(
+                self.client,
+                target,
+                self.client.vocabulary(),
+                settled=self.row.settle is not None,
+            )
+        finally:
+            self.state.leases.release("create", lease)
+        self.clients.remember(self.name, transient)
+        key = str(transient.pk)
+        self.state.outbox.move(self.key, key, fence=self.fence)
+        fence = self.clients.claim(key)
+        logger.info("created", extra={"target": self.name, "transient": transient.pk})
+        hints = (Hint(self.name, key, fence),) if fence else ()
+        return UploadOutcome("created", hints=hints)
+
+    # ---------------------------------------------------------------- unclear outcomes
+
+    def settle(self, stage: dict[str, Any]) -> tuple[bool, ReadBack | None]:
+        """Take one step of settling; True when it is known what YSE-PZ holds.
+
+        (1) a cheap GET is answered; (2) then wait until the server must have ended the request:
+        an answer alone is no proof, the other worker may still be writing (measured 2026-11:
+        3 of 4 early repeats stored points twice); (3) two equal read-backs.
+        """
+        settings = self.settings
+        if stage.get("stage") == "ping":
+            self.client.ping()
+            wait = max(settings.request_limit_s, 3 * float(stage.get("seconds", 0.0)))
+            self.back_to_settle({"stage": "compare"}, wait_s=wait)
+            return False, None
+        stored, digest = self._look()
+        if digest == stage.get("digest"):
+            return True, stored
+        self.back_to_settle(
+            {"stage": "compare", "digest": digest}, wait_s=settings.settle_gap_s
+        )
+        return False, None
+
+    def _look(self) -> tuple[ReadBack | None, str]:
+        if self.key.startswith(CREATION_KEY):
+            found = self.client.transient_by_name(self.name)
+            return None, f"transient {found.pk if found else None}"
+        stored = self.client.read_back(self.transient().slug)
+        return stored, stored.digest
+
+    def back_to_settle(self, stage: dict[str, Any], *, wait_s: float) -> None:
+        """Put the row back until the next step of settling: it occupies no worker."""
+        self.state.outbox.finish(
+            self.key,
+            self.fence,
+            sent=self.row,
+            result="settling",
+            due_ms=self.state.now_ms() + int(wait_s * 1000),
+            settle=stage,
+            reason=self.row.reason,
+        )
+
+    # ---------------------------------------------------------------- endings
+
+    def finish(self) -> UploadOutcome:
+        """Write down how the upload ended."""
+        if not self.receipts:
+            self.state.outbox.finish(self.key, self.fence, sent=self.row, result="done")
+            return UploadOutcome("nothing owed")
+        last = self.receipts[-1]
+        counts: dict[str, int] = {}
+        for receipt in self.receipts:
+            for outcome in Outcome:
+                if count := receipt.count(outcome):
+                    counts[str(outcome)] = counts.get(str(outcome), 0) + count
+        self._quarantine_refused()
+        if last.state in {State.VERIFIED, State.ACCEPTED}:
+            self.state.outbox.record(ok=True)
+            self.state.outbox.finish(self.key, self.fence, sent=self.row, result="done")
+            return UploadOutcome(str(last.state), counts=counts, receipts=tuple(self.receipts))
+        if last.error is None:
+            # Time ran out: the rest is due at once.
+            return self.later("more than one message's worth", wait_s=0.0, count=False)
+        ending = self.stopped(last.error)
+        return UploadOutcome(
+            ending.state,
+            retry_in=ending.retry_in,
+            error=last.error,
+            counts=counts,
+            receipts=tuple(self.receipts),
+        )
+
+    def _quarantine_refused(self) -> None:
+        for receipt in self.receipts:
+            rows = receipt.rows(Outcome.REFUSED)
+            if not len(rows):
+                continue
+            curve = receipt.plan.curve.take(rows)
+            self.state.quarantine.put(
+                self.name,
+                [
+                    {
+                        "native_id": native_id,
+                        "field": "point",
+                        "value": str(value_hash),
+                        "reason": str(receipt.error),
+                        "source": REFUSED_BY_YSEPZ,
+                        "raw": "",
+                    }
+                    for native_id, value_hash in zip(
+                        curve.native_id.tolist(), curve.value_hash.tolist(), strict=True
+                    )
+                ],
+            )
+
+    def stopped(self, error: YseIngestError) -> UploadOutcome:
+        """Put the row where its error belongs: retry, settle, later or refused."""
+        if isinstance(error, LeaseLostError):
+            return UploadOutcome("stale", error=error)
+        if isinstance(error, OutcomeUnknownError):
+            seconds = max((receipt.predicted_s for receipt in self.receipts), default=0.0)
+            self.state.outbox.finish(
+                self.key,
+                self.fence,
+                sent=self.row,
+                result="settling",
+                due_ms=self.state.now_ms(),
+                settle={"stage": "ping", "seconds": seconds},
+                reason=str(error),
+            )
+            return UploadOutcome("settling", error=error)
+        if error.retryable:
+            if isinstance(error, YsePzError):
+                self.state.outbox.record(ok=False)
+            return self._again(error)
+        if isinstance(error, CredentialsError):
+            return self.later(str(error), wait_s=300.0, error=error)
+        self.state.outbox.finish(
+            self.key,
+            self.fence,
+            sent=self.row,
+            result="refused",
+            reason=str(error),
+            attempts_delta=1,
+        )
+        return UploadOutcome("refused", error=error)
+
+    def _again(self, error: YseIngestError) -> UploadOutcome:
+        settings = self.settings
+        draw = self.clients.draw()
+        wait = backoff_delay(
+            self.attempt,
+            base=settings.retry_wait_s,
+            cap=settings.retry_wait_max_s,
+            jitter=draw,
+            after=error.retry_after,
+        )
+        settling = self.row.settle is not None
+        if (
+            not settling
+            and self.attempt <= settings.retries
+            and wait <= settings.retry_wait_max_s
+        ):
+            lease_s = wait + settings.lease_s
+            if self.state.outbox.renew(self.key, self.fence, lease_s=lease_s):
+                return UploadOutcome("retry", retry_in=wait, error=error)
+            return UploadOutcome("stale", error=error)
+        longer = backoff_delay(
+            self.row.attempts + 1,
+            base=OWED_WAIT_S,
+            cap=OWED_WAIT_MAX_S,
+            jitter=draw,
+            after=error.retry_after,
+        )
+        return self.later(str(error), wait_s=longer, error=error)
+
+    def later(
+        self,
+        reason: str,
+        *,
+        wait_s: float,
+        count: bool = True,
+        error: YseIngestError | None = None,
+    ) -> UploadOutcome:
+        """Put the row back, due after a wait; what was delivered is taken out by its ledger."""
+        self.state.outbox.finish(
+            self.key,
+            self.fence,
+            sent=self.row,
+            result="settling" if self.row.settle is not None else "later",
+            settle=self.row.settle,
+            due_ms=self.state.now_ms() + int(wait_s * 1000),
+            reason=reason,
+            attempts_delta=int(count),
+        )
+        return UploadOutcome("later", error=error)
