@@ -114,6 +114,25 @@ def test_a_process_that_dies_is_started_again_and_all_end(tmp_path: Path) -> Non
     wait_until(lambda: not any(map(alive, everything)))
 
 
+def test_a_process_that_missed_its_sigterm_is_told_again(tmp_path: Path) -> None:
+    """One that was starting just then ends in order too, and is not killed a minute later."""
+    (tmp_path / "deaf.sh").write_text(
+        "trap 'trap \"touch ended; exit\" TERM' TERM\ntouch ready\nwhile :; do sleep 0.1; done\n"
+    )
+    supervised = Supervised(
+        [Process("deaf", "sh deaf.sh")],
+        directory=tmp_path,
+        state_dir=tmp_path / "var",
+        env=os.environ,
+        stop_wait_s=30,
+    )
+    with supervised:
+        wait_until((tmp_path / "ready").exists)
+        # Its pid is known to those who stop it once the supervisor has said so.
+        wait_until(lambda: list(supervised.events()))
+    assert (tmp_path / "ended").exists()
+
+
 def test_the_log_is_followed_through_its_rotation(tmp_path: Path) -> None:
     """New whole lines are shown once, also after the log was rotated away."""
     log = tmp_path / "fetch.log"

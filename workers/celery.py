@@ -7,16 +7,21 @@ yse_ingest (late acknowledgement, JSON only, the times) cannot be turned off the
 from __future__ import annotations
 
 import logging
+import os
+from pathlib import Path
 
 from celery import Celery
 
 from workers import broker, logs
 from workers.defaults import configuration, overruled
 from workers.deployment import read_deployment
+from yse_ingest.envfile import ENV_FILE, load_env_file
 from yse_ingest.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+# A Python shell or `celery -A workers` in a deployment's folder means that deployment.
+load_env_file(Path(ENV_FILE), os.environ)
 settings = Settings.from_env()
 
 # Not the current app: in somebody's Django shell that would take over their shared tasks.

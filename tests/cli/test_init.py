@@ -16,8 +16,8 @@ from click.testing import CliRunner, Result
 
 from yse_ingest.cli import main
 from yse_ingest.cli.deployment import template
-from yse_ingest.cli.envfile import ENV_FILE, load_env_file, parse_env
 from yse_ingest.cli.processes import read_procfile
+from yse_ingest.envfile import ENV_FILE, load_env_file, parse_env
 from yse_ingest.errors import SettingsError
 from yse_ingest.schemas.targets import parse_targets
 from yse_ingest.settings import Settings

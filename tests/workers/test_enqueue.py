@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from workers import enqueue_target
 from yse_ingest.errors import TargetError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -33,3 +38,20 @@ def test_a_target_that_cannot_be_one_is_refused_with_the_reason(
     with pytest.raises(TargetError) as caught:
         enqueue_target(**arguments)
     assert said in str(caught.value)
+
+
+def test_a_python_shell_in_a_deployments_folder_has_its_settings(tmp_path: Path) -> None:
+    """What the commands read from the env file holds for `enqueue_target` too."""
+    (tmp_path / "yse-ingest.env").write_text("YSE_INGEST_NAMESPACE=of-the-file\n")
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from workers.celery import settings; print(settings.namespace)",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.strip() == "of-the-file"

@@ -14,8 +14,8 @@ from typing import ClassVar
 import click
 
 from yse_ingest import __version__
-from yse_ingest.cli.envfile import ENV_FILE, load_env_file
 from yse_ingest.cli.terminal import Terminal, exit_code, report
+from yse_ingest.envfile import ENV_FILE, load_env_file
 from yse_ingest.errors import YseIngestError
 
 

@@ -97,7 +97,7 @@ def _failed(subject: str, error: YseIngestError) -> Check:
 
 
 def _env_file(path: Path | None) -> Iterator[Check]:
-    from yse_ingest.cli.envfile import ENV_FILE, readable_by_others
+    from yse_ingest.envfile import ENV_FILE, readable_by_others
 
     if path is None:
         yield Check("env file", "ok", f"no {ENV_FILE} here: the environment alone")

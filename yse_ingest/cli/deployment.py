@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from yse_ingest.cli.envfile import ENV_FILE
+from yse_ingest.envfile import ENV_FILE
 from yse_ingest.errors import SettingsError, YseIngestError
 
 if TYPE_CHECKING:

@@ -212,7 +212,7 @@ class Run:
             return
         stored, waiting = sum(row.delivered for row in rows), sum(not row.done for row in rows)
         owed = f"{waiting} targets not done" if waiting else "nothing owed"
-        text = f"{_clock()} sources asked {self._asked} times, {stored} points stored, {owed}"
+        text = f"{_clock()} questions to sources: {self._asked}, {stored} points stored, {owed}"
         click.echo(f"\r{text}\x1b[K", nl=False)
 
     def _processes_news(self) -> None:

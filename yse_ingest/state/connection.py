@@ -224,9 +224,9 @@ def translated(address: str) -> Iterator[None]:
         ) from error
     except (exceptions.ConnectionError, exceptions.TimeoutError) as error:
         raise StateUnavailableError(
-            f"no answer at {address}: {error}",
+            f"no answer at {address}: {str(error).rstrip('.')}",
             service="Redis",
-            remedy="Start Redis, or correct the state URL.",
+            remedy="Start Redis, or correct its address.",
         ) from error
     except exceptions.RedisError as error:
         raise StateError(
