@@ -117,7 +117,9 @@ def test_a_process_that_dies_is_started_again_and_all_end(tmp_path: Path) -> Non
 def test_a_process_that_missed_its_sigterm_is_told_again(tmp_path: Path) -> None:
     """One that was starting just then ends in order too, and is not killed a minute later."""
     (tmp_path / "deaf.sh").write_text(
-        "trap 'trap \"touch ended; exit\" TERM' TERM\ntouch ready\nwhile :; do sleep 0.1; done\n"
+        "trap 'trap \"touch ended; exit\" TERM' TERM\n"
+        "touch ready\n"
+        "while :; do sleep 0.1; done\n"
     )
     supervised = Supervised(
         [Process("deaf", "sh deaf.sh")],
