@@ -30,7 +30,7 @@ from yse_ingest.cli.running import severity
 from yse_ingest.errors import SettingsError
 from yse_ingest.sandbox import supernovae
 from yse_ingest.state import side_connection
-from yse_ingest.state.embedded import EmbeddedRedis
+from yse_ingest.state.embedded import PID_FILE, EmbeddedRedis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -249,6 +249,20 @@ def test_the_sandbox_runs_until_ctrl_c_and_leaves_nothing(tmp_path: Path) -> Non
         assert not any(alive(pid) for name in names for pid in up.pids(name))
     assert "2019np" in up.text
     assert not (tmp_path / "var" / "sandbox" / "supervisord.pid").exists()
+
+
+def test_a_kill_of_up_itself_leaves_nothing(tmp_path: Path) -> None:
+    """After kill -9 of `up` its supervisor, workers and embedded Redis end all the same."""
+    with Up(tmp_path, "--sandbox", "--targets", "1") as up:
+        up.wait_for("Running until Ctrl-C.")
+        sandbox = tmp_path / "var" / "sandbox"
+        names = ("fetch", "upload", "control", "beat", "flower")
+        left = [pid for name in names for pid in up.pids(name)]
+        notes = (sandbox / "supervisord.pid", sandbox / "redis" / PID_FILE)
+        left += [int(note.read_text()) for note in notes]
+        assert all(map(alive, left))
+        up.process.kill()
+        wait_until(lambda: not any(map(alive, left)), within=60)
 
 
 def test_a_port_that_is_taken_is_replaced_and_told(tmp_path: Path) -> None:

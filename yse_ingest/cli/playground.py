@@ -57,6 +57,8 @@ class Playground:
         self.mars = MarsStandIn()
         self.alerce = AlerceStandIn()
         self.ysepz = YsePzStandIn(worker_limit_s=REQUEST_LIMIT_S)
+        self.beneath: tuple[int, ...] = ()
+        """The process of the embedded Redis, where there is one."""
         self._broker_url = env.get("CELERY_BROKER_URL")
         self._env = env
         self._stack = contextlib.ExitStack()
@@ -68,6 +70,7 @@ class Playground:
             if self._broker_url is None:
                 redis = stack.enter_context(EmbeddedRedis(self.directory / "redis"))
                 self._broker_url = redis.url()
+                self.beneath = (redis.pid,) if redis.pid else ()
             else:
                 _forget(self._broker_url)
             for stand_in in (self.mars, self.alerce, self.ysepz):

@@ -173,6 +173,9 @@ class Supervised:
     state_dir: Path
     env: Mapping[str, str]
     stop_wait_s: float
+    beneath: Sequence[int] = ()
+    """Processes that these need: ended after them, should ``up`` be killed."""
+    _guardian: subprocess.Popen[bytes] | None = None
     _child: subprocess.Popen[str] | None = None
     _events: queue.SimpleQueue[Event] = field(default_factory=queue.SimpleQueue)
     _pids: dict[str, int] = field(default_factory=dict)
@@ -203,6 +206,14 @@ class Supervised:
             text=True,
             start_new_session=True,
         )
+        self._guardian = subprocess.Popen(  # noqa: S603  our own Python, no shell
+            [
+                *(sys.executable, "-m", "yse_ingest.cli.guardian"),
+                *map(str, (self._child.pid, *self.beneath)),
+            ],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
         self._listener = threading.Thread(target=self._listen, args=(self._child,), daemon=True)
         self._listener.start()
         return self
@@ -214,9 +225,12 @@ class Supervised:
         traceback: TracebackType | None,
     ) -> None:
         """End all processes in order; kill what does not end."""
-        child = self._child
+        child, guardian = self._child, self._guardian
         if child is None:
             return
+        if guardian is not None:
+            with guardian:
+                guardian.kill()
         child.terminate()
         patience = time.monotonic() + self.stop_wait_s + KILL_AFTER_S
         while not self._ended_within(TELL_AGAIN_S):

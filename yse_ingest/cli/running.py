@@ -91,6 +91,7 @@ class Run:
             state_dir=settings.state_dir,
             env=env,
             stop_wait_s=settings.connect_timeout_s + settings.read_timeout_s + STOP_MARGIN_S,
+            beneath=self.playground.beneath if self.playground else (),
         )
 
     @contextlib.contextmanager
