@@ -79,6 +79,9 @@ class Clients:
                     decisions=self.settings.decisions_file,
                     request_limit_s=self.settings.request_limit_s,
                 )
+                self._state.outbox.probe_every(
+                    self.settings.probe_wait_s, self.settings.probe_wait_max_s
+                )
             return self._state
 
     @property

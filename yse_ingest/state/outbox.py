@@ -358,6 +358,10 @@ class Outbox:
         """Tell the breaker how YSE-PZ answered; see `Breaker.record`."""
         self._breaker.record(ok=ok)
 
+    def probe_every(self, first_s: float, longest_s: float) -> None:
+        """Set how long to wait before the first probe, and at most [s]."""
+        self._breaker.first_probe_s, self._breaker.longest_probe_s = first_s, longest_s
+
     def breaker(self) -> dict[str, Any]:
         """Return the breaker's state; see `Breaker.state`."""
         return self._breaker.state()
