@@ -171,7 +171,7 @@ class Outbox:
             args=[_ms(lease_s), cap, limit, int(early), self._installation(), *keys],
         )
         if flat is None:
-            # This Redis is not the one that the process began with.
+            # This Redis is not the one that the process began with, or was started again.
             self._lost()
             return []
         return [
@@ -203,7 +203,7 @@ class Outbox:
         return bool(
             self._connection.run(
                 scripts.START,
-                keys=[self._inflight, self._of(key)[0]],
+                keys=[self._inflight, self._of(key)[0], self._gate[0]],
                 args=[key, fence, _ms(lease_s), attempt],
             )
         )

@@ -155,6 +155,10 @@ class State:
         derived anew; people's decisions are restored from their file. A first start ever has
         nothing to wait for. A claim that meets a lost state calls this by itself.
 
+        A Redis that was merely started again may have lost its last second (``appendfsync
+        everysec``): what was claimed and sent in it. Then the same is done, and ledgers stay:
+        what they miss is sent once more, and YSE-PZ knows it.
+
         Parameters
         ----------
         request_limit_s
@@ -178,12 +182,13 @@ class State:
         # First of all, and the mark last: whoever dies in between begins again.
         self._connection.call("SET", self._quiet, max(until_ms, self.quiet_until_ms()))
         claims = self.outbox.void_claims()
-        ledgers = self.ledgers.drop_all()
+        ledgers = 0 if loss.restarted else self.ledgers.drop_all()
         restored = sum(self.apply(decision) for decision in loss.replay)
         self._connection.call("SET", self._keys("version"), LAYOUT)
         self._installation.write(loss.mark)
         logger.warning(
-            "state lost, nothing is uploaded for a while",
+            ("Redis was started again" if loss.restarted else "state lost")
+            + ", nothing is uploaded for a while",
             extra={
                 "quiet_s": request_limit_s,
                 "claims": claims,
