@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from yse_ingest.errors import UnknownTargetError
+from yse_ingest.errors import UnknownTargetError, YsePzError
 from yse_ingest.pipeline import rules_for
 from yse_ingest.schemas.targets import TargetsFile, load_targets_file
 from yse_ingest.sources import Timeouts as SourceTimeouts
@@ -184,8 +184,25 @@ class Clients:
         """Cache which transient a target is."""
         self.state.resolutions.put(name, transient.as_dict())
 
+    def listen(self) -> None:
+        """After a lost state: hear of YSE-PZ before anything is claimed.
+
+        An answer tells that what was sent before has left YSE-PZ's queue: only then does the
+        request limit say when it must have ended.
+        """
+        mark = self.state.unheard()
+        if mark is None:
+            return
+        try:
+            self.ysepz.ping()
+        except YsePzError as error:
+            logger.warning("state lost, YSE-PZ is not heard of", extra={"error": str(error)})
+        else:
+            self.state.heard(mark, self.settings.request_limit_s)
+
     def claim(self, key: str) -> int | None:
         """Claim one outbox row for an upload; return its fence."""
+        self.listen()
         claim = self.state.outbox.claim_key(
             key, lease_s=self.settings.lease_s, cap=self.settings.uploads_in_flight
         )

@@ -82,6 +82,7 @@ class Service(Clients):
 
     def drain(self) -> list[Hint]:
         """Claim every outbox row that is due, as many as may be in flight."""
+        self.listen()
         claims = self.state.outbox.claim(
             self.settings.uploads_in_flight,
             lease_s=self.settings.lease_s,

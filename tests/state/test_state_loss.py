@@ -127,11 +127,17 @@ def test_after_a_loss_nothing_is_sent_for_the_request_limit(
     old = state.outbox.claim_key("7", lease_s=LEASE_S, cap=9)
     assert old is not None
     flush(state)
-    before_ms = state.now_ms()
     assert state.notice_loss(0.7)
     assert not state.notice_loss(0.7)
-    assert state.quiet_until_ms() >= before_ms + 700
+    assert state.quiet_until_ms() >= state.now_ms() + 600
     owe(state, "7", curve())
+    mark = state.unheard()
+    assert mark is not None
+    assert not state.heard("an older loss", 0.001)
+    assert state.outbox.claim_key("7", lease_s=LEASE_S, cap=9) is None
+    before_ms = state.now_ms()
+    assert state.heard(mark, 0.7)
+    assert state.unheard() is None
     assert state.outbox.claim_key("7", lease_s=LEASE_S, cap=9, early=True) is None
     [claim] = until(lambda: state.outbox.claim(9, lease_s=LEASE_S, cap=9))
     assert state.now_ms() >= before_ms + 700

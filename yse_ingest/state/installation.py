@@ -1,8 +1,8 @@
 """Which installation a Redis belongs to, and whether it lost what it knew.
 
-``installed`` in Redis holds the installation's id, the number of the last decision it knows, and
-the run of the server that knew it. Nothing can be claimed or begun while it is missing, names
-another installation than this process saw, or the server was started again
+``installed`` in Redis holds the installation's id, the number of the last decision it knows,
+and the run of the server that knew it. Nothing can be claimed or begun while it is missing,
+names another installation than this process saw, or the server was started again
 (`yse_ingest.state.scripts.CLAIM`), so that between a loss and its discovery nothing is sent.
 """
 
@@ -53,7 +53,7 @@ class Installation:
 
     def __init__(self, connection: Connection, keys: Keys, decisions: DecisionLog) -> None:
         self._connection = connection
-        self._key = keys("installed")
+        self.key = keys("installed")
         self._decisions = decisions
         self._seen = ""
 
@@ -126,10 +126,10 @@ class Installation:
             # Two processes may start at once: the first one names the installation.
             self._connection.batch(
                 [
-                    ("HSETNX", self._key, "id", known),
-                    ("HSETNX", self._key, "seq", 0),
-                    ("HSETNX", self._key, "file", 0),
-                    ("HSETNX", self._key, "run", run),
+                    ("HSETNX", self.key, "id", known),
+                    ("HSETNX", self.key, "seq", 0),
+                    ("HSETNX", self.key, "file", 0),
+                    ("HSETNX", self.key, "run", run),
                 ],
                 atomic=True,
             )
@@ -143,11 +143,11 @@ class Installation:
         """Make this Redis that of an installation."""
         file = int(mark.from_file)
         values = ("id", mark.id, "seq", mark.seq, "file", file, "run", mark.run)
-        self._connection.call("HSET", self._key, *values)
+        self._connection.call("HSET", self.key, *values)
         self._seen = mark.id
 
     def _read(self) -> Mark | None:
-        raw = self._connection.call("HGETALL", self._key)
+        raw = self._connection.call("HGETALL", self.key)
         if "id" not in raw:
             return None
         return Mark(

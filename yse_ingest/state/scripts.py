@@ -148,6 +148,7 @@ if redis.call('HGET', KEYS[1], 'id') ~= ARGV[5] or not same_server(KEYS[1]) then
   return false
 end
 if redis.call('EXISTS', KEYS[3]) == 1 then return taken end
+if redis.call('HEXISTS', KEYS[1], 'unheard') == 1 then return taken end
 if now < tonumber(redis.call('GET', KEYS[2]) or '0') then return taken end
 local room = math.min(tonumber(ARGV[3]), tonumber(ARGV[2]) - redis.call('ZCARD', KEYS[7]))
 local open = redis.call('HEXISTS', KEYS[4], 'interval_ms') == 1
@@ -383,6 +384,18 @@ else
 end
 redis.call('HSET', KEYS[1], 'interval_ms', interval, 'next_ms', now + interval)
 return 0
+"""
+)
+
+HEARD = (
+    _NOW
+    + """
+-- KEYS: installed quiet; ARGV: unheard limit_ms
+-- Another loss since then has to be answered anew.
+if redis.call('HGET', KEYS[1], 'unheard') ~= ARGV[1] then return 0 end
+redis.call('HDEL', KEYS[1], 'unheard')
+redis.call('SET', KEYS[2], now + ARGV[2])
+return 1
 """
 )
 
