@@ -247,6 +247,7 @@ class Campaign:
                     )
                 if point.reprocessed is not None and done < point.reprocessed[0] <= until:
                     self.mars.update_alert(point.candid, magpsf=point.reprocessed[1])
+        self.archive.note_foreign()
 
     # Faults -------------------------------------------------------------------------------
 
@@ -342,15 +343,13 @@ class Campaign:
             self.processes.keep()
             time.sleep(LOOK_S)
             counts = self._outbox()
-            verdict = self.archive.judge(self.transients)
             waiting = sum(counts.get(what, 1) for what in ("due", "inflight", "refused"))
-            self.say(
-                f"  {time.monotonic() - calm:4.0f} s later: {verdict.stored} of {verdict.owed} "
-                f"stored, {waiting} transients owed, altered {verdict.count('altered')}"
-            )
-            missing = verdict.count("lost") + verdict.count("altered")
-            if not missing and not waiting and self._all_asked_since(asked_ms):
-                return time.monotonic() - calm
+            took_s = time.monotonic() - calm
+            self.say(f"  {took_s:4.0f} s later: {self.archive.count()} rows, {waiting} owed")
+            if not waiting and self._all_asked_since(asked_ms):
+                verdict = self.archive.judge(self.transients)
+                if not verdict.count("lost") + verdict.count("altered"):
+                    return took_s
         return None
 
     def _all_asked_since(self, moment_ms: float) -> bool:

@@ -43,7 +43,6 @@ class Others:
             return
         row = _row(point.time_ms + COPY_LATER_MS, f"{point.band}-ZTF", point.mag + 0.01)
         self._ysepz.add_photometry(transient.name, [row])
-        self._archive.note_foreign()
 
     def act(self) -> None:
         """Write a forced point over HTTP, or flag one of our rows by hand."""
@@ -68,10 +67,9 @@ class Others:
         self._archive.note_foreign()
 
     def _flag_a_row(self) -> None:
-        ours = [row for row in self._archive.points() if self._archive.is_ours(row)]
-        if not ours:
+        row = self._archive.row_of_ours(self._draw.random())
+        if row is None:
             return
-        row = self._draw.choice(ours)
         time_ms = datetime.fromisoformat(row["obs_date"]).replace(tzinfo=UTC).timestamp() * 1000
         if any(abs(time_ms - known) < 1000 for _, known in self._reprocessed):
             return

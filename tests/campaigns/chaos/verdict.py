@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tests.campaigns.chaos.sky import BANDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from tests.campaigns.chaos.sky import Point, Transient
@@ -33,8 +33,9 @@ SELECT d.*, b.name AS band, h.transient_id, h.instrument_id, h.obs_group_id,
 FROM YSE_App_transientphotdata d
 JOIN YSE_App_transientphotometry h ON h.id = d.photometry_id
 JOIN YSE_App_photometricband b ON b.id = d.band_id
-ORDER BY d.id
 """
+_FOREIGN = "WHERE d.created_by_id != ? OR d.modified_by_id != ? ORDER BY d.id"
+_OURS = "WHERE d.created_by_id = ? AND d.modified_by_id = ? AND d.id >= ? ORDER BY d.id LIMIT 1"
 
 Row = dict[str, Any]
 
@@ -90,14 +91,24 @@ class Archive:
         self.curated: dict[int, Row] = {}
         """Every transient that people keep, with its tags."""
 
-    def _rows(self, query: str) -> list[Row]:
+    def _rows(self, query: str, values: Sequence[int] = ()) -> list[Row]:
         with closing(sqlite3.connect(self._path, timeout=30)) as database:
             database.row_factory = sqlite3.Row
-            return [dict(row) for row in database.execute(query)]
+            return [dict(row) for row in database.execute(query, values)]
 
     def points(self) -> list[Row]:
         """Return every point with its band and flags."""
-        return self._rows(_POINTS)
+        return self._rows(f"{_POINTS} ORDER BY d.id")
+
+    def count(self) -> int:
+        """Return how many points there are."""
+        return int(self._rows("SELECT count(*) AS n FROM YSE_App_transientphotdata")[0]["n"])
+
+    def row_of_ours(self, share: float) -> Row | None:
+        """Return the row of ours that lies at a share of all rows, or None."""
+        ours = [self._our_id] * 2
+        found = self._rows(_POINTS + _OURS, [*ours, int(share * self.count())])
+        return found[0] if found else None
 
     def is_ours(self, row: Mapping[str, Any]) -> bool:
         """Say whether our account alone wrote a row."""
@@ -105,7 +116,8 @@ class Archive:
 
     def note_foreign(self, *, rewritten: Iterable[int] = ()) -> None:
         """Remember the rows of others that are new, and those that a person has rewritten."""
-        now = {row["id"]: row for row in self.points() if not self.is_ours(row)}
+        found = self._rows(_POINTS + _FOREIGN, [self._our_id, self._our_id])
+        now = {row["id"]: row for row in found}
         for pk in rewritten:
             self.foreign[pk] = now[pk]
         self.foreign = {**now, **self.foreign}
