@@ -53,6 +53,7 @@ def sized(given: argparse.Namespace) -> Size:
         black_holes=max(1, round(whole.black_holes * share)),
         ysepz_faults=max(1, round(whole.ysepz_faults * share)),
         mars_faults=max(1, round(whole.mars_faults * share)),
+        clock_jumps=max(1, round(whole.clock_jumps * share)),
         quiet_s=given.quiet_seconds,
     )
 

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.campaigns.chaos.clocks import HostClocks
 from tests.campaigns.chaos.others import Others
 from tests.campaigns.chaos.processes import Processes
 from tests.campaigns.chaos.sky import Transient, sky
@@ -73,6 +74,7 @@ class Size:
     black_holes: int = 6
     ysepz_faults: int = 130
     mars_faults: int = 40
+    clock_jumps: int = 30
     quiet_s: float = 420.0
     """Not quiet after this: given up [s]."""
 
@@ -177,6 +179,12 @@ class Campaign:
             decisions=self.folder / "var" / "decisions.jsonl",
             request_limit_s=WORKER_LIMIT_S,
         )
+        self.clocks = HostClocks.built(self.folder)
+        if self.clocks is None:
+            self.say("no C compiler: the clocks of the hosts do not jump")
+        else:
+            self._stack.callback(self.clocks.close)
+            environment.update(self.clocks.environment)
         self.processes = Processes(self.folder, environment)
         self._stack.callback(self.processes.close)
         self.processes.keep()
@@ -192,6 +200,7 @@ class Campaign:
             black_holes=size.black_holes,
             ysepz_faults=size.ysepz_faults,
             mars_faults=size.mars_faults,
+            clock_jumps=size.clock_jumps if self.clocks is not None else 0,
         )
         for trouble in troubles:
             self.after(trouble.at_s, lambda trouble=trouble: self._inject(trouble))  # type: ignore[misc]
@@ -307,6 +316,14 @@ class Campaign:
     def _overload(self, *, seconds: float, real_cost: float) -> None:
         self.ysepz.real_cost = real_cost
         self.after(self.now_s + seconds, lambda: setattr(self.ysepz, "real_cost", 0.0))
+
+    def _jump_clock(self, *, name: str, by_s: float, for_s: float) -> bool:
+        if self.clocks is None:
+            return False
+        slot, shift = list(self.processes.roles).index(name), self.clocks.shift
+        shift(slot, by_s)
+        self.after(self.now_s + for_s, lambda: shift(slot, 0.0))
+        return True
 
     def _jam(self) -> None:
         """Keep both server workers busy longer than our read time-out."""

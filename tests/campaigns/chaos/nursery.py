@@ -2,8 +2,10 @@
 
 It reads one JSON request a line and answers one a line::
 
-    {"start": ["celery's", "arguments"], "log": "file"}  ->  {"pid": 4711}
-    {"ended": true}                                       ->  {"ended": [4711]}
+    {"start": ["celery's", "arguments"], "log": "file", "slot": 3}  ->  {"pid": 4711, ...}
+    {}                                                              ->  {"ended": [4711]}
+
+``slot`` is that of its host clock (`tests.campaigns.chaos.clocks`).
 
 What it forks ends with it. Started by `tests.campaigns.chaos.processes`.
 """
@@ -11,11 +13,12 @@ What it forks ends with it. Started by `tests.campaigns.chaos.processes`.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celery.__main__ import main as celery
 
@@ -27,7 +30,7 @@ import workers.upload  # noqa: F401  every module that a worker would import
 import yse_ingest.times  # noqa: F401  astropy is the longest of them
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
 
 def serve() -> None:
@@ -38,7 +41,7 @@ def serve() -> None:
             request = json.loads(line)
             ended = _reaped(children)
             if "start" in request:
-                pid = _forked(request["start"], request["log"])
+                pid = _forked(request)
                 children.add(pid)
                 reply: dict[str, object] = {"pid": pid, "ended": ended}
             else:
@@ -61,17 +64,19 @@ def _reaped(children: set[int]) -> list[int]:
     return ended
 
 
-def _forked(arguments: list[str], log: str | Path) -> int:
+def _forked(request: Mapping[str, Any]) -> int:
     pid = os.fork()
     if pid:
         return pid
     try:
         os.setsid()
         nothing = os.open(os.devnull, os.O_RDONLY)
-        written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        written = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for target, source in ((0, nothing), (1, written), (2, written)):
             os.dup2(source, target)
-        sys.argv = ["celery", *arguments]
+        if "CHAOS_CLOCK" in os.environ:
+            ctypes.CDLL(None).chaos_clock_slot(request["slot"])
+        sys.argv = ["celery", *request["start"]]
         celery()
     finally:
         os._exit(1)

@@ -93,11 +93,12 @@ class Processes:
 
     def keep(self) -> None:
         """Start whatever does not run."""
-        self._ask({"ended": True})
-        for name, arguments in self.roles.items():
+        self._ask({})
+        for slot, (name, arguments) in enumerate(self.roles.items()):
             if name not in self._pids:
                 log = str(self._folder / f"{name}.log")
-                self._pids[name] = self._ask({"start": arguments, "log": log})["pid"]
+                request = {"start": arguments, "log": log, "slot": slot}
+                self._pids[name] = self._ask(request)["pid"]
 
     def kill(self, name: str) -> bool:
         """Send SIGKILL to one of them; return whether it was there."""

@@ -46,6 +46,7 @@ def plan(
     black_holes: int,
     ysepz_faults: int,
     mars_faults: int,
+    clock_jumps: int,
 ) -> list[Trouble]:
     """Return everything that goes wrong, in order of time."""
     draw = random.Random(f"trouble {seed}")
@@ -75,6 +76,10 @@ def plan(
         found.append(Trouble(at_s, "broker black-holed", "stop_broker", about))
     found += [_ysepz(at_s, draw) for at_s in spread(ysepz_faults)]
     found += [_mars(at_s, draw) for at_s in spread(mars_faults)]
+    for at_s in spread(clock_jumps):
+        by_s = draw.choice((-3600.0, -60.0, -4.0, 4.0, 60.0, 3600.0))
+        about = {"name": draw.choice(PROCESSES), "by_s": by_s, "for_s": draw.uniform(1.0, 9.0)}
+        found.append(Trouble(at_s, "host clock jumps there and back", "jump_clock", about))
     return sorted(found, key=lambda trouble: trouble.at_s)
 
 
