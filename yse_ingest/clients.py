@@ -62,6 +62,7 @@ class Clients:
         self._sources: dict[str, Source] = {}
         self._file: TargetsFile | None = None
         self._file_stamp: float | None = None
+        self._synced_stamp: float | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -209,8 +210,11 @@ class Clients:
         return claim.fence if claim else None
 
     def sync_targets_file(self) -> None:
-        """Bring the registry in step with the targets file, when that has changed."""
-        before = self._file_stamp
+        """Bring the registry in step with the targets file, when either has changed."""
+        if self.settings.targets_file is None:
+            return
         file = self.targets_file()
-        if self.settings.targets_file is not None and self._file_stamp != before:
+        stamp = self._file_stamp
+        if stamp != self._synced_stamp or not self.state.targets.knows_file():
             self.state.targets.sync_file(file.targets)
+            self._synced_stamp = stamp

@@ -208,6 +208,7 @@ class State:
         self._connection.call("HSET", self._installation.key, "unheard", uuid.uuid4().hex)
         claims = self.outbox.void_claims()
         ledgers = 0 if loss.restarted else self.ledgers.drop_all()
+        self.targets.forget_file()
         restored = sum(self.apply(decision) for decision in loss.replay)
         self._connection.call("SET", self._keys("version"), LAYOUT)
         self._installation.write(loss.mark)
