@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from yse_ingest.errors import UnknownTargetError
+from yse_ingest.errors import UnknownTargetError, YsePzError
 from yse_ingest.pipeline import rules_for
 from yse_ingest.schemas.targets import TargetsFile, load_targets_file
 from yse_ingest.sources import Timeouts as SourceTimeouts
@@ -62,6 +62,7 @@ class Clients:
         self._sources: dict[str, Source] = {}
         self._file: TargetsFile | None = None
         self._file_stamp: float | None = None
+        self._synced_stamp: float | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -78,6 +79,9 @@ class Clients:
                     namespace=self.settings.namespace,
                     decisions=self.settings.decisions_file,
                     request_limit_s=self.settings.request_limit_s,
+                )
+                self._state.outbox.probe_every(
+                    self.settings.probe_wait_s, self.settings.probe_wait_max_s
                 )
             return self._state
 
@@ -181,16 +185,36 @@ class Clients:
         """Cache which transient a target is."""
         self.state.resolutions.put(name, transient.as_dict())
 
+    def listen(self) -> None:
+        """After a lost state: hear of YSE-PZ before anything is claimed.
+
+        An answer tells that what was sent before has left YSE-PZ's queue: only then does the
+        request limit say when it must have ended.
+        """
+        mark = self.state.unheard()
+        if mark is None:
+            return
+        try:
+            self.ysepz.ping()
+        except YsePzError as error:
+            logger.warning("state lost, YSE-PZ is not heard of", extra={"error": str(error)})
+        else:
+            self.state.heard(mark, self.settings.request_limit_s)
+
     def claim(self, key: str) -> int | None:
         """Claim one outbox row for an upload; return its fence."""
+        self.listen()
         claim = self.state.outbox.claim_key(
             key, lease_s=self.settings.lease_s, cap=self.settings.uploads_in_flight
         )
         return claim.fence if claim else None
 
     def sync_targets_file(self) -> None:
-        """Bring the registry in step with the targets file, when that has changed."""
-        before = self._file_stamp
+        """Bring the registry in step with the targets file, when either has changed."""
+        if self.settings.targets_file is None:
+            return
         file = self.targets_file()
-        if self.settings.targets_file is not None and self._file_stamp != before:
+        stamp = self._file_stamp
+        if stamp != self._synced_stamp or not self.state.targets.knows_file():
             self.state.targets.sync_file(file.targets)
+            self._synced_stamp = stamp

@@ -26,8 +26,6 @@ logger = logging.getLogger(__name__)
 
 REFUSED_BY_YSEPZ = "YSE-PZ"
 """The source noted in quarantine for points that YSE-PZ itself refused."""
-RESOLVE_AGAIN_S = 60.0
-"""A target that could not be looked up is asked for again after this [s]."""
 
 
 class Fetch:
@@ -80,7 +78,7 @@ class Fetch:
             error=str(error),
         )
         if error.retryable:
-            wait = max(RESOLVE_AGAIN_S, error.retry_after or 0.0)
+            wait = max(self.settings.ask_again_s, error.retry_after or 0.0)
             self.state.targets.set_due(target.name, self.state.now_ms() + int(wait * 1000))
 
     def _question(self, target: Target, source: str) -> tuple[str, Ask]:
@@ -114,11 +112,21 @@ class Fetch:
     def _commit(self, fetched: Fetched, key: str) -> Hint | None:
         """Record one answer, owe what is new, and claim it for an upload."""
         name, answer = fetched.target.name, fetched.answer
-        self._record(fetched)
         if answer.error is not None:
             self._failed(fetched.target, fetched.source, answer.error)
             return None
         owed, ledger = self.owed(fetched, key)
+        shrunk = ledger is not None and ledger.with_gaps(fetched.gaps).gaps != ledger.gaps
+        if len(owed) or shrunk:
+            self.state.outbox.owe(
+                key,
+                owed,
+                target=name,
+                gaps=dict(fetched.gaps),
+                tolerance_ms=fetched.tolerance_ms,
+            )
+        # Only now: whoever dies in between asks for the same again, and owes it.
+        self._record(fetched)
         logger.info(
             "fetched",
             extra={
@@ -132,19 +140,13 @@ class Fetch:
                 "owed": len(owed),
             },
         )
-        shrunk = ledger is not None and ledger.with_gaps(fetched.gaps).gaps != ledger.gaps
         if not len(owed) and not shrunk:
             return None
-        self.state.outbox.owe(
-            key, owed, target=name, gaps=dict(fetched.gaps), tolerance_ms=fetched.tolerance_ms
-        )
         claim = self.clients.claim(key)
         return Hint(name, key, claim) if claim else None
 
     def _record(self, fetched: Fetched) -> None:
         name, answer = fetched.target.name, fetched.answer
-        if answer.error is not None:
-            return
         before = self.state.clocks.get(name).get(fetched.source)
         detail = dict(before.detail) if before else {}
         newest = answer.newest_ms

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from yse_ingest.pipeline import Fetched
     from yse_ingest.targets import Target
 
-REFUSED_AGAIN_S = 3600.0
-"""A refused row is tried again after this: what was wrong may have been mended [s]."""
 DISPATCH_MAX = 1000
 """Targets that one tick claims."""
 SWEEP_ROWS = 1000
@@ -84,6 +82,7 @@ class Service(Clients):
 
     def drain(self) -> list[Hint]:
         """Claim every outbox row that is due, as many as may be in flight."""
+        self.listen()
         claims = self.state.outbox.claim(
             self.settings.uploads_in_flight,
             lease_s=self.settings.lease_s,
@@ -99,7 +98,7 @@ class Service(Clients):
     def sweep(self) -> dict[str, int]:
         """Make anew what got lost: hints, leases, rows in no queue; notice a lost state."""
         lost = self.state.notice_loss(self.settings.request_limit_s)
-        before_ms = self.state.now_ms() - int(REFUSED_AGAIN_S * 1000)
+        before_ms = self.state.now_ms() - int(self.settings.refused_wait_s * 1000)
         refused = [
             row.key
             for row in self.state.outbox.rows(SWEEP_ROWS)
@@ -109,7 +108,7 @@ class Service(Clients):
             "state_lost": int(lost),
             "orphans": self.state.outbox.sweep(),
             "released": sum(self.state.outbox.release_refused(key) for key in refused),
-            "lost_fetches": self.state.targets.sweep(),
+            "lost_fetches": self.state.targets.sweep(older_than_s=self.settings.fetch_lost_s),
         }
 
     def upload(

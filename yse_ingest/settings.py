@@ -243,6 +243,55 @@ class Settings:
     retry_wait_s: float = _setting(
         "YSE_INGEST_RETRY_WAIT", parse_duration, 5.0, "Wait before the first retry.", unit="s"
     )
+    owed_wait_s: float = _setting(
+        "YSE_INGEST_OWED_WAIT",
+        parse_duration,
+        30.0,
+        "First wait of an upload that YSE-PZ could not take; it doubles.",
+        unit="s",
+    )
+    owed_wait_max_s: float = _setting(
+        "YSE_INGEST_OWED_WAIT_MAX",
+        parse_duration,
+        1800.0,
+        "Longest wait of an upload that YSE-PZ could not take.",
+        unit="s",
+    )
+    refused_wait_s: float = _setting(
+        "YSE_INGEST_REFUSED_WAIT",
+        parse_duration,
+        3600.0,
+        "When a refused upload is tried again: what was wrong may have been mended.",
+        unit="s",
+    )
+    probe_wait_s: float = _setting(
+        "YSE_INGEST_PROBE_WAIT",
+        parse_duration,
+        5.0,
+        "Wait before the first probe of a YSE-PZ that is down; it doubles.",
+        unit="s",
+    )
+    probe_wait_max_s: float = _setting(
+        "YSE_INGEST_PROBE_WAIT_MAX",
+        parse_duration,
+        300.0,
+        "Longest wait between two probes of a YSE-PZ that is down.",
+        unit="s",
+    )
+    ask_again_s: float = _setting(
+        "YSE_INGEST_ASK_AGAIN",
+        parse_duration,
+        60.0,
+        "When a target is asked about again after a failure that may pass.",
+        unit="s",
+    )
+    fetch_lost_s: float = _setting(
+        "YSE_INGEST_FETCH_LOST",
+        parse_duration,
+        600.0,
+        "After this a fetch that nobody has heard of is taken for lost.",
+        unit="s",
+    )
     uploads_in_flight: int = _setting(
         "YSE_INGEST_UPLOADS", int, 2, "Most transients uploaded at once, on all hosts together."
     )

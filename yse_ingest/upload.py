@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-OWED_WAIT_S = 30.0
-OWED_WAIT_MAX_S = 1800.0
-"""First and longest wait of a row that YSE-PZ could not take [s]."""
-
 
 @dataclass(frozen=True)
 class UploadOutcome:
@@ -370,8 +366,8 @@ class Upload:
             return UploadOutcome("stale", error=error)
         longer = backoff_delay(
             self.row.attempts + 1,
-            base=OWED_WAIT_S,
-            cap=OWED_WAIT_MAX_S,
+            base=settings.owed_wait_s,
+            cap=settings.owed_wait_max_s,
             jitter=draw,
             after=error.retry_after,
         )

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 FAILURES_TO_OPEN = 5
 """So many failures in a row open it."""
-FIRST_PROBE_MS = 5_000
-"""Wait before the first probe [ms]; it doubles with each that fails."""
-LONGEST_PROBE_MS = 300_000
-"""Longest wait between probes [ms]."""
+FIRST_PROBE_S = 5.0
+"""Wait before the first probe [s]; it doubles with each that fails."""
+LONGEST_PROBE_S = 300.0
+"""Longest wait between probes [s]."""
 
 
 class Breaker:
@@ -23,6 +23,8 @@ class Breaker:
     def __init__(self, connection: Connection, key: str) -> None:
         self._connection = connection
         self.key = key
+        self.first_probe_s = FIRST_PROBE_S
+        self.longest_probe_s = LONGEST_PROBE_S
 
     def record(self, *, ok: bool) -> None:
         """Note that YSE-PZ answered, or that it proved to be down.
@@ -33,7 +35,12 @@ class Breaker:
         self._connection.run(
             scripts.BREAKER_RECORD,
             keys=[self.key],
-            args=[int(ok), FAILURES_TO_OPEN, FIRST_PROBE_MS, LONGEST_PROBE_MS],
+            args=[
+                int(ok),
+                FAILURES_TO_OPEN,
+                round(self.first_probe_s * 1000),
+                round(self.longest_probe_s * 1000),
+            ],
         )
 
     def state(self) -> dict[str, Any]:

@@ -171,7 +171,7 @@ class Outbox:
             args=[_ms(lease_s), cap, limit, int(early), self._installation(), *keys],
         )
         if flat is None:
-            # This Redis is not the one that the process began with.
+            # This Redis is not the one that the process began with, or was started again.
             self._lost()
             return []
         return [
@@ -203,7 +203,7 @@ class Outbox:
         return bool(
             self._connection.run(
                 scripts.START,
-                keys=[self._inflight, self._of(key)[0]],
+                keys=[self._inflight, self._of(key)[0], self._gate[0]],
                 args=[key, fence, _ms(lease_s), attempt],
             )
         )
@@ -357,6 +357,10 @@ class Outbox:
     def record(self, *, ok: bool) -> None:
         """Tell the breaker how YSE-PZ answered; see `Breaker.record`."""
         self._breaker.record(ok=ok)
+
+    def probe_every(self, first_s: float, longest_s: float) -> None:
+        """Set how long to wait before the first probe, and at most [s]."""
+        self._breaker.first_probe_s, self._breaker.longest_probe_s = first_s, longest_s
 
     def breaker(self) -> dict[str, Any]:
         """Return the breaker's state; see `Breaker.state`."""

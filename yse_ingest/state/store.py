@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from typing import TYPE_CHECKING, Any, Self
 
 from yse_ingest.errors import StateVersionError, TargetError
+from yse_ingest.state import scripts
 from yse_ingest.state.clocks import Clocks
 from yse_ingest.state.connection import Connection, Finding, refuse_old_server
 from yse_ingest.state.decisions import DecisionLog
@@ -145,15 +147,41 @@ class State:
 
     def quiet_until_ms(self) -> int:
         """Return until when nothing may be claimed [Unix ms]; 0: there was no loss."""
-        return int(self._connection.call("GET", self._quiet) or 0)
+        until_ms = int(self._connection.call("GET", self._quiet) or 0)
+        if self.unheard() is None:
+            return until_ms
+        return max(until_ms, self.now_ms() + round(self._request_limit_s * 1000))
+
+    def unheard(self) -> str | None:
+        """Return the mark of a loss after which YSE-PZ was not heard of; None: none is."""
+        mark: str | None = self._connection.call("HGET", self._installation.key, "unheard")
+        return mark
+
+    def heard(self, mark: str, request_limit_s: float) -> bool:
+        """Note that YSE-PZ answered a request that was begun after `unheard`.
+
+        Whatever was sent before has left its queue: from now on the request limit counts.
+        False: there was another loss in the meantime.
+        """
+        return bool(
+            self._connection.run(
+                scripts.HEARD,
+                keys=[self._installation.key, self._quiet],
+                args=[mark, max(1, round(request_limit_s * 1000))],
+            )
+        )
 
     def notice_loss(self, request_limit_s: float) -> bool:
         """Find out whether Redis lost the state, and recover; return whether it did.
 
         After a loss a request may still be under way that nobody remembers. So nothing is
-        claimed for ``request_limit_s``; every claim ends as one of unknown outcome; ledgers are
-        derived anew; people's decisions are restored from their file. A first start ever has
-        nothing to wait for. A claim that meets a lost state calls this by itself.
+        claimed until YSE-PZ was `heard` of and ``request_limit_s`` is over; every claim ends as
+        one of unknown outcome; ledgers are derived anew; decisions are restored. A first start
+        has nothing to wait for. A claim that meets a lost state calls this by itself.
+
+        A Redis that was merely started again may have lost its last second (``appendfsync
+        everysec``): what was claimed and sent in it. Then the same is done, and ledgers stay:
+        what they miss is sent once more, and YSE-PZ knows it.
 
         Parameters
         ----------
@@ -176,14 +204,18 @@ class State:
     def _recover(self, loss: Loss, request_limit_s: float) -> None:
         until_ms = self.now_ms() + max(1, round(request_limit_s * 1000))
         # First of all, and the mark last: whoever dies in between begins again.
-        self._connection.call("SET", self._quiet, max(until_ms, self.quiet_until_ms()))
+        self._connection.call("SET", self._quiet, until_ms)
+        self._connection.call("HSET", self._installation.key, "unheard", uuid.uuid4().hex)
         claims = self.outbox.void_claims()
-        ledgers = self.ledgers.drop_all()
+        ledgers = 0 if loss.restarted else self.ledgers.drop_all()
+        self.targets.forget_file()
         restored = sum(self.apply(decision) for decision in loss.replay)
         self._connection.call("SET", self._keys("version"), LAYOUT)
         self._installation.write(loss.mark)
+        what = "Redis was started again" if loss.restarted else "state lost"
         logger.warning(
-            "state lost, nothing is uploaded for a while",
+            "%s, nothing is uploaded for a while",
+            what,
             extra={
                 "quiet_s": request_limit_s,
                 "claims": claims,

@@ -56,6 +56,7 @@ class TargetStore:
         self._paused = keys("targets", "paused")
         self._cadence = keys("targets", "cadence")
         self._pending = keys("targets", "pending")
+        self._synced = keys("targets", "synced")
 
     def put(self, target: Target, *, origin: Origin, due_ms: int | None = None) -> bool:
         """Follow a target, or change how; return whether it is new or changed.
@@ -258,8 +259,21 @@ class TargetStore:
             for name, raw in sorted(records.items())
             if name not in wanted and name not in paused and loads(raw)["origin"] == "file"
         ]
-        self._connection.batch([("HSET", self._paused, name, gone) for name in left])
+        self._connection.batch(
+            [
+                *(("HSET", self._paused, name, gone) for name in left),
+                ("SET", self._synced, 1),
+            ]
+        )
         return FileSync(changed=changed, gone=left, back=back)
+
+    def knows_file(self) -> bool:
+        """Tell whether a targets file was brought in: a lost state knows none."""
+        return bool(self._connection.call("EXISTS", self._synced))
+
+    def forget_file(self) -> None:
+        """Have the targets file brought in again: what is known of it may be old."""
+        self._connection.call("DEL", self._synced)
 
 
 def target_to_json(target: Target) -> dict[str, Any]:
