@@ -115,8 +115,7 @@ class Clients:
                 settings = self.settings
                 self._sources[name] = build_source(
                     name,
-                    mars_url=settings.mars_url,
-                    alerce_url=settings.alerce_url,
+                    settings.environment,
                     timeouts=SourceTimeouts(
                         connect_s=settings.source_connect_timeout_s,
                         get_s=settings.source_get_timeout_s,

@@ -23,7 +23,6 @@ from yse_ingest.ysepz import Account
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-ALERCE_PUBLIC_URL = "https://api.alerce.online/ztf/v1"
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 
 
@@ -124,12 +123,6 @@ class Settings:
         30.0,
         "After this YSE-PZ has surely ended a request (gunicorn's worker limit).",
         unit="s",
-    )
-    mars_url: str | None = _setting(
-        "MARS_URL", _optional(_text), None, "Address of a self-hosted MARS."
-    )
-    alerce_url: str = _setting(
-        "ALERCE_URL", _text, ALERCE_PUBLIC_URL, "Address of ALeRCE's ZTF API."
     )
     source: str | None = _setting(
         "YSE_INGEST_SOURCE",
@@ -382,7 +375,7 @@ class Settings:
         "YSE-PZ's quality flag on every point sent; unset: good.",
     )
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Where secrets are looked up when they are needed."""
+    """Where secrets, and the options of the sources, are looked up when they are needed."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -476,7 +469,8 @@ class Settings:
     @property
     def default_source(self) -> str:
         """Return the source of a target that names none."""
-        return self.source or ("mars" if self.mars_url else "alerce")
+        mars_url = _optional(_text)(self.environment.get("MARS_URL", ""))
+        return self.source or ("mars" if mars_url else "alerce")
 
     @property
     def service_state_url(self) -> str:
@@ -555,4 +549,14 @@ def describe() -> list[dict[str, str]]:
                 "meaning": item.metadata["doc"],
             }
         )
+    rows += [
+        {
+            "variable": option.variable,
+            "default": option.default or "",
+            "unit": "",
+            "meaning": option.doc,
+        }
+        for source in SOURCES.values()
+        for option in source.options
+    ]
     return rows

@@ -38,7 +38,7 @@ class CreationOptions(TypedDict):
 def place_options(command: _Command) -> _Command:
     """Give a command the place, object and source of a target."""
     for option in (
-        click.option("--source", metavar="SOURCE", help="Where to ask: mars or alerce."),
+        click.option("--source", metavar="SOURCE", help="Where to ask: alerce, fink, mars..."),
         click.option("--since", metavar="DATE", help="Nothing before this date belongs to it."),
         click.option("--object-id", metavar="ID", help="The source's name of the object."),
         click.option("--dec", type=float, help="Declination, ICRS [deg]."),
