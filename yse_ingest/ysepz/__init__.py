@@ -4,6 +4,7 @@ from yse_ingest.ysepz.account import Account
 from yse_ingest.ysepz.client import YsePz
 from yse_ingest.ysepz.cost import Speed, cut, modelled_seconds, read_back_seconds
 from yse_ingest.ysepz.creation import create
+from yse_ingest.ysepz.gate import LocalGate
 from yse_ingest.ysepz.http import Answer, Timeouts
 from yse_ingest.ysepz.lists import Alias
 from yse_ingest.ysepz.lookup import Resolution, resolve
@@ -23,6 +24,7 @@ __all__ = [
     "Answer",
     "Band",
     "Header",
+    "LocalGate",
     "ReadBack",
     "Resolution",
     "Speed",
