@@ -515,8 +515,8 @@ class Settings:
     def limits(self) -> Limits:
         """Return how much of YSE-PZ's time may be taken.
 
-        Who waits for a turn has renewed a lease before: the wait, and the request after it,
-        end before the lease does.
+        A lease is renewed when a request gets its turn: the request, and the wait for the
+        turn of the next one, end before the lease does.
         """
         request_s = self.connect_timeout_s + self.read_timeout_s
         return Limits(

@@ -116,7 +116,7 @@ class YsePz:
         purpose
             What its requests are counted as, and in which order they get their turns.
         keep
-            Called before each request, reads too: renews a lease. See `Http.for_purpose`.
+            Called before each request, reads too, when its turn has come: renews a lease.
         """
         twin = copy.copy(self)
         http = self._http.for_purpose(purpose, keep=keep)

@@ -165,8 +165,8 @@ class Http:
         Parameters
         ----------
         keep
-            Called before each request, reads too, before and after the wait for its turn:
-            renews a lease. An error that it raises stops the request.
+            Called before each request, reads too, when its turn has come: renews a lease. An
+            error that it raises stops the request before a byte is sent.
         """
         twin = copy.copy(self)
         twin.purpose, twin.keep = purpose, keep
@@ -208,8 +208,6 @@ class Http:
             The content is no JSON.
         """
         body = None if content is None else _encoded(content)
-        if self.keep is not None:
-            self.keep()
         with self.gate.turn(f"{method} {path}", purpose=self.purpose) as turn:
             if self.keep is not None:
                 self.keep()
