@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from yse_ingest.sources import Source
     from yse_ingest.state.budget import Budget
     from yse_ingest.targets import Rules, Target
+    from yse_ingest.ysepz import BulkReadBack
     from yse_ingest.ysepz.gate import Gate, Turn
 
 logger = logging.getLogger(__name__)
@@ -157,6 +158,14 @@ class Clients:
                     ),
                 )
             return self._ysepz
+
+    def bulk_read_back(self, purpose: Purpose) -> BulkReadBack | None:
+        """Return the photometry of all transients by the saved query; None: there is none.
+
+        An audit proves with it what agrees, and reads back one by one only what does not.
+        """
+        title = self.settings.bulk_query
+        return self.ysepz.for_purpose(purpose).bulk_read_back(title) if title else None
 
     def source(self, name: str) -> Source:
         """Return a source by name, the default one for an empty name."""

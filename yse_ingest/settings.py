@@ -193,19 +193,11 @@ class Settings:
         5,
         "Failures in a row after which YSE-PZ, or a source, is only probed.",
     )
-    breaker_wait_s: float = _setting(
-        "YSE_INGEST_BREAKER_WAIT",
-        parse_duration,
-        5.0,
-        "Wait before the first probe; it doubles with each that fails.",
-        unit="s",
-    )
-    breaker_wait_max_s: float = _setting(
-        "YSE_INGEST_BREAKER_WAIT_MAX",
-        parse_duration,
-        300.0,
-        "Longest wait between two probes.",
-        unit="s",
+    bulk_query: str | None = _setting(
+        "YSE_INGEST_BULK_QUERY",
+        _optional(_text),
+        None,
+        "Title of the saved query for bulk read-back (docs/sql-explorer.md); unset: none.",
     )
     mars_url: str | None = _setting(
         "MARS_URL", _optional(_text), None, "Address of a self-hosted MARS."
@@ -329,14 +321,28 @@ class Settings:
         "YSE_INGEST_OWED_WAIT",
         parse_duration,
         30.0,
-        "First wait of what YSE-PZ could not take; it doubles with each failure.",
+        "First wait of an upload that YSE-PZ could not take; it doubles.",
         unit="s",
     )
     owed_wait_max_s: float = _setting(
         "YSE_INGEST_OWED_WAIT_MAX",
         parse_duration,
         1800.0,
-        "Longest wait of what YSE-PZ could not take.",
+        "Longest wait of an upload that YSE-PZ could not take.",
+        unit="s",
+    )
+    probe_wait_s: float = _setting(
+        "YSE_INGEST_PROBE_WAIT",
+        parse_duration,
+        5.0,
+        "Wait before the first probe of a YSE-PZ, or a source, that is down; it doubles.",
+        unit="s",
+    )
+    probe_wait_max_s: float = _setting(
+        "YSE_INGEST_PROBE_WAIT_MAX",
+        parse_duration,
+        300.0,
+        "Longest wait between two probes of what is down.",
         unit="s",
     )
     uploads_in_flight: int = _setting(
@@ -528,8 +534,8 @@ class Settings:
             audit_share=self.audit_share,
             window_s=self.budget_window_s,
             failures=self.breaker_failures,
-            probe_s=self.breaker_wait_s,
-            probe_max_s=self.breaker_wait_max_s,
+            probe_s=self.probe_wait_s,
+            probe_max_s=self.probe_wait_max_s,
         )
 
     @property

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from yse_ingest.errors import HeldBackError
+from yse_ingest.errors import HeldBackError, YsePzUnavailableError
 from yse_ingest.push import push
 from yse_ingest.sandbox.faults import Fault
 from yse_ingest.sandbox.ysepz import YsePzStandIn
@@ -75,6 +75,20 @@ def test_push_with_a_state_takes_the_same_turns(house: Any) -> None:
     assert set(service.budget.state()["by"]) <= {"push", "lookup"}
 
 
+def test_a_request_that_was_given_up_holds_no_turn(house: Any) -> None:
+    """Its turn is free at once, though YSE-PZ may still be busy; the time of waiting counts."""
+    service = house.service(YSE_PZ_IN_FLIGHT="1", YSE_PZ_READ_TIMEOUT="0.3")
+    house.ysepz.faults.add(Fault("slow", seconds=2.0, times=1))
+
+    with pytest.raises(YsePzUnavailableError, match="no answer"):
+        service.ysepz.ping()
+
+    assert house.ysepz.in_flight == 1
+    assert service.state.gate.state()["under_way"] == 0
+    assert service.budget.spending().total() >= 0.3
+    service.ysepz.ping()
+
+
 def test_no_turn_leaves_the_points_owed_and_nothing_sent(house: Any) -> None:
     """An upload whose turn does not come is retried; YSE-PZ is not asked and not blamed."""
     house.alerts("ZTF19aacgslb", 3)
@@ -98,7 +112,7 @@ def test_failures_of_look_ups_open_the_breaker_and_uploads_wait(house: Any) -> N
     """A YSE-PZ that is down is found out by look-ups; then nothing is sent but probes."""
     house.alerts("ZTF19aacgslb", 3)
     service = house.service(
-        YSE_INGEST_BREAKER_WAIT="0.3", YSE_INGEST_OWED_WAIT="0.1", YSE_INGEST_RETRIES="0"
+        YSE_INGEST_PROBE_WAIT="0.3", YSE_INGEST_OWED_WAIT="0.1", YSE_INGEST_RETRIES="0"
     )
     service.enqueue(NP)
     (hint,) = service.refresh(["2019np"])
@@ -136,7 +150,7 @@ def test_failures_of_look_ups_open_the_breaker_and_uploads_wait(house: Any) -> N
 
 def test_a_source_that_is_down_is_not_asked(house: Any) -> None:
     """Its targets keep what they knew, whether they were ever asked, and come back soon."""
-    service = house.service(YSE_INGEST_BREAKER_WAIT="60", YSE_INGEST_BREAKER_FAILURES="2")
+    service = house.service(YSE_INGEST_PROBE_WAIT="60", YSE_INGEST_BREAKER_FAILURES="2")
     house.ysepz.add_transient("2020b", 50.0, 5.0)
     for name in ("2019np", "2020b"):
         service.enqueue(Target(name))

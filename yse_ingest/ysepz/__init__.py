@@ -1,6 +1,7 @@
 """YSE-PZ: the client, its vocabulary, look-ups, creation, requests and their cost."""
 
 from yse_ingest.ysepz.account import Account
+from yse_ingest.ysepz.bulk import BulkReadBack
 from yse_ingest.ysepz.client import YsePz
 from yse_ingest.ysepz.cost import Speed, cut, modelled_seconds, read_back_seconds
 from yse_ingest.ysepz.creation import create
@@ -23,6 +24,7 @@ __all__ = [
     "Alias",
     "Answer",
     "Band",
+    "BulkReadBack",
     "Header",
     "LocalGate",
     "ReadBack",

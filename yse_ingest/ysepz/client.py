@@ -14,6 +14,7 @@ from yse_ingest.schemas.readback import PageSchema, TransientRowSchema
 from yse_ingest.schemas.vocabulary import BandRowSchema, InstrumentRowSchema, NamedRowSchema
 from yse_ingest.targets import separation_arcsec
 from yse_ingest.ysepz.answers import AnswerReader, database_away, server_exception
+from yse_ingest.ysepz.bulk import BulkReadBack, parse_bulk
 from yse_ingest.ysepz.http import SERVICE, Answer, Http, Timeouts, away, normalised
 from yse_ingest.ysepz.lists import Alias, Aliases, Lists, boxes, read
 from yse_ingest.ysepz.readback import ReadBack, parse_read_back
@@ -279,6 +280,23 @@ class YsePz:
             size=len(answer.body),
             seconds=answer.seconds,
         )
+
+    def bulk_read_back(self, title: str) -> BulkReadBack | None:
+        """Return what a saved query says of all transients; None: YSE-PZ has no such query.
+
+        Its rows ignore groups: compare them, never show them.
+
+        Parameters
+        ----------
+        title
+            Of the saved query, whose SQL is that of docs/sql-explorer.md.
+        """
+        answer = self._http.send("GET", f"/query_api/{quote(title, safe='')}/")
+        exception = server_exception(answer.body) if answer.status == 500 else None
+        if exception is not None and exception.name == "DoesNotExist":
+            return None
+        content = self._reader.content(answer, now=self._clock())
+        return parse_bulk(content, request=answer.request, seconds=answer.seconds)
 
     # What writes --------------------------------------------------------------------------
 
