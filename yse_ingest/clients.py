@@ -9,21 +9,27 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from yse_ingest.errors import UnknownTargetError, YsePzError
+from yse_ingest.errors import HeldBackError, UnknownTargetError, YsePzError
 from yse_ingest.pipeline import rules_for
 from yse_ingest.schemas.targets import TargetsFile, load_targets_file
 from yse_ingest.sources import Timeouts as SourceTimeouts
 from yse_ingest.sources import build_source
 from yse_ingest.state import State as Store
-from yse_ingest.ysepz import Speed, Timeouts, Transient, YsePz, resolve
+from yse_ingest.times import iso_of_unix
+from yse_ingest.ysepz import LocalGate, Speed, Timeouts, Transient, YsePz, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
     from typing import Self
 
+    from yse_ingest.limits import Purpose
     from yse_ingest.settings import Settings
     from yse_ingest.sources import Source
+    from yse_ingest.state.budget import Budget
     from yse_ingest.targets import Rules, Target
+    from yse_ingest.ysepz import BulkReadBack
+    from yse_ingest.ysepz.gate import Gate, Turn
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +44,17 @@ class Hint:
     name: str
     key: str
     fence: int
+
+
+class _GateOf:
+    """The gate of the state where one is in use, else of this process; told at each request."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def turn(self, request: str, *, purpose: Purpose) -> AbstractContextManager[Turn]:
+        """Wait for a turn; see `yse_ingest.ysepz.gate.Gate.turn`."""
+        return self._clients.gate.turn(request, purpose=purpose)
 
 
 class Clients:
@@ -59,6 +76,7 @@ class Clients:
         self._lock = threading.RLock()
         self._state = state
         self._ysepz = ysepz
+        self._own_gate = LocalGate(settings.in_flight, patience_s=settings.limits.patience_s)
         self._sources: dict[str, Source] = {}
         self._file: TargetsFile | None = None
         self._file_stamp: float | None = None
@@ -79,11 +97,45 @@ class Clients:
                     namespace=self.settings.namespace,
                     decisions=self.settings.decisions_file,
                     request_limit_s=self.settings.request_limit_s,
-                )
-                self._state.outbox.probe_every(
-                    self.settings.probe_wait_s, self.settings.probe_wait_max_s
+                    limits=self.settings.limits,
                 )
             return self._state
+
+    @property
+    def gate(self) -> Gate:
+        """Return where requests to YSE-PZ wait for their turns.
+
+        It is that of the state where one is configured or in use, so that all processes and
+        hosts count together; `push` and `fetch` without Redis have one of their own.
+        """
+        shared = self._state is not None or self.settings.state_url is not None
+        return self.state.gate if shared else self._own_gate
+
+    @property
+    def budget(self) -> Budget:
+        """Return the account of YSE-PZ's time: ask it before work begins that may wait."""
+        return self.state.budget
+
+    def held_back(self, purpose: Purpose, names: Iterable[str]) -> HeldBackError | None:
+        """Return why work for these targets must wait for the budget; None: it need not.
+
+        What a person asked for, by `push` or by adding the target by hand, never waits.
+        """
+        spending = self.budget.spending()
+        names = list(names)
+        if spending.allows(purpose) or self.state.targets.by_hand(names):
+            return None
+        until_ms = spending.until_ms(purpose)
+        wait_s = 3600.0 if until_ms is None else (until_ms - spending.now_ms) / 1000
+        about = iso_of_unix(spending.now_ms / 1000 + wait_s)
+        return HeldBackError(
+            f"held by the budget until about {about}: YSE-PZ has worked for us "
+            f"{spending.total():.0f} s of {spending.limit():.0f} s in the last hour",
+            service="YSE-PZ",
+            target=", ".join(names),
+            retry_after=wait_s,
+            remedy="Nothing to do; YSE_INGEST_BUDGET allows more. `push` is never held.",
+        )
 
     @property
     def ysepz(self) -> YsePz:
@@ -99,6 +151,7 @@ class Clients:
                 self._ysepz = YsePz(
                     self.settings.require_ysepz_url(),
                     self.settings.account(),
+                    gate=_GateOf(self),
                     timeouts=Timeouts(
                         connect_s=self.settings.connect_timeout_s,
                         read_s=self.settings.read_timeout_s,
@@ -106,6 +159,14 @@ class Clients:
                     ),
                 )
             return self._ysepz
+
+    def bulk_read_back(self, purpose: Purpose) -> BulkReadBack | None:
+        """Return the photometry of all transients by the saved query; None: there is none.
+
+        An audit proves with it what agrees, and reads back one by one only what does not.
+        """
+        title = self.settings.bulk_query
+        return self.ysepz.for_purpose(purpose).bulk_read_back(title) if title else None
 
     def source(self, name: str) -> Source:
         """Return a source by name, the default one for an empty name."""

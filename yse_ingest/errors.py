@@ -16,6 +16,7 @@
     │   └── SourceReplyError        it answered something else
     ├── YsePzError              YSE-PZ did not do its part
     │   ├── YsePzUnavailableError   proves that nothing was written; try again
+    │   │   └── HeldBackError           we did not ask: no turn, it is down, no budget
     │   ├── OutcomeUnknownError     it may have written; read back first
     │   ├── CredentialsError        401 or 403
     │   ├── RequestTooLargeError    413
@@ -159,6 +160,10 @@ class YsePzUnavailableError(YsePzError):
     """YSE-PZ took nothing in, and proved it (connection refused, 429, 503)."""
 
     retryable = True
+
+
+class HeldBackError(YsePzUnavailableError):
+    """We did not ask YSE-PZ: no turn came, it is known to be down, or the budget is spent."""
 
 
 class OutcomeUnknownError(YsePzError):

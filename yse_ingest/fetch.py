@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from yse_ingest.clients import CREATION_KEY, Hint
 from yse_ingest.delta import Verdict, compare, windows
-from yse_ingest.errors import StateError, YseIngestError
+from yse_ingest.errors import (
+    HeldBackError,
+    SourceReplyError,
+    SourceUnavailableError,
+    StateError,
+    YseIngestError,
+)
 from yse_ingest.pipeline import Fetched, fetch_light_curves
 from yse_ingest.sources import Ask, Status
 from yse_ingest.targets import canonical_name
@@ -20,12 +27,17 @@ if TYPE_CHECKING:
     from yse_ingest.clients import Clients
     from yse_ingest.ledger import Ledger
     from yse_ingest.photometry import LightCurve
+    from yse_ingest.state.breaker import Breaker
     from yse_ingest.targets import Target
 
 logger = logging.getLogger(__name__)
 
 REFUSED_BY_YSEPZ = "YSE-PZ"
 """The source noted in quarantine for points that YSE-PZ itself refused."""
+SPREAD_S = 5.0
+"""Targets of a source that is down come back over this time, each at its own moment [s]."""
+DOWN = (SourceUnavailableError, SourceReplyError)
+"""Errors of a source that is away, or of something else that answers in its place."""
 
 
 class Fetch:
@@ -35,6 +47,9 @@ class Fetch:
         self.clients = clients
         self.state = clients.state
         self.settings = clients.settings
+
+        self.breakers: dict[str, Breaker] = {}
+        self.waits: dict[str, float] = {}
 
     def run(self, names: Sequence[str]) -> list[Hint]:
         """Bring what YSE-PZ is owed for these targets up to date; claim what can be sent.
@@ -50,6 +65,8 @@ class Fetch:
                 logger.error("unknown target", extra={"target": name})
                 continue
             source = self.clients.source_of(target)
+            if self._left_alone(target, source):
+                continue
             try:
                 key, ask = self._question(target, source)
             except StateError:
@@ -59,30 +76,57 @@ class Fetch:
                 continue
             places[name] = key
             questions.setdefault(source, []).append(ask)
+        for source in self.breakers.keys() - questions.keys():
+            self.breakers[source].withdraw()
         hints: list[Hint] = []
         for source, asks in questions.items():
+            down: YseIngestError | None = None
+            answered = False
             for fetched in fetch_light_curves(asks, self.clients.source(source)):
                 hint = self._commit(fetched, places[fetched.target.name])
                 hints += [hint] if hint else []
+                down = fetched.answer.error or down
+                answered = answered or not isinstance(fetched.answer.error, DOWN)
+            self.breakers[source].record(ok=answered, reason=down.fact if down else "")
         return hints
+
+    def _left_alone(self, target: Target, source: str) -> bool:
+        """Put a target off whose source is down and not to be probed now; it was not asked."""
+        if source not in self.breakers:
+            self.breakers[source] = self.state.source_breaker(source)
+            self.waits[source] = self.breakers[source].ask(report_s=self.settings.message_s)
+        wait_s = self.waits[source]
+        if wait_s:
+            # One after the other, so that a source that is back is not stormed.
+            wait_s += zlib.crc32(target.name.encode()) % 1000 / 1000 * SPREAD_S
+            self.state.targets.set_due(target.name, self.state.now_ms() + int(wait_s * 1000))
+            fields = {"target": target.name, "source": source, "wait_s": round(wait_s, 1)}
+            logger.info("source is down, not asked", extra=fields)
+        return wait_s > 0
 
     def _failed(self, target: Target, source: str, error: YseIngestError) -> None:
         logger.warning(
             "not fetched", extra={"target": target.name, "source": source, "error": str(error)}
         )
-        self.state.clocks.record(
-            target.name,
-            source,
-            asked_ms=self.state.now_ms(),
-            status=str(Status.ERROR) if error.retryable else "refused",
-            error=str(error),
-        )
+        # Held back by ourselves: nobody was asked.
+        if not isinstance(error, HeldBackError):
+            self.state.clocks.record(
+                target.name,
+                source,
+                asked_ms=self.state.now_ms(),
+                status=str(Status.ERROR) if error.retryable else "refused",
+                error=str(error),
+            )
         if error.retryable:
             wait = max(self.settings.ask_again_s, error.retry_after or 0.0)
             self.state.targets.set_due(target.name, self.state.now_ms() + int(wait * 1000))
 
     def _question(self, target: Target, source: str) -> tuple[str, Ask]:
         """Return the target's outbox key and what to ask; look it up where need be."""
+        if self.state.resolutions.get(target.name) is None:
+            held = self.clients.held_back("lookup", [target.name])
+            if held is not None:
+                raise held
         place = self.clients.locate(target)
         known = self.state.clocks.get(target.name).get(source)
         detail = dict(known.detail) if known else {}
@@ -142,7 +186,8 @@ class Fetch:
         )
         if not len(owed) and not shrunk:
             return None
-        claim = self.clients.claim(key)
+        held = self.clients.held_back("upload", [name])
+        claim = self.clients.claim(key) if held is None else None
         return Hint(name, key, claim) if claim else None
 
     def _record(self, fetched: Fetched) -> None:

@@ -621,6 +621,11 @@ def _send_points(
         before = receipt.seconds
         try:
             _timed(receipt, lambda: client.upload_photometry(request), clock=clock)  # noqa: B023
+        except OutcomeUnknownError:
+            if predicted is not None and receipt.seconds - before > predicted:
+                # Else the same cut would be killed again and again.
+                plan.speed.gave_up()
+            raise
         except RequestTooLargeError:
             if len(rows) == 1:
                 raise

@@ -8,7 +8,6 @@ push after a killed one settles first.
 
 from __future__ import annotations
 
-import copy
 import fcntl
 import hashlib
 import json
@@ -269,7 +268,7 @@ class _SoloPush(_Push):
         super().__init__(service, target, tell)
         self.journal = journal
         service.ysepz.vocabulary()
-        self.client: YsePz = copy.copy(service.ysepz)
+        self.client: YsePz = service.ysepz.for_purpose("push")
         self.client.before_request = self.note
 
     def note(self, what: str) -> None:

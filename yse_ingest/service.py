@@ -81,14 +81,27 @@ class Service(Clients):
         return Fetch(self).owed(fetched, key)
 
     def drain(self) -> list[Hint]:
-        """Claim every outbox row that is due, as many as may be in flight."""
+        """Claim every outbox row that is due, as many as may be in flight.
+
+        Where the budget is spent, what a person asked for goes on; the rest stays owed.
+        """
         self.listen()
+        if not self.budget.allows("upload"):
+            return self._drain_by_hand()
         claims = self.state.outbox.claim(
             self.settings.uploads_in_flight,
             lease_s=self.settings.lease_s,
             cap=self.settings.uploads_in_flight,
         )
         return [Hint(self._name_of(claim.key), claim.key, claim.fence) for claim in claims]
+
+    def _drain_by_hand(self) -> list[Hint]:
+        due = self.state.outbox.due_targets(SWEEP_ROWS)
+        names = {name for row in due.values() for name in row}
+        asked = self.state.targets.by_hand(names)
+        wanted = [key for key, row in due.items() if not row or asked.intersection(row)]
+        claims = {key: self.claim(key) for key in wanted[: self.settings.uploads_in_flight]}
+        return [Hint(self._name_of(key), key, fence) for key, fence in claims.items() if fence]
 
     def _name_of(self, key: str) -> str:
         """Return a target of an outbox row: messages carry it for people."""

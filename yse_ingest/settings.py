@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from yse_ingest.errors import SettingsError
+from yse_ingest.limits import Hours, Limits
 from yse_ingest.sources import SOURCES
 from yse_ingest.targets import Rules
 from yse_ingest.times import parse_duration
@@ -23,6 +24,8 @@ from yse_ingest.ysepz import Account
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+PATIENCE_MAX_S = 15.0
+"""Longest wait for a turn to ask YSE-PZ [s]."""
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 
 
@@ -46,6 +49,34 @@ def _positive(value: str) -> float:
     if not 0.0 < number < math.inf:
         raise ValueError("write a number above 0")
     return number
+
+
+def _share(value: str) -> float:
+    number, percent, rest = value.partition("%")
+    share = float(number) / 100 if percent else float(number)
+    if rest or not 0.0 <= share < math.inf:
+        raise ValueError("write a share, as in 10% or 0.1")
+    if share > 1 and not percent:
+        raise ValueError("write what is more than all as percent, as in 150%")
+    return share
+
+
+def _hours(value: str) -> tuple[Hours, ...]:
+    found = []
+    for part in filter(None, map(str.strip, value.split(","))):
+        times, equals, share = part.partition("=")
+        begin, dash, end = times.partition("-")
+        if not equals or not dash:
+            raise ValueError("write hours UTC and their share, as in 22-6=50%,12:30-13=0")
+        found.append(Hours(_minute(begin), _minute(end), _share(share)))
+    return tuple(found)
+
+
+def _minute(value: str) -> int:
+    hour, _, minute = value.strip().partition(":")
+    if not (0 <= int(hour) <= 24 and 0 <= int(minute or 0) < 60):
+        raise ValueError("write times of the day as 22 or 22:30")
+    return (60 * int(hour) + int(minute or 0)) % 1440
 
 
 def _flag(value: str) -> bool:
@@ -123,6 +154,49 @@ class Settings:
         30.0,
         "After this YSE-PZ has surely ended a request (gunicorn's worker limit).",
         unit="s",
+    )
+    in_flight: int = _setting(
+        "YSE_PZ_IN_FLIGHT",
+        int,
+        2,
+        "Most requests to YSE-PZ under way at once, reads too, on all hosts together.",
+    )
+    budget_share: float = _setting(
+        "YSE_INGEST_BUDGET",
+        _share,
+        0.1,
+        "Share of a sliding hour that YSE-PZ may work for us, as 10% or 0.1.",
+    )
+    budget_hours: tuple[Hours, ...] = _setting(
+        "YSE_INGEST_BUDGET_HOURS",
+        _hours,
+        (),
+        "Other shares at certain hours UTC, as in 22-6=50%,12:30-13=0.",
+    )
+    audit_share: float = _setting(
+        "YSE_INGEST_AUDIT_SHARE",
+        _share,
+        0.01,
+        "What audits may take of YSE-PZ's time, as 1% or 0.01.",
+    )
+    budget_window_s: float = _setting(
+        "YSE_INGEST_BUDGET_WINDOW",
+        parse_duration,
+        3600.0,
+        "The sliding hour of the budget.",
+        unit="s",
+    )
+    breaker_failures: int = _setting(
+        "YSE_INGEST_BREAKER_FAILURES",
+        int,
+        5,
+        "Failures in a row after which YSE-PZ, or a source, is only probed.",
+    )
+    bulk_query: str | None = _setting(
+        "YSE_INGEST_BULK_QUERY",
+        _optional(_text),
+        None,
+        "Title of the saved query for bulk read-back (docs/sql-explorer.md); unset: none.",
     )
     source: str | None = _setting(
         "YSE_INGEST_SOURCE",
@@ -261,14 +335,14 @@ class Settings:
         "YSE_INGEST_PROBE_WAIT",
         parse_duration,
         5.0,
-        "Wait before the first probe of a YSE-PZ that is down; it doubles.",
+        "Wait before the first probe of a YSE-PZ, or a source, that is down; it doubles.",
         unit="s",
     )
     probe_wait_max_s: float = _setting(
         "YSE_INGEST_PROBE_WAIT_MAX",
         parse_duration,
         300.0,
-        "Longest wait between two probes of a YSE-PZ that is down.",
+        "Longest wait between two probes of what is down.",
         unit="s",
     )
     ask_again_s: float = _setting(
@@ -442,6 +516,8 @@ class Settings:
                 "it must be at least 4 x YSE_INGEST_RETRY_WAIT_MAX = "
                 f"{4 * self.retry_wait_max_s:g} s",
             )
+        if self.in_flight < 1:
+            raise self._unfit("YSE_PZ_IN_FLIGHT", self.in_flight, "it must be at least 1")
         if not 1 <= self.batch_size <= 50:
             raise self._unfit("YSE_INGEST_BATCH", self.batch_size, "it must be 1 to 50")
 
@@ -453,6 +529,27 @@ class Settings:
             field=name,
             value=value,
             remedy=_sentence(why) + ".",
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """Return how much of YSE-PZ's time may be taken.
+
+        A lease is renewed when a request gets its turn: the request, and the wait for the
+        turn of the next one, end before the lease does.
+        """
+        request_s = self.connect_timeout_s + self.read_timeout_s
+        return Limits(
+            in_flight=self.in_flight,
+            patience_s=min(PATIENCE_MAX_S, 0.75 * (self.lease_s - request_s)),
+            turn_s=1.1 * request_s + 1.0,
+            share=self.budget_share,
+            hours=self.budget_hours,
+            audit_share=self.audit_share,
+            window_s=self.budget_window_s,
+            failures=self.breaker_failures,
+            probe_s=self.probe_wait_s,
+            probe_max_s=self.probe_wait_max_s,
         )
 
     @property

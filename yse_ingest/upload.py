@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,11 @@ from yse_ingest.clients import CREATION_KEY, Hint
 from yse_ingest.delta import Verdict, compare, windows
 from yse_ingest.errors import (
     CredentialsError,
+    HeldBackError,
     LeaseLostError,
     OutcomeUnknownError,
     UnknownTargetError,
     YseIngestError,
-    YsePzError,
 )
 from yse_ingest.fetch import REFUSED_BY_YSEPZ
 from yse_ingest.pipeline import Outcome, Receipt, State, deliver, plan_upload
@@ -26,6 +25,7 @@ from yse_ingest.ysepz import Transient, YsePz, create
 if TYPE_CHECKING:
     from yse_ingest.clients import Clients
     from yse_ingest.ledger import Ledger
+    from yse_ingest.limits import Purpose
     from yse_ingest.photometry import LightCurve
     from yse_ingest.state import OwedRow
     from yse_ingest.ysepz import ReadBack
@@ -68,19 +68,23 @@ class Upload:
         self.key = row.key
         self.fence = fence
         self.attempt = attempt
+        self.creation: int | None = None
         self.client = self._client()
         self.deadline = clients.clock() + self.settings.message_s
         self.receipts: list[Receipt] = []
 
     def _client(self) -> YsePz:
         """Return a client of this upload, which shares connections and what was read."""
-        client = copy.copy(self.clients.ysepz)
-        client.before_request = self.hold
-        return client
+        purpose: Purpose = "upload" if self.given is None else "push"
+        return self.clients.ysepz.for_purpose(purpose, keep=self.hold)
 
-    def hold(self, _request: str) -> None:
+    def hold(self) -> None:
         """Renew the lease before a request; raise where it is lost."""
-        if not self.state.outbox.renew(self.key, self.fence, lease_s=self.settings.lease_s):
+        lease_s = self.settings.lease_s
+        if not self.state.outbox.renew(self.key, self.fence, lease_s=lease_s) or (
+            self.creation is not None
+            and not self.state.leases.renew("create", self.creation, lease_s=lease_s)
+        ):
             raise LeaseLostError(
                 "the lease of this transient has passed on",
                 service="Redis",
@@ -90,8 +94,7 @@ class Upload:
 
     def run(self, *, verify: bool) -> UploadOutcome:
         """Do the upload; raises what stops it before anything was sent."""
-        self.clients.ysepz.vocabulary()
-        self.client = self._client()
+        self.client.vocabulary()
         stored = None
         if self.row.settle is not None:
             settled, stored = self.settle(self.row.settle)
@@ -192,6 +195,7 @@ class Upload:
         lease = self.state.leases.take("create", lease_s=self.settings.lease_s)
         if lease is None:
             return self.later("another creation is under way", wait_s=2.0, count=False)
+        self.creation = lease
         try:
             target = self.target(self.name)
             if target is None:
@@ -208,6 +212,7 @@ class Upload:
                 settled=self.row.settle is not None,
             )
         finally:
+            self.creation = None
             self.state.leases.release("create", lease)
         self.clients.remember(self.name, transient)
         key = str(transient.pk)
@@ -274,7 +279,6 @@ class Upload:
                     counts[str(outcome)] = counts.get(str(outcome), 0) + count
         self._quarantine_refused()
         if last.state in {State.VERIFIED, State.ACCEPTED}:
-            self.state.outbox.record(ok=True)
             self.state.outbox.finish(self.key, self.fence, sent=self.row, result="done")
             return UploadOutcome(str(last.state), counts=counts, receipts=tuple(self.receipts))
         if last.error is None:
@@ -329,8 +333,6 @@ class Upload:
             )
             return UploadOutcome("settling", error=error)
         if error.retryable:
-            if isinstance(error, YsePzError):
-                self.state.outbox.record(ok=False)
             return self._again(error)
         if isinstance(error, CredentialsError):
             return self.later(str(error), wait_s=300.0, error=error)
@@ -371,7 +373,9 @@ class Upload:
             jitter=draw,
             after=error.retry_after,
         )
-        return self.later(str(error), wait_s=longer, error=error)
+        # A row that YSE-PZ was not asked for has not failed: its wait does not grow.
+        tried = not isinstance(error, HeldBackError)
+        return self.later(str(error), wait_s=longer, error=error, count=tried)
 
     def later(
         self,

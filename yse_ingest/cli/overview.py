@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.cli.preview import unclear
 from yse_ingest.clients import CREATION_KEY
+from yse_ingest.errors import SettingsError
 from yse_ingest.sources import Status
 from yse_ingest.state import side_connection
 from yse_ingest.times import iso_of_unix
@@ -95,6 +97,12 @@ class Machinery:
     """Why a person stopped all uploads."""
     breaker: Mapping[str, Any]
     """See `yse_ingest.state.breaker.Breaker.state`."""
+    sources: Mapping[str, Mapping[str, Any]]
+    """Source to the state of its breaker."""
+    turns: Mapping[str, int]
+    """Requests to YSE-PZ; see `yse_ingest.state.gate.SharedGate.state`."""
+    budget: Mapping[str, Any]
+    """YSE-PZ's time; see `yse_ingest.state.budget.Budget.state`."""
     quiet_until_ms: int
     """Nothing is sent before this: the state was lost or is older than the world."""
     queues: Mapping[str, int] | None
@@ -108,6 +116,9 @@ class Machinery:
             "redis": self.redis,
             "held": self.held,
             "breaker": dict(self.breaker),
+            "sources": {name: dict(each) for name, each in self.sources.items()},
+            "turns": dict(self.turns),
+            "budget": dict(self.budget),
             "quiet_until": _iso(quiet),
             "queues": self.queues,
             "now": _iso(self.now_ms),
@@ -143,10 +154,22 @@ def machinery(service: Service) -> Machinery:
         redis=state.address,
         held=state.outbox.held(),
         breaker=state.outbox.breaker(),
+        sources={name: state.source_breaker(name).state() for name in sources(service)},
+        turns=state.gate.state(),
+        budget=state.budget.state(),
         quiet_until_ms=state.quiet_until_ms() or 0,
         queues=queue_lengths(service),
         now_ms=state.now_ms(),
     )
+
+
+def sources(service: Service) -> list[str]:
+    """Return the sources that are in use."""
+    names = {service.settings.default_source}
+    # A file that cannot be read is told in a line of its own.
+    with contextlib.suppress(SettingsError):
+        names |= {service.source_of(target) for target in service.targets_file().targets}
+    return sorted(names)
 
 
 def queue_lengths(service: Service) -> dict[str, int]:

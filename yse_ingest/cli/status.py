@@ -84,6 +84,7 @@ def _last_receipt(service: Service, line: Line) -> dict[str, Any] | None:
 
 def _show_machinery(below: Machinery) -> None:
     from yse_ingest.cli.render import ahead, listed, say
+    from yse_ingest.cli.sharing import down, held, spent
 
     queues = "" if below.queues is None else f", queues: {listed(below.queues)}"
     say(f"Redis {below.redis}{queues}")
@@ -92,6 +93,11 @@ def _show_machinery(below: Machinery) -> None:
     if below.breaker["open"]:
         probe = ahead(below.breaker["next_ms"], below.now_ms)
         say(f"YSE-PZ does not answer; it is tried again {probe}", style="yellow")
+    for name, breaker in down(below.sources):
+        probe = ahead(breaker["next_ms"], below.now_ms)
+        say(f"{name} does not answer; it is tried again {probe}", style="yellow")
+    if waits := held(below.budget):
+        say(f"{spent(below.budget)}; {waits}. Pushes and targets added by hand go on.")
     if below.quiet_until_ms > below.now_ms:
         wait = ahead(below.quiet_until_ms, below.now_ms)
         say(f"The state was lost: nothing is sent, sending begins {wait}", style="yellow")

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from yse_ingest.state import scripts
-from yse_ingest.state.breaker import Breaker
 from yse_ingest.state.keys import dumps
 from yse_ingest.state.owed import (
     PLACES,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from yse_ingest.photometry import LightCurve
+    from yse_ingest.state.breaker import Breaker
     from yse_ingest.state.connection import Connection
     from yse_ingest.state.decisions import DecisionLog
     from yse_ingest.state.keys import Keys
@@ -48,6 +48,7 @@ class Outbox:
         keys: Keys,
         decisions: DecisionLog,
         *,
+        breaker: Breaker,
         installation: Callable[[], str] = str,
         lost: Callable[[], object] = bool,
     ) -> None:
@@ -62,7 +63,7 @@ class Outbox:
         self._refused = keys("outbox", "refused")
         self._settling = keys("outbox", "settling")
         self._hold = keys("outbox", "hold")
-        self._breaker = Breaker(connection, keys("outbox", "breaker"))
+        self._breaker = breaker
         self._gate = [
             keys("installed"),
             keys("quiet"),
@@ -148,6 +149,17 @@ class Outbox:
         self._reclaim(self._connection.call("ZRANGE", self._inflight, 0, _EXPIRED_AT_ONCE - 1))
         keys = self._connection.call("ZRANGE", self._due, 0, limit - 1) if limit > 0 else []
         return self._claim(keys, limit=limit, lease_s=lease_s, cap=cap, early=False)
+
+    def due_targets(self, limit: int) -> dict[str, list[str]]:
+        """Return the rows that are due, the oldest first, each with its targets."""
+        keys = self._connection.call(
+            "ZRANGE", self._due, "-inf", self._connection.now_ms(), "BYSCORE", "LIMIT", 0, limit
+        )
+        fields = self._connection.batch([("HKEYS", self._of(key)[0]) for key in keys])
+        return {
+            key: [name.removeprefix("target:") for name in row if name.startswith("target:")]
+            for key, row in zip(keys, fields, strict=True)
+        }
 
     def claim_key(
         self, key: str, *, lease_s: float, cap: int, early: bool = False
@@ -357,10 +369,6 @@ class Outbox:
     def record(self, *, ok: bool) -> None:
         """Tell the breaker how YSE-PZ answered; see `Breaker.record`."""
         self._breaker.record(ok=ok)
-
-    def probe_every(self, first_s: float, longest_s: float) -> None:
-        """Set how long to wait before the first probe, and at most [s]."""
-        self._breaker.first_probe_s, self._breaker.longest_probe_s = first_s, longest_s
 
     def breaker(self) -> dict[str, Any]:
         """Return the breaker's state; see `Breaker.state`."""

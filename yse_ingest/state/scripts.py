@@ -178,7 +178,7 @@ for i = 9, #KEYS do
 end
 if open and #taken > 0 then
   -- No other probe before this one has reported, or its lease is over.
-  redis.call('HSET', KEYS[4], 'probing', 1, 'next_ms', now + ARGV[1])
+  redis.call('HSET', KEYS[4], 'probing', 'claim', 'next_ms', now + ARGV[1])
 end
 return taken
 """
@@ -362,28 +362,6 @@ for _, key in ipairs(ARGV) do
   end
 end
 return count
-"""
-)
-
-BREAKER_RECORD = (
-    _NOW
-    + """
--- KEYS: breaker; ARGV: ok threshold first_ms longest_ms
-if ARGV[1] == '1' then
-  redis.call('DEL', KEYS[1])
-  return 0
-end
-local interval = tonumber(redis.call('HGET', KEYS[1], 'interval_ms') or '0')
-if interval > 0 then
-  -- Others that were in flight fail with the probe: one failure, one longer wait.
-  if redis.call('HDEL', KEYS[1], 'probing') == 0 then return 0 end
-  interval = math.min(interval * 2, tonumber(ARGV[4]))
-else
-  if redis.call('HINCRBY', KEYS[1], 'failures', 1) < tonumber(ARGV[2]) then return 0 end
-  interval = tonumber(ARGV[3])
-end
-redis.call('HSET', KEYS[1], 'interval_ms', interval, 'next_ms', now + interval)
-return 0
 """
 )
 

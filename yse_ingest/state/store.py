@@ -7,10 +7,14 @@ import uuid
 from typing import TYPE_CHECKING, Any, Self
 
 from yse_ingest.errors import StateVersionError, TargetError
+from yse_ingest.limits import Limits
 from yse_ingest.state import scripts
+from yse_ingest.state.breaker import Breaker
+from yse_ingest.state.budget import Budget
 from yse_ingest.state.clocks import Clocks
 from yse_ingest.state.connection import Connection, Finding, refuse_old_server
 from yse_ingest.state.decisions import DecisionLog
+from yse_ingest.state.gate import SharedGate
 from yse_ingest.state.installation import Installation, Loss
 from yse_ingest.state.keys import Keys
 from yse_ingest.state.leases import Leases
@@ -40,7 +44,12 @@ class State:
     """What the service remembers. Thread-safe; every error is a `StateError`."""
 
     def __init__(
-        self, connection: Connection, *, namespace: str, decisions: Path | None
+        self,
+        connection: Connection,
+        *,
+        namespace: str,
+        decisions: Path | None,
+        limits: Limits | None = None,
     ) -> None:
         keys = Keys(namespace)
         self._connection = connection
@@ -53,10 +62,17 @@ class State:
         self.targets = TargetStore(connection, keys, self.decisions)
         self.resolutions = ResolutionStore(connection, keys)
         self.ledgers = LedgerStore(connection, keys)
+        self.limits = limits or Limits()
+        self._breaker = Breaker(connection, keys("outbox", "breaker"), self.limits)
+        self.budget = Budget(connection, keys, self.limits)
+        self.gate = SharedGate(
+            connection, keys, limits=self.limits, breaker=self._breaker, budget=self.budget
+        )
         self.outbox = Outbox(
             connection,
             keys,
             self.decisions,
+            breaker=self._breaker,
             installation=lambda: self._installation.id,
             lost=lambda: self.notice_loss(self._request_limit_s),
         )
@@ -75,6 +91,7 @@ class State:
         socket_timeout: float = 15.0,
         connect_timeout: float = 5.0,
         request_limit_s: float = REQUEST_LIMIT_S,
+        limits: Limits | None = None,
     ) -> Self:
         """Connect, check the server and the layout, and see whether the state was lost.
 
@@ -90,6 +107,8 @@ class State:
             How long to wait for a reply, and for a connection [s].
         request_limit_s
             See `notice_loss` [s].
+        limits
+            How much of YSE-PZ's time may be taken.
 
         Raises
         ------
@@ -105,7 +124,7 @@ class State:
         connection = Connection.open(
             url, socket_timeout=socket_timeout, connect_timeout=connect_timeout
         )
-        state = cls(connection, namespace=namespace, decisions=decisions)
+        state = cls(connection, namespace=namespace, decisions=decisions, limits=limits)
         try:
             refuse_old_server(connection.call("INFO", "server"), address=connection.address)
             state._check_layout()
@@ -144,6 +163,10 @@ class State:
     def now_ms(self) -> int:
         """Return the time of Redis, the one clock of all processes [Unix ms]."""
         return self._connection.now_ms()
+
+    def source_breaker(self, source: str) -> Breaker:
+        """Return the breaker of a source, for one question and its answer."""
+        return Breaker(self._connection, self._keys("breaker", source), self.limits)
 
     def quiet_until_ms(self) -> int:
         """Return until when nothing may be claimed [Unix ms]; 0: there was no loss."""
@@ -240,7 +263,7 @@ class State:
         silent = DecisionLog(None, self._connection, self._keys)
         targets = TargetStore(self._connection, self._keys, silent)
         quarantine = Quarantine(self._connection, self._keys, silent)
-        outbox = Outbox(self._connection, self._keys, silent)
+        outbox = Outbox(self._connection, self._keys, silent, breaker=self._breaker)
         about = decision.about
         try:
             match decision.what:

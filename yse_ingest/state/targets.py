@@ -92,6 +92,16 @@ class TargetStore:
         )
         return _target(raw, cadence)[0] if raw else None
 
+    def by_hand(self, names: Iterable[str]) -> set[str]:
+        """Return which of these were added by hand, or are not followed at all."""
+        names = list(names)
+        records = self._connection.call("HMGET", self._targets, *names) if names else []
+        return {
+            name
+            for name, raw in zip(names, records, strict=True)
+            if raw is None or loads(raw)["origin"] == "adhoc"
+        }
+
     def names(self) -> list[str]:
         """Return the names of all targets, sorted."""
         return sorted(self._connection.call("HKEYS", self._targets))

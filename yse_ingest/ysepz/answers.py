@@ -78,6 +78,14 @@ def retry_after_s(answer: Answer, *, now: float) -> float | None:
     return max(0.0, moment - now)
 
 
+def database_away(answer: Answer) -> bool:
+    """Tell whether an answer is the error page of a YSE-PZ whose database is away or busy."""
+    if answer.status != 500:
+        return False
+    exception = server_exception(answer.body)
+    return exception is not None and _DATABASE_TROUBLE.search(exception.value) is not None
+
+
 class AnswerReader:
     """Turns answers into content or errors.
 

@@ -7,12 +7,13 @@ a byte was sent (`YsePzUnavailableError`), or it may have been carried out
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 import time
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -36,11 +37,14 @@ from yse_ingest.errors import (
     YsePzReplyError,
     YsePzUnavailableError,
 )
+from yse_ingest.ysepz.gate import LocalGate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from yse_ingest.limits import Purpose
     from yse_ingest.ysepz.account import Account
+    from yse_ingest.ysepz.gate import Gate, Turn
 
 SERVICE = "YSE-PZ"
 BODY_MAX = 64 * 2**20
@@ -52,6 +56,8 @@ IDLE_MAX_S = 5.0
 write on it would end in the dark."""
 DEADLINE_READS = 2
 """A whole answer may take this many read time-outs, however slowly it trickles."""
+AWAY = (408, 429, 502, 503, 504)
+"""Statuses of a web server whose YSE-PZ is overloaded or down."""
 READ_BACK_FIRST = "It may have been carried out: read back before anything is sent again."
 
 
@@ -77,6 +83,11 @@ class Answer:
     body: bytes
     seconds: float
     """From the first byte sent to the last one read [s]."""
+
+
+def away(answer: Answer) -> bool:
+    """Tell whether an answer says that YSE-PZ, or its server, is overloaded or down."""
+    return answer.status in AWAY
 
 
 def normalised(url: str) -> str:
@@ -115,11 +126,27 @@ class Http:
     ----------
     base_url
         As `normalised` returns it.
+    gate
+        Where each request waits for its turn; by default one of this process.
+    away
+        Tells whether an answer says that YSE-PZ is down.
     """
 
-    def __init__(self, base_url: str, account: Account, *, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        account: Account,
+        *,
+        timeouts: Timeouts,
+        gate: Gate | None = None,
+        away: Callable[[Answer], bool] = away,
+    ) -> None:
         self.base_url = base_url
         self.timeouts = timeouts
+        self.gate = gate if gate is not None else LocalGate()
+        self.purpose: Purpose = "lookup"
+        self.keep: Callable[[], None] | None = None
+        self._away = away
         # Django reads Basic credentials as UTF-8; requests would write them as latin-1.
         self._auth = HTTPBasicAuth(account.username.encode(), account.password.encode())
         self._local = threading.local()
@@ -132,6 +159,19 @@ class Http:
             for session in self._sessions:
                 session.close()
 
+    def for_purpose(self, purpose: Purpose, *, keep: Callable[[], None] | None) -> Self:
+        """Return the same connections for requests of this purpose.
+
+        Parameters
+        ----------
+        keep
+            Called before each request, reads too, when its turn has come: renews a lease. An
+            error that it raises stops the request before a byte is sent.
+        """
+        twin = copy.copy(self)
+        twin.purpose, twin.keep = purpose, keep
+        return twin
+
     def send(
         self,
         method: Literal["GET", "POST", "PATCH"],
@@ -139,8 +179,9 @@ class Http:
         *,
         params: Mapping[str, str] | None = None,
         content: object = None,
+        before: Callable[[], None] | None = None,
     ) -> Answer:
-        """Send one request and return the answer, whatever its status.
+        """Wait for a turn, send one request and return the answer, whatever its status.
 
         Parameters
         ----------
@@ -150,9 +191,13 @@ class Http:
             Query.
         content
             Sent as JSON.
+        before
+            Called when the turn has come, right before the first byte.
 
         Raises
         ------
+        HeldBackError
+            No turn came, or YSE-PZ is known to be down: nothing was sent.
         YsePzUnavailableError
             No answer, and it is proven that nothing was written.
         OutcomeUnknownError
@@ -163,6 +208,24 @@ class Http:
             The content is no JSON.
         """
         body = None if content is None else _encoded(content)
+        with self.gate.turn(f"{method} {path}", purpose=self.purpose) as turn:
+            if self.keep is not None:
+                self.keep()
+            if before is not None:
+                before()
+            answer = self._exchange(method, path, params=params, body=body, turn=turn)
+        self._refuse_redirection(answer)
+        return answer
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None,
+        body: bytes | None,
+        turn: Turn,
+    ) -> Answer:
         started = time.monotonic()
         try:
             with self._session().request(
@@ -174,8 +237,10 @@ class Http:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                text = self._read(response, started, f"{method} {path}")
+                turn.answered = True
+                text = self._read(response, started, f"{method} {path}", turn)
         except requests.RequestException as error:
+            turn.answered = False
             raise self._lost(method, path, error) from error
         finally:
             self._local.used = time.monotonic()
@@ -186,7 +251,7 @@ class Http:
             body=text,
             seconds=time.monotonic() - started,
         )
-        self._refuse_redirection(answer)
+        turn.answered = not self._away(answer)
         return answer
 
     def _session(self) -> requests.Session:
@@ -212,13 +277,16 @@ class Http:
             session.close()
         return session
 
-    def _read(self, response: requests.Response, started: float, request: str) -> bytes:
+    def _read(
+        self, response: requests.Response, started: float, request: str, turn: Turn
+    ) -> bytes:
         broken = response.status_code >= 400
         deadline = started + DEADLINE_READS * self.timeouts.read_s
         parts: list[bytes] = []
         size = 0
         # Not iter_content: it waits for a whole chunk, and a trickle would never end.
         while part := _next_part(response):
+            turn.renew()
             parts.append(part)
             size += len(part)
             if broken and size >= ERROR_BODY_MAX:
