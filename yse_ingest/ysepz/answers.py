@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 EXCERPT_LENGTH = 300
 """Most characters of an answer that are ever shown."""
 ACCEPTED = {"message": "success"}
+RETRY_AFTER_MAX_S = 86400.0
+"""Whoever asks us to wait longer is asked again after this [s]."""
 
 _PAGE_TITLE = re.compile(r"<title>\s*([\w.]+)\s+at\s+/")
 _PAGE_VALUE = re.compile(r'<pre class="exception_value">(.*?)</pre>', re.DOTALL)
@@ -70,12 +72,12 @@ def retry_after_s(answer: Answer, *, now: float) -> float | None:
     """Return what ``Retry-After`` asks for [s]; ``now`` is the Unix time [s]."""
     text = answer.headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdecimal():
-        return float(text)
+        return min(float(text), RETRY_AFTER_MAX_S)
     try:
         moment = email.utils.parsedate_to_datetime(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, moment - now)
+    return min(max(0.0, moment - now), RETRY_AFTER_MAX_S)
 
 
 class AnswerReader:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -27,7 +26,7 @@ from urllib3.exceptions import (
 )
 from urllib3.exceptions import ProxyError as UnreachableProxyError
 
-from yse_ingest import __version__
+from yse_ingest import __version__, transport
 from yse_ingest.errors import (
     OutcomeUnknownError,
     PayloadError,
@@ -164,16 +163,22 @@ class Http:
         """
         body = None if content is None else _encoded(content)
         started = time.monotonic()
+        bounds = transport.bounded(
+            deadline=started + DEADLINE_READS * self.timeouts.read_s, body_max=BODY_MAX
+        )
         try:
-            with self._session().request(
-                method,
-                self.base_url + path,
-                params=params,
-                data=body,
-                timeout=(self.timeouts.connect_s, self.timeouts.read_s),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            with (
+                bounds,
+                self._session().request(
+                    method,
+                    self.base_url + path,
+                    params=params,
+                    data=body,
+                    timeout=(self.timeouts.connect_s, self.timeouts.read_s),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
                 text = self._read(response, started, f"{method} {path}")
         except requests.RequestException as error:
             raise self._lost(method, path, error) from error
@@ -192,9 +197,7 @@ class Http:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = requests.Session()
-            session.mount("http://", HTTPAdapter(max_retries=0))
-            session.mount("https://", HTTPAdapter(max_retries=0))
+            session = transport.session()
             session.auth = self._auth
             session.headers.update(
                 {
