@@ -14,6 +14,7 @@ import logging
 import threading
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import parse_qsl, urlsplit
 
 from celery.signals import worker_init, worker_shutting_down
 from kombu.transport import redis as transport
@@ -43,6 +44,19 @@ _LOST: tuple[type[Exception], ...] = (
 def key_prefix(namespace: str) -> str:
     """Return what stands before the broker's keys: two deployments may share one Redis."""
     return "" if namespace == NO_PREFIX else f"yse_ingest:{namespace}:"
+
+
+def tls_of(broker_url: str) -> dict[str, str] | None:
+    """Return how kombu is to speak TLS to a broker, None where it is not to.
+
+    Without this kombu 5.7 speaks plain text to a ``rediss://`` address that has no ``ssl_``
+    option, and sends the password along (measured 2026-11). Flower reads nothing else.
+    """
+    parts = urlsplit(broker_url)
+    if parts.scheme != "rediss":
+        return None
+    given = {name: value for name, value in parse_qsl(parts.query) if name.startswith("ssl_")}
+    return {"ssl_cert_reqs": "required", **given}
 
 
 class Aside:

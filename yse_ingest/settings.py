@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,6 +96,25 @@ def _setting(
 
 
 _RULES = Rules()
+_UNVERIFIED = re.compile(
+    r"[?&](ssl_cert_reqs=(?!(?:CERT_)?required)|ssl_check_hostname=[f0n])", re.IGNORECASE
+)
+
+
+def refuse_unverified_tls(name: str, url: str | None) -> None:
+    """Refuse a URL of Redis that asks for TLS with whoever answers.
+
+    Raises
+    ------
+    SettingsError
+        Naming the variable; the URL is not repeated, it may hold a password.
+    """
+    if url and (found := _UNVERIFIED.search(url)):
+        raise SettingsError(
+            f"{name} switches the verification of certificates off ({found[1].split('=')[0]})",
+            service="settings",
+            remedy="Name your authority's file instead: rediss://...?ssl_ca_certs=/path/ca.pem.",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -402,6 +422,8 @@ class Settings:
             )
         if not 1 <= self.batch_size <= 50:
             raise self._unfit("YSE_INGEST_BATCH", self.batch_size, "it must be 1 to 50")
+        refuse_unverified_tls("CELERY_BROKER_URL", self.broker_url)
+        refuse_unverified_tls("YSE_INGEST_STATE_URL", self.state_url)
 
     @staticmethod
     def _unfit(name: str, value: float, why: str) -> SettingsError:
