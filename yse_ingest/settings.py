@@ -7,6 +7,7 @@ used and never stand in a ``repr``.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from yse_ingest.errors import SettingsError
+from yse_ingest.redaction import forms, secrets_of
 from yse_ingest.sources import SOURCES
 from yse_ingest.targets import Rules
 from yse_ingest.times import parse_duration
@@ -471,6 +473,16 @@ class Settings:
     def decisions_file(self) -> Path:
         """Return the file of what people decided."""
         return self.state_dir / "decisions.jsonl"
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what must stand in no text, the account of a netrc file included."""
+        found = secrets_of(self.environment)
+        account = None
+        with contextlib.suppress(SettingsError):
+            account = Account.find(self.ysepz_url or "", self.environment)
+        if account is None:
+            return found
+        return found + forms({account.password, f"{account.username}:{account.password}"})
 
     def account(self) -> Account:
         """Return the YSE-PZ account.

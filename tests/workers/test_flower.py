@@ -39,7 +39,7 @@ class Flower:
             line for name, line in processes(template("Procfile")) if name == "flower"
         ]
         words = shlex.split(command.replace("${FLOWER_PORT:-5555}", str(self.port)))
-        self.program = service.celery(*words[3:], **env)
+        self.program = service.celery(*words[3:], cwd=None, **env)
         until(lambda: self.get("/healthcheck") == 200, within=30)
         self.text = ""
 

@@ -22,6 +22,7 @@ from yse_ingest.errors import (
     YsePzReplyError,
     YsePzUnavailableError,
 )
+from yse_ingest.redaction import forms, redacted
 from yse_ingest.ysepz.http import READ_BACK_FIRST, SERVICE
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class AnswerReader:
 
     def __init__(self, account: Account, *, slow_s: float) -> None:
         self._account = account
+        self._secrets = forms({account.password})
         self._slow_s = slow_s
 
     def content(self, answer: Answer, *, now: float) -> Any:
@@ -143,7 +145,7 @@ class AnswerReader:
         message = content.get("message") if isinstance(content, dict) else None
         if isinstance(message, str):
             raise UploadRefusedError(
-                f"refused: {_excerpt(message)}",
+                f"refused: {self._told(message)}",
                 service=SERVICE,
                 remedy="Nothing was written; correct what it names.",
             )
@@ -226,8 +228,11 @@ class AnswerReader:
             f"the answer to {answer.request} {what}", service=SERVICE, remedy=READ_BACK_FIRST
         )
 
+    def _told(self, text: str, length: int = EXCERPT_LENGTH) -> str:
+        return _excerpt(redacted(text, self._secrets), length)
+
     def _not_ysepz(self, answer: Answer, what: str) -> NoReturn:
-        shown = _excerpt(answer.body[: 4 * EXCERPT_LENGTH].decode(errors="replace"), 80)
+        shown = self._told(answer.body[: 4 * EXCERPT_LENGTH].decode(errors="replace"), 80)
         raise YsePzReplyError(
             f"the answer to {answer.request} {what}" + (f": {shown!r}" if shown else ""),
             service=SERVICE,

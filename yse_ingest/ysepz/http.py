@@ -35,6 +35,7 @@ from yse_ingest.errors import (
     YsePzReplyError,
     YsePzUnavailableError,
 )
+from yse_ingest.redaction import BLANK, forms, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,6 +122,9 @@ class Http:
         self.timeouts = timeouts
         # Django reads Basic credentials as UTF-8; requests would write them as latin-1.
         self._auth = HTTPBasicAuth(account.username.encode(), account.password.encode())
+        login = f"{account.username}:{account.password}"
+        self._login = [form.encode() for form in forms({login})]
+        self._password = [form.encode() for form in forms({account.password})]
         self._local = threading.local()
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -188,7 +192,7 @@ class Http:
             request=f"{method} {path}",
             status=response.status_code,
             headers=response.headers,
-            body=text,
+            body=self._without_secrets(text, response.status_code),
             seconds=time.monotonic() - started,
         )
         self._refuse_redirection(answer)
@@ -256,11 +260,19 @@ class Http:
             )
         return OutcomeUnknownError(fact, service=SERVICE, remedy=READ_BACK_FIRST)
 
+    def _without_secrets(self, body: bytes, status: int) -> bytes:
+        """Take our credentials out of an answer: Django's debug pages show the request's."""
+        # In data the password alone may be a word like any other: a name, a status.
+        for secret in self._login + (self._password if status != 200 else []):
+            if secret in body:
+                body = body.replace(secret, BLANK.encode())
+        return body
+
     def _refuse_redirection(self, answer: Answer) -> None:
         if not 300 <= answer.status < 400:
             return
         # Never followed: the account would go along, and a POST would become a GET.
-        location = answer.headers.get("Location", "").partition("?")[0][:120]
+        location = redacted(answer.headers.get("Location", "").partition("?")[0][:120])
         raise YsePzReplyError(
             f"{answer.request} was redirected to {location} (HTTP {answer.status})",
             service=SERVICE,
