@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PREFIX = "yse_ingest."
+LONGEST = 2000
+"""Longest text of one field [characters]."""
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _QUIET = ("celery.app.trace", "celery.worker.strategy", "celery.beat", "celery.redirected")
 """Celery's own lines per task and tick: ours say more."""
@@ -122,7 +124,14 @@ def _fields(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
         return
     for name, value in vars(record).items():
         if name not in _STANDARD and value not in (None, "", {}):
-            yield name, value
+            yield name, _shortened(value)
+
+
+def _shortened(value: Any) -> Any:
+    """Return text no longer than anybody reads: names and answers come from outside."""
+    if isinstance(value, str | Exception) and len(text := str(value)) > LONGEST:
+        return f"{text[:LONGEST]}... ({len(text)} characters)"
+    return value
 
 
 class _Formatter(logging.Formatter):

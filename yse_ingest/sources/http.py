@@ -355,7 +355,7 @@ def check_url(url: str, *, service: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         parts, host = urlsplit(""), None
-    if parts.username is not None or parts.password is not None:
+    if "@" in url:
         raise SettingsError(
             f"the URL of {service} holds credentials",
             service="settings",
