@@ -7,8 +7,10 @@ used and never stand in a ``repr``.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import re
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from yse_ingest.errors import SettingsError
 from yse_ingest.limits import Hours, Limits
+from yse_ingest.redaction import forms, secrets_of
 from yse_ingest.sources import SOURCES
 from yse_ingest.targets import Rules
 from yse_ingest.times import parse_duration
@@ -125,6 +128,25 @@ def _setting(
 
 
 _RULES = Rules()
+_UNVERIFIED = re.compile(
+    r"[?&](ssl_cert_reqs=(?!(?:CERT_)?required)|ssl_check_hostname=[f0n])", re.IGNORECASE
+)
+
+
+def refuse_unverified_tls(name: str, url: str | None) -> None:
+    """Refuse a URL of Redis that asks for TLS with whoever answers.
+
+    Raises
+    ------
+    SettingsError
+        Naming the variable; the URL is not repeated, it may hold a password.
+    """
+    if url and (found := _UNVERIFIED.search(url)):
+        raise SettingsError(
+            f"{name} switches the verification of certificates off ({found[1].split('=')[0]})",
+            service="settings",
+            remedy="Name your authority's file instead: rediss://...?ssl_ca_certs=/path/ca.pem.",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -520,6 +542,8 @@ class Settings:
             raise self._unfit("YSE_PZ_IN_FLIGHT", self.in_flight, "it must be at least 1")
         if not 1 <= self.batch_size <= 50:
             raise self._unfit("YSE_INGEST_BATCH", self.batch_size, "it must be 1 to 50")
+        refuse_unverified_tls("CELERY_BROKER_URL", self.broker_url)
+        refuse_unverified_tls("YSE_INGEST_STATE_URL", self.state_url)
 
     @staticmethod
     def _unfit(name: str, value: float, why: str) -> SettingsError:
@@ -589,6 +613,16 @@ class Settings:
     def decisions_file(self) -> Path:
         """Return the file of what people decided."""
         return self.state_dir / "decisions.jsonl"
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what must stand in no text, the account of a netrc file included."""
+        found = secrets_of(self.environment)
+        account = None
+        with contextlib.suppress(SettingsError):
+            account = Account.find(self.ysepz_url or "", self.environment)
+        if account is None:
+            return found
+        return found + forms({account.password, f"{account.username}:{account.password}"})
 
     def account(self) -> Account:
         """Return the YSE-PZ account.

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -28,7 +27,7 @@ from urllib3.exceptions import (
 )
 from urllib3.exceptions import ProxyError as UnreachableProxyError
 
-from yse_ingest import __version__
+from yse_ingest import __version__, transport
 from yse_ingest.errors import (
     OutcomeUnknownError,
     PayloadError,
@@ -37,6 +36,7 @@ from yse_ingest.errors import (
     YsePzReplyError,
     YsePzUnavailableError,
 )
+from yse_ingest.redaction import BLANK, forms, redacted
 from yse_ingest.ysepz.gate import LocalGate
 
 if TYPE_CHECKING:
@@ -149,6 +149,9 @@ class Http:
         self._away = away
         # Django reads Basic credentials as UTF-8; requests would write them as latin-1.
         self._auth = HTTPBasicAuth(account.username.encode(), account.password.encode())
+        login = f"{account.username}:{account.password}"
+        self._login = [form.encode() for form in forms({login})]
+        self._password = [form.encode() for form in forms({account.password})]
         self._local = threading.local()
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -227,16 +230,22 @@ class Http:
         turn: Turn,
     ) -> Answer:
         started = time.monotonic()
+        bounds = transport.bounded(
+            deadline=started + DEADLINE_READS * self.timeouts.read_s, body_max=BODY_MAX
+        )
         try:
-            with self._session().request(
-                method,
-                self.base_url + path,
-                params=params,
-                data=body,
-                timeout=(self.timeouts.connect_s, self.timeouts.read_s),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            with (
+                bounds,
+                self._session().request(
+                    method,
+                    self.base_url + path,
+                    params=params,
+                    data=body,
+                    timeout=(self.timeouts.connect_s, self.timeouts.read_s),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
                 turn.answered = True
                 text = self._read(response, started, f"{method} {path}", turn)
         except requests.RequestException as error:
@@ -248,7 +257,7 @@ class Http:
             request=f"{method} {path}",
             status=response.status_code,
             headers=response.headers,
-            body=text,
+            body=self._without_secrets(text, response.status_code),
             seconds=time.monotonic() - started,
         )
         turn.answered = not self._away(answer)
@@ -257,9 +266,7 @@ class Http:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = requests.Session()
-            session.mount("http://", HTTPAdapter(max_retries=0))
-            session.mount("https://", HTTPAdapter(max_retries=0))
+            session = transport.session()
             session.auth = self._auth
             session.headers.update(
                 {
@@ -321,11 +328,19 @@ class Http:
             )
         return OutcomeUnknownError(fact, service=SERVICE, remedy=READ_BACK_FIRST)
 
+    def _without_secrets(self, body: bytes, status: int) -> bytes:
+        """Take our credentials out of an answer: Django's debug pages show the request's."""
+        # In data the password alone may be a word like any other: a name, a status.
+        for secret in self._login + (self._password if status != 200 else []):
+            if secret in body:
+                body = body.replace(secret, BLANK.encode())
+        return body
+
     def _refuse_redirection(self, answer: Answer) -> None:
         if not 300 <= answer.status < 400:
             return
         # Never followed: the account would go along, and a POST would become a GET.
-        location = answer.headers.get("Location", "").partition("?")[0][:120]
+        location = redacted(answer.headers.get("Location", "").partition("?")[0][:120])
         raise YsePzReplyError(
             f"{answer.request} was redirected to {location} (HTTP {answer.status})",
             service=SERVICE,
