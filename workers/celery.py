@@ -14,6 +14,7 @@ from workers import broker, logs
 from workers.defaults import configuration, overruled
 from workers.deployment import read_deployment
 from yse_ingest.settings import Settings
+from yse_ingest.state import key_prefix
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ settings = Settings.from_env()
 # Not the current app: in somebody's Django shell that would take over their shared tasks.
 app = Celery(
     "workers",
-    include=["workers.fetch", "workers.upload", "workers.dispatch"],
+    include=["workers.fetch", "workers.upload", "workers.dispatch", "workers.pulse"],
     set_as_current=False,
 )
 _deployment = overruled(settings, read_deployment())
@@ -31,4 +32,4 @@ for _problem in _deployment.problems:
     logger.error(_problem)
 
 logs.connect(settings)
-broker.connect(settings.broker_url, key_prefix=broker.key_prefix(settings.namespace))
+broker.connect(settings.broker_url, key_prefix=key_prefix(settings.namespace))

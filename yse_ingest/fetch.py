@@ -9,10 +9,12 @@ import numpy as np
 
 from yse_ingest.clients import CREATION_KEY, Hint
 from yse_ingest.delta import Verdict, compare, windows
-from yse_ingest.errors import StateError, YseIngestError
+from yse_ingest.errors import CredentialsError, SourceReplyError, StateError, YseIngestError
 from yse_ingest.pipeline import Fetched, fetch_light_curves
 from yse_ingest.sources import Ask, Status
+from yse_ingest.state import CREDENTIALS
 from yse_ingest.targets import canonical_name
+from yse_ingest.watch.freshness import REFUSED, UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,27 +59,41 @@ class Fetch:
             except StateError:
                 raise
             except YseIngestError as error:
-                self._failed(target, source, error)
+                self._unasked(target, source, error)
                 continue
             places[name] = key
             questions.setdefault(source, []).append(ask)
         hints: list[Hint] = []
         for source, asks in questions.items():
+            asked_ms = self.state.now_ms()
             for fetched in fetch_light_curves(asks, self.clients.source(source)):
-                hint = self._commit(fetched, places[fetched.target.name])
+                hint = self._commit(fetched, places[fetched.target.name], asked_ms)
                 hints += [hint] if hint else []
         return hints
 
-    def _failed(self, target: Target, source: str, error: YseIngestError) -> None:
+    def _unasked(self, target: Target, source: str, error: YseIngestError) -> None:
+        """Note that the source was not asked: where the target is could not be told."""
+        if isinstance(error, CredentialsError):
+            self.state.troubles.note(CREDENTIALS, fact=error.fact)
+        self.state.clocks.unasked(target.name, source, reason=str(error))
+        self._again(target, source, error)
+
+    def _failed(
+        self, target: Target, source: str, error: YseIngestError, asked_ms: int
+    ) -> None:
+        """Note that the source was asked, and gave no answer that can be used."""
+        if isinstance(error, SourceReplyError):
+            status = UNREADABLE
+        else:
+            status = str(Status.ERROR) if error.retryable else REFUSED
+        self.state.clocks.record(
+            target.name, source, asked_ms=asked_ms, status=status, error=str(error)
+        )
+        self._again(target, source, error)
+
+    def _again(self, target: Target, source: str, error: YseIngestError) -> None:
         logger.warning(
             "not fetched", extra={"target": target.name, "source": source, "error": str(error)}
-        )
-        self.state.clocks.record(
-            target.name,
-            source,
-            asked_ms=self.state.now_ms(),
-            status=str(Status.ERROR) if error.retryable else "refused",
-            error=str(error),
         )
         if error.retryable:
             wait = max(RESOLVE_AGAIN_S, error.retry_after or 0.0)
@@ -111,12 +127,12 @@ class Fetch:
         )
         return (CREATION_KEY + target.name if place is None else str(place.pk)), ask
 
-    def _commit(self, fetched: Fetched, key: str) -> Hint | None:
+    def _commit(self, fetched: Fetched, key: str, asked_ms: int) -> Hint | None:
         """Record one answer, owe what is new, and claim it for an upload."""
         name, answer = fetched.target.name, fetched.answer
-        self._record(fetched)
+        self._record(fetched, asked_ms)
         if answer.error is not None:
-            self._failed(fetched.target, fetched.source, answer.error)
+            self._failed(fetched.target, fetched.source, answer.error, asked_ms)
             return None
         owed, ledger = self.owed(fetched, key)
         logger.info(
@@ -141,26 +157,26 @@ class Fetch:
         claim = self.clients.claim(key)
         return Hint(name, key, claim) if claim else None
 
-    def _record(self, fetched: Fetched) -> None:
+    def _record(self, fetched: Fetched, asked_ms: int) -> None:
         name, answer = fetched.target.name, fetched.answer
         if answer.error is not None:
             return
         before = self.state.clocks.get(name).get(fetched.source)
         detail = dict(before.detail) if before else {}
         newest = answer.newest_ms
-        if newest is not None:
-            detail["newest_ms"] = max(newest, detail.get("newest_ms") or 0)
+        now_ms = self.state.now_ms()
+        if newest is not None and newest > (detail.get("newest_ms") or 0):
+            detail |= {"newest_ms": newest, "news_ms": now_ms}
         if answer.full:
-            detail["full_read_ms"] = self.state.now_ms()
+            detail["full_read_ms"] = now_ms
             detail["object_ids"] = list(answer.accepted_objects)
         detail["reason"] = answer.reason
         detail["set_aside"] = dict(answer.set_aside)
         detail["negative"] = fetched.negative
-        now_ms = self.state.now_ms()
         self.state.clocks.record(
             name,
             fetched.source,
-            asked_ms=now_ms,
+            asked_ms=asked_ms,
             answered_ms=now_ms,
             status=str(answer.status),
             detail=detail,
