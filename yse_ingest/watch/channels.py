@@ -74,9 +74,9 @@ class Mail:
 
     def send(self, message: Message) -> str:
         """Send a message; see `Channel.send`."""
-        mail = self._mail(message)
         seconds = self._settings.notify_timeout_s
         try:
+            mail = self._mail(message)
             refused = within(seconds, lambda: self._send(mail), what="the mail server")
         except (OSError, smtplib.SMTPException, ValueError) as error:
             # ValueError: addresses that are none.
@@ -96,7 +96,8 @@ class Mail:
 
     def _mail(self, message: Message) -> EmailMessage:
         mail = EmailMessage()
-        mail["Subject"] = message.subject
+        # A line break would begin another header.
+        mail["Subject"] = " ".join(message.subject.split())
         mail["From"] = self._settings.notify_from or self._settings.notify_to[0]
         mail["To"] = ", ".join(self._settings.notify_to)
         mail["Date"] = formatdate()
@@ -107,6 +108,7 @@ class Mail:
 
     def _send(self, mail: EmailMessage) -> dict[str, tuple[int, bytes]]:
         settings = self._settings
+        password = self._needed_password() if settings.smtp_username else ""
         context = ssl.create_default_context()
         seconds = settings.notify_timeout_s
         # The name is given: looking up the full one may take a minute.
@@ -120,11 +122,13 @@ class Mail:
         self._smtp = smtp
         # The name is needed for the certificate of STARTTLS.
         smtp._host = settings.smtp_host  # type: ignore[attr-defined]  # noqa: SLF001
-        smtp.connect(settings.smtp_host, self._port)
+        code, said = smtp.connect(settings.smtp_host, self._port)
+        if code != 220:
+            raise smtplib.SMTPConnectError(code, said)
         if settings.smtp_security == "starttls":
             smtp.starttls(context=context)
         if settings.smtp_username:
-            smtp.login(settings.smtp_username, self._needed_password())
+            smtp.login(settings.smtp_username, password)
         if self._smtp is not smtp:
             raise TimeoutError("it was given up")
         refused: dict[str, tuple[int, bytes]] = smtp.send_message(mail)
@@ -157,11 +161,13 @@ class Mail:
     def _let_go(self) -> None:
         """Close the connection: what was left behind ends, and sends nothing any more."""
         smtp, self._smtp = self._smtp, None
-        sock = smtp.sock if smtp is not None else None
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
+        if smtp is None:
+            return
+        # The shutdown wakes who still reads; closing alone would wait for it.
+        with contextlib.suppress(OSError, AttributeError):
+            smtp.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+        with contextlib.suppress(OSError):
+            smtp.close()
 
 
 class Command:

@@ -78,7 +78,7 @@ def stale(sight: Sight) -> Iterator[Condition]:
         yield Condition(
             f"stale:{target.name}",
             f"{target.name}: {source}: {_said(sight, fresh)}"
-            + (f": {clock.error}" if clock is not None and clock.error else ""),
+            + (f": {clock.error.rstrip('.')}" if clock is not None and clock.error else ""),
             remedy=f"See `yse-ingest status {target.name}`.",
             safe="What was observed stays at the source; nothing is lost.",
             over=f"{target.name} is fresh again",

@@ -87,7 +87,11 @@ def _serve(clients: Clients, channel: Channel, sight: Sight) -> None:
         ):
             return
         pending = state.notices.pending(channel.name)
-        message = compose([change for _, change in pending], sight)
+        # That it was dead is told by the others, not by itself when it is back.
+        news = [change for _, change in pending if change.key != f"notify:{channel.name}"]
+        if not news:
+            return
+        message = compose(news, sight)
         try:
             taken = channel.send(message)
         except NoticeError as error:
