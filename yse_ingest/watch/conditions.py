@@ -1,6 +1,6 @@
 """Conditions: everything that can be wrong, each judged by one small function.
 
-A new one is a function from a `Sight` to the conditions that hold, added to `CONDITIONS`. What
+A new one is a function from a `Sight` to the conditions that hold, added to `CONDITIONS`; what
 only the path of an error knows is noted there (`yse_ingest.state.troubles`), and its words are
 added to `yse_ingest.watch.services.WORDS`.
 """
