@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 PENDING_MAX = 1000
 """So many changes wait per channel; the oldest go first."""
 HOUR_MS = 3_600_000
+AT_ONCE = 200
+"""So many conditions are compared by one script."""
 
 COMPARE = """
 -- KEYS: conditions, then the list of each channel
--- ARGV: now_ms, hold_ms, pending_max, then the present conditions
+-- ARGV: now_ms, hold_ms, pending_max, number of present conditions, these, keys of absent ones
 local now, hold, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local last = 4 + tonumber(ARGV[4])
 local told = {}
 
 local function tell(what, key, record)
@@ -37,13 +40,11 @@ local function tell(what, key, record)
   end
 end
 
-local present = {}
-for number = 4, #ARGV do
+for number = 5, last do
   local condition = cjson.decode(ARGV[number])
   local key = condition.key
   local known = redis.call('HGET', KEYS[1], key)
   known = known and cjson.decode(known) or {first_ms = now, told = false}
-  present[key] = true
   condition.first_ms = known.first_ms
   condition.told = known.told
   if known.told then
@@ -61,10 +62,11 @@ for number = 4, #ARGV do
   redis.call('HSET', KEYS[1], key, cjson.encode(condition))
 end
 
-local stored = redis.call('HGETALL', KEYS[1])
-for at = 1, #stored, 2 do
-  local key, record = stored[at], cjson.decode(stored[at + 1])
-  if not present[key] then
+for number = last + 1, #ARGV do
+  local key = ARGV[number]
+  local stored = redis.call('HGET', KEYS[1], key)
+  if stored then
+    local record = cjson.decode(stored)
     if not record.told then
       redis.call('HDEL', KEYS[1], key)
     elseif type(record.gone_ms) ~= 'number' then
@@ -159,11 +161,19 @@ class Notices:
         now_ms
             The time [Unix ms].
         """
+        here = {each.key: dumps(asdict(each)) for each in present}
+        gone = set(self._connection.call("HKEYS", self._conditions)) - here.keys()
+        entries = [(text, True) for text in here.values()]
+        entries += [(key, False) for key in sorted(gone)]
         keys = [self._conditions, *(self._list(channel) for channel in channels)]
-        args = [now_ms, round(hold_s * 1000), PENDING_MAX]
-        told: list[str] = self._connection.run(
-            COMPARE, keys=keys, args=[*args, *(dumps(asdict(each)) for each in present)]
-        )
+        told: list[str] = []
+        # In parts: a script stops all of Redis while it runs.
+        for start in range(0, len(entries), AT_ONCE):
+            part = entries[start : start + AT_ONCE]
+            args = [now_ms, round(hold_s * 1000), PENDING_MAX, sum(now for _, now in part)]
+            told += self._connection.run(
+                COMPARE, keys=keys, args=[*args, *(text for text, _ in part)]
+            )
         return told
 
     def since(self) -> dict[str, int]:
