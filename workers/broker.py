@@ -33,8 +33,6 @@ logger = logging.getLogger(__name__)
 
 MEASURED = "5.7."
 """The kombu against which this was measured; another one is left alone."""
-NO_PREFIX = "yse_ingest"
-"""The default namespace: its queues go by their plain names."""
 
 _ERRORS = transport.get_redis_error_classes()
 _LOST: tuple[type[Exception], ...] = (
@@ -42,11 +40,6 @@ _LOST: tuple[type[Exception], ...] = (
     *_ERRORS.connection_errors,
     *_ERRORS.channel_errors,
 )
-
-
-def key_prefix(namespace: str) -> str:
-    """Return what stands before the broker's keys: two deployments may share one Redis."""
-    return "" if namespace == NO_PREFIX else f"yse_ingest:{namespace}:"
 
 
 def tls_of(broker_url: str) -> dict[str, str] | None:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from kombu import Exchange, Queue
 
-from workers.broker import key_prefix, tls_of
+from workers.broker import tls_of
 from workers.schedule import schedule
 from yse_ingest.errors import SettingsError
+from yse_ingest.state import QUEUES, key_prefix
 
 if TYPE_CHECKING:
     from workers.deployment import Deployment
     from yse_ingest.settings import Settings
 
-QUEUES = ("fetch", "upload", "control")
 ROUTES = {
     "yse_ingest.fetch_photometry": "fetch",
     "yse_ingest.fetch_photometry_many": "fetch",

@@ -14,6 +14,7 @@ from yse_ingest.pipeline import rules_for
 from yse_ingest.schemas.targets import TargetsFile, load_targets_file
 from yse_ingest.sources import Timeouts as SourceTimeouts
 from yse_ingest.sources import build_source
+from yse_ingest.state import CREDENTIALS
 from yse_ingest.state import State as Store
 from yse_ingest.times import iso_of_unix
 from yse_ingest.ysepz import LocalGate, Speed, Timeouts, Transient, YsePz, resolve
@@ -228,6 +229,7 @@ class Clients:
         if cached is not None:
             return Transient.from_dict(cached)
         found = resolve(self.ysepz, target)
+        self.state.troubles.clear(CREDENTIALS)
         if found.transient is not None:
             self.remember(target.name, found.transient)
             return found.transient

@@ -22,6 +22,7 @@
     │   ├── RequestTooLargeError    413
     │   ├── UploadRefusedError      it answered, and said no
     │   └── YsePzReplyError         it answered something else
+    ├── NoticeError             a message to people could not be sent
     └── StateError              Redis did not do its part
         ├── StateUnavailableError   no answer now
         ├── StateVersionError       written by a newer version
@@ -187,6 +188,10 @@ class UploadRefusedError(YsePzError):
 
 class YsePzReplyError(YsePzError):
     """YSE-PZ answered something that is not what its contract says."""
+
+
+class NoticeError(YseIngestError):
+    """A message to people could not be sent; it is kept, and tried again."""
 
 
 class StateError(YseIngestError):

@@ -11,7 +11,7 @@ import numpy as np
 from yse_ingest.clients import CREATION_KEY, Hint
 from yse_ingest.delta import Verdict, compare, windows
 from yse_ingest.errors import (
-    HeldBackError,
+    CredentialsError,
     SourceReplyError,
     SourceUnavailableError,
     StateError,
@@ -19,7 +19,9 @@ from yse_ingest.errors import (
 )
 from yse_ingest.pipeline import Fetched, fetch_light_curves
 from yse_ingest.sources import Ask, Status
+from yse_ingest.state import CREDENTIALS
 from yse_ingest.targets import canonical_name
+from yse_ingest.watch.freshness import REFUSED, UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +74,7 @@ class Fetch:
             except StateError:
                 raise
             except YseIngestError as error:
-                self._failed(target, source, error)
+                self._unasked(target, source, error)
                 continue
             places[name] = key
             questions.setdefault(source, []).append(ask)
@@ -82,8 +84,9 @@ class Fetch:
         for source, asks in questions.items():
             down: YseIngestError | None = None
             answered = False
+            asked_ms = self.state.now_ms()
             for fetched in fetch_light_curves(asks, self.clients.source(source)):
-                hint = self._commit(fetched, places[fetched.target.name])
+                hint = self._commit(fetched, places[fetched.target.name], asked_ms)
                 hints += [hint] if hint else []
                 down = fetched.answer.error or down
                 answered = answered or not isinstance(fetched.answer.error, DOWN)
@@ -104,19 +107,30 @@ class Fetch:
             logger.info("source is down, not asked", extra=fields)
         return wait_s > 0
 
-    def _failed(self, target: Target, source: str, error: YseIngestError) -> None:
+    def _unasked(self, target: Target, source: str, error: YseIngestError) -> None:
+        """Note that the source was not asked: where the target is could not be told."""
+        if isinstance(error, CredentialsError):
+            self.state.troubles.note(CREDENTIALS, fact=error.fact)
+        self.state.clocks.unasked(target.name, source, reason=str(error))
+        self._again(target, source, error)
+
+    def _failed(
+        self, target: Target, source: str, error: YseIngestError, asked_ms: int
+    ) -> None:
+        """Note that the source was asked, and gave no answer that can be used."""
+        if isinstance(error, SourceReplyError):
+            status = UNREADABLE
+        else:
+            status = str(Status.ERROR) if error.retryable else REFUSED
+        self.state.clocks.record(
+            target.name, source, asked_ms=asked_ms, status=status, error=str(error)
+        )
+        self._again(target, source, error)
+
+    def _again(self, target: Target, source: str, error: YseIngestError) -> None:
         logger.warning(
             "not fetched", extra={"target": target.name, "source": source, "error": str(error)}
         )
-        # Held back by ourselves: nobody was asked.
-        if not isinstance(error, HeldBackError):
-            self.state.clocks.record(
-                target.name,
-                source,
-                asked_ms=self.state.now_ms(),
-                status=str(Status.ERROR) if error.retryable else "refused",
-                error=str(error),
-            )
         if error.retryable:
             wait = max(self.settings.ask_again_s, error.retry_after or 0.0)
             self.state.targets.set_due(target.name, self.state.now_ms() + int(wait * 1000))
@@ -153,11 +167,11 @@ class Fetch:
         )
         return (CREATION_KEY + target.name if place is None else str(place.pk)), ask
 
-    def _commit(self, fetched: Fetched, key: str) -> Hint | None:
+    def _commit(self, fetched: Fetched, key: str, asked_ms: int) -> Hint | None:
         """Record one answer, owe what is new, and claim it for an upload."""
         name, answer = fetched.target.name, fetched.answer
         if answer.error is not None:
-            self._failed(fetched.target, fetched.source, answer.error)
+            self._failed(fetched.target, fetched.source, answer.error, asked_ms)
             return None
         owed, ledger = self.owed(fetched, key)
         shrunk = ledger is not None and ledger.with_gaps(fetched.gaps).gaps != ledger.gaps
@@ -170,7 +184,7 @@ class Fetch:
                 tolerance_ms=fetched.tolerance_ms,
             )
         # Only now: whoever dies in between asks for the same again, and owes it.
-        self._record(fetched)
+        self._record(fetched, asked_ms)
         logger.info(
             "fetched",
             extra={
@@ -190,24 +204,24 @@ class Fetch:
         claim = self.clients.claim(key) if held is None else None
         return Hint(name, key, claim) if claim else None
 
-    def _record(self, fetched: Fetched) -> None:
+    def _record(self, fetched: Fetched, asked_ms: int) -> None:
         name, answer = fetched.target.name, fetched.answer
         before = self.state.clocks.get(name).get(fetched.source)
         detail = dict(before.detail) if before else {}
         newest = answer.newest_ms
-        if newest is not None:
-            detail["newest_ms"] = max(newest, detail.get("newest_ms") or 0)
+        now_ms = self.state.now_ms()
+        if newest is not None and newest > (detail.get("newest_ms") or 0):
+            detail |= {"newest_ms": newest, "news_ms": now_ms}
         if answer.full:
-            detail["full_read_ms"] = self.state.now_ms()
+            detail["full_read_ms"] = now_ms
             detail["object_ids"] = list(answer.accepted_objects)
         detail["reason"] = answer.reason
         detail["set_aside"] = dict(answer.set_aside)
         detail["negative"] = fetched.negative
-        now_ms = self.state.now_ms()
         self.state.clocks.record(
             name,
             fetched.source,
-            asked_ms=now_ms,
+            asked_ms=asked_ms,
             answered_ms=now_ms,
             status=str(answer.status),
             detail=detail,

@@ -14,6 +14,7 @@ from yse_ingest.clients import CREATION_KEY, Clients, Hint
 from yse_ingest.errors import LeaseLostError, StateError, YseIngestError
 from yse_ingest.fetch import Fetch
 from yse_ingest.upload import Upload, UploadOutcome
+from yse_ingest.watch.telling import watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,6 +124,13 @@ class Service(Clients):
             "released": sum(self.state.outbox.release_refused(key) for key in refused),
             "lost_fetches": self.state.targets.sweep(older_than_s=self.settings.fetch_lost_s),
         }
+
+    def watch(self) -> list[str]:
+        """Tell people what began or is over; return the keys of what is told now.
+
+        Safe to repeat, and on any number of hosts: each change is told once.
+        """
+        return watch(self)
 
     def upload(
         self,

@@ -281,6 +281,13 @@ class Settings:
         "How far an incremental question reaches back: alerts may arrive late.",
         unit="s",
     )
+    freshness_s: float = _setting(
+        "YSE_INGEST_FRESHNESS",
+        parse_duration,
+        6 * 3600.0,
+        "A target is stale without an answer for so long (and at least 3 cadences).",
+        unit="s",
+    )
     full_read_s: float = _setting(
         "YSE_INGEST_FULL_READ",
         parse_duration,
@@ -470,6 +477,100 @@ class Settings:
         None,
         "YSE-PZ's quality flag on every point sent; unset: good.",
     )
+    limit_heartbeat_s: float = _setting(
+        "YSE_INGEST_LIMIT_HEARTBEAT",
+        parse_duration,
+        300.0,
+        "Beat, a queue's workers or a tick's work are silent after this.",
+        unit="s",
+    )
+    limit_source_s: float = _setting(
+        "YSE_INGEST_LIMIT_SOURCE",
+        parse_duration,
+        3600.0,
+        "A source that answers nothing is silent after this.",
+        unit="s",
+    )
+    limit_ysepz_s: float = _setting(
+        "YSE_INGEST_LIMIT_YSE_PZ",
+        parse_duration,
+        900.0,
+        "YSE-PZ is away after this without an answer.",
+        unit="s",
+    )
+    limit_owed_s: float = _setting(
+        "YSE_INGEST_LIMIT_OWED",
+        parse_duration,
+        6 * 3600.0,
+        "A point may be owed for so long.",
+        unit="s",
+    )
+    notify_to: tuple[str, ...] = _setting(
+        "YSE_INGEST_NOTIFY_TO", _names, (), "E-mail addresses that are told; empty: no e-mail."
+    )
+    notify_from: str | None = _setting(
+        "YSE_INGEST_NOTIFY_FROM",
+        _optional(_text),
+        None,
+        "Sender of the e-mails; unset: the first receiver.",
+    )
+    notify_command: str | None = _setting(
+        "YSE_INGEST_NOTIFY_COMMAND",
+        _optional(_text),
+        None,
+        "Command that is given each message on its standard input.",
+    )
+    notify_format: str = _setting(
+        "YSE_INGEST_NOTIFY_FORMAT",
+        _one_of("text", "json"),
+        "text",
+        "What that command is given.",
+    )
+    notify_after_s: float = _setting(
+        "YSE_INGEST_NOTIFY_AFTER",
+        parse_duration,
+        120.0,
+        "A condition must hold, or be over, for so long before it is told.",
+        unit="s",
+    )
+    notify_per_hour: int = _setting(
+        "YSE_INGEST_NOTIFY_PER_HOUR",
+        int,
+        6,
+        "Most messages an hour; what came meanwhile stands in the next one.",
+    )
+    notify_timeout_s: float = _setting(
+        "YSE_INGEST_NOTIFY_TIMEOUT",
+        parse_duration,
+        20.0,
+        "Longest that sending one message may take; then it is tried again later.",
+        unit="s",
+    )
+    notify_retry_s: float = _setting(
+        "YSE_INGEST_NOTIFY_RETRY",
+        parse_duration,
+        60.0,
+        "Wait before a message is tried again; it doubles, up to 30 times this.",
+        unit="s",
+    )
+    smtp_host: str = _setting(
+        "YSE_INGEST_SMTP_HOST", _text, "127.0.0.1", "Mail server of the e-mails."
+    )
+    smtp_port: int | None = _setting(
+        "YSE_INGEST_SMTP_PORT",
+        _optional(int),
+        None,
+        "Its port; unset: 587 (starttls), 465 (ssl), 25 (none).",
+    )
+    smtp_security: str = _setting(
+        "YSE_INGEST_SMTP_SECURITY",
+        _one_of("starttls", "ssl", "none"),
+        "starttls",
+        "How the way to it is encrypted; none: only for a server on this host.",
+    )
+    smtp_username: str | None = _setting(
+        "YSE_INGEST_SMTP_USERNAME", _optional(_text), None, "User name at the mail server."
+    )
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Where secrets, and the options of the sources, are looked up when they are needed."""
 
@@ -540,6 +641,10 @@ class Settings:
             )
         if self.in_flight < 1:
             raise self._unfit("YSE_PZ_IN_FLIGHT", self.in_flight, "it must be at least 1")
+        if self.notify_per_hour < 1:
+            raise self._unfit(
+                "YSE_INGEST_NOTIFY_PER_HOUR", self.notify_per_hour, "it must be at least 1"
+            )
         if not 1 <= self.batch_size <= 50:
             raise self._unfit("YSE_INGEST_BATCH", self.batch_size, "it must be 1 to 50")
         refuse_unverified_tls("CELERY_BROKER_URL", self.broker_url)

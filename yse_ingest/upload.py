@@ -19,6 +19,7 @@ from yse_ingest.errors import (
 )
 from yse_ingest.fetch import REFUSED_BY_YSEPZ
 from yse_ingest.pipeline import Outcome, Receipt, State, deliver, plan_upload
+from yse_ingest.state import CREDENTIALS
 from yse_ingest.targets import Target
 from yse_ingest.ysepz import Transient, YsePz, create
 
@@ -279,6 +280,7 @@ class Upload:
                     counts[str(outcome)] = counts.get(str(outcome), 0) + count
         self._quarantine_refused()
         if last.state in {State.VERIFIED, State.ACCEPTED}:
+            self.state.troubles.clear(CREDENTIALS)
             self.state.outbox.finish(self.key, self.fence, sent=self.row, result="done")
             return UploadOutcome(str(last.state), counts=counts, receipts=tuple(self.receipts))
         if last.error is None:
@@ -335,6 +337,7 @@ class Upload:
         if error.retryable:
             return self._again(error)
         if isinstance(error, CredentialsError):
+            self.state.troubles.note(CREDENTIALS, fact=error.fact)
             return self.later(str(error), wait_s=300.0, error=error)
         self.state.outbox.finish(
             self.key,

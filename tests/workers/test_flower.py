@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from flower.urls import handlers
-from yse_ingest.envfile import ENV_FILE, parse_env
 
 from yse_ingest.cli.deployment import processes, template, write_deployment
 from yse_ingest.cli.flower import FILE, LOGIN, with_login
+from yse_ingest.envfile import ENV_FILE, parse_env
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

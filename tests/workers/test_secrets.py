@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
-from yse_ingest.envfile import ENV_FILE
 
 from yse_ingest.cli.deployment import write_deployment
+from yse_ingest.envfile import ENV_FILE
 from yse_ingest.redaction import forms
 from yse_ingest.sandbox import supernovae
 from yse_ingest.sandbox.faults import Fault

@@ -30,6 +30,8 @@ class Commands(click.Group):
         "push": "push",
         "enqueue": "enqueue",
         "status": "status",
+        "health": "health",
+        "notify": "notify",
         "targets": "targets",
         "quarantine": "quarantine",
         "up": "up",

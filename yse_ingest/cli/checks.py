@@ -291,7 +291,7 @@ def _schedule() -> Iterator[Check]:
 
 def _workers(service: Service) -> Iterator[Check]:
     from workers.celery import app
-    from workers.defaults import QUEUES
+    from yse_ingest.state import QUEUES
 
     with app.connection_for_read(service.settings.broker_url) as connection:
         try:

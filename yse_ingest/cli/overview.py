@@ -11,8 +11,9 @@ from yse_ingest.cli.preview import unclear
 from yse_ingest.clients import CREATION_KEY
 from yse_ingest.errors import SettingsError
 from yse_ingest.sources import Status
-from yse_ingest.state import side_connection
 from yse_ingest.times import iso_of_unix
+from yse_ingest.watch.freshness import REFUSED, UNREADABLE, Freshness, freshness, is_news
+from yse_ingest.watch.sight import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from yse_ingest.targets import Target
 
 ROWS_MAX = 100_000
-QUEUES = ("fetch", "upload", "control")
-NO_ANSWER = "no answer"
+NO_ANSWER, NOT_ASKED = "no answer", "not asked"
+NEVER_ASKED, NOTHING_NEW = "never asked", "nothing new"
+WITHOUT = frozenset({NEVER_ASKED, NOT_ASKED, NO_ANSWER, REFUSED, UNREADABLE})
+"""Answers that are none: what follows the colon says why."""
 PRIVATE = "private"
 """Instead of what only the members of its groups may see."""
 
@@ -52,6 +55,14 @@ class Line:
     """When its source is asked next."""
     private: bool
     """Its photometry is for the members of some groups alone."""
+    silence: str | None
+    """never asked, not asked, no answer, nothing new; None: its last answer was news."""
+    silent_ms: int | None
+    """Since when; None: that is not known."""
+    limit_s: float
+    """So long it may be without an answer."""
+    stale: bool
+    """It was without for longer."""
 
     @property
     def stored(self) -> int:
@@ -64,8 +75,8 @@ class Line:
         word, _, what = self.answer.partition(": ")
         if word in {Status.AMBIGUOUS, Status.UNKNOWN}:
             return str(unclear(self.target, self.source, word, what))
-        if word == NO_ANSWER or self.state in {"refused", "settling", "owed"}:
-            said = what if word == NO_ANSWER else self.reason
+        if (what and word in WITHOUT) or self.state in {"refused", "settling", "owed"}:
+            said = what if word in WITHOUT else self.reason
             if said and self.target not in said:
                 said = f"{self.target}: {said}"
             return said or None
@@ -79,6 +90,10 @@ class Line:
             "last_asked": _iso(self.asked_ms),
             "last_answered": _iso(self.answered_ms),
             "answer": self.answer,
+            "silence": self.silence,
+            "silent_since": _iso(self.silent_ms),
+            "freshness_limit_s": self.limit_s,
+            "stale": self.stale,
             "newest": PRIVATE if self.private else _iso(self.newest_ms),
             "stored": self.stored if self.private else dict(self.bands),
             "owed": self.owed,
@@ -134,7 +149,8 @@ def look(service: Service, names: Sequence[str] | None = None) -> list[Line]:
     owed = {name: row for row in state.outbox.rows(ROWS_MAX) for name in row.targets}
     targets = [target for target, _ in state.targets.all() if not names or target.name in names]
     clocks = state.clocks.all(target.name for target in targets)
-    paused = state.targets.paused()
+    paused, added = state.targets.paused(), state.targets.added_ms()
+    now_ms = state.now_ms()
     return [
         _line(
             service,
@@ -142,6 +158,13 @@ def look(service: Service, names: Sequence[str] | None = None) -> list[Line]:
             clock=clocks.get(target.name, {}).get(service.source_of(target)),
             row=owed.get(target.name),
             paused=paused.get(target.name),
+            freshness=freshness(
+                service,
+                target,
+                clocks.get(target.name, {}).get(service.source_of(target)),
+                added_ms=added.get(target.name),
+                now_ms=now_ms,
+            ),
         )
         for target in targets
     ]
@@ -180,16 +203,7 @@ def queue_lengths(service: Service) -> dict[str, int]:
     StateError
         When the broker gives no answer.
     """
-    from workers.broker import key_prefix
-
-    settings = service.settings
-    prefix = key_prefix(settings.namespace)
-    broker = side_connection(settings.broker_url)
-    try:
-        lengths = broker.batch([("LLEN", f"{prefix}{queue}") for queue in QUEUES])
-    finally:
-        broker.close()
-    return dict(zip(QUEUES, map(int, lengths), strict=True))
+    return waiting(service.settings)
 
 
 def outbox_key(state: State, name: str) -> str:
@@ -205,6 +219,7 @@ def _line(
     clock: Clock | None,
     row: RowSummary | None,
     paused: str | None,
+    freshness: Freshness,
 ) -> Line:
     state = service.state
     known = state.resolutions.get(target.name)
@@ -224,21 +239,28 @@ def _line(
         reason=reason,
         due_ms=None if paused else state.targets.due_ms(target.name),
         private=bool(service.rules(target).groups),
+        silence=freshness.silence,
+        silent_ms=freshness.since_ms,
+        limit_s=freshness.limit_s,
+        stale=freshness.stale and paused is None,
     )
 
 
 def _answer(clock: Clock | None) -> str:
     """Say which of the three silences it is, or what the source said."""
-    if clock is None or clock.silence == "never asked":
-        return "never asked"
+    if clock is None or clock.silence == NEVER_ASKED:
+        return f"{NEVER_ASKED}: {clock.error}" if clock and clock.error else NEVER_ASKED
+    if clock.silence == NOT_ASKED:
+        return f"{NOT_ASKED}: {clock.error}"
     if clock.silence == NO_ANSWER:
-        return f"{NO_ANSWER}: {clock.error}"
+        word = clock.status if clock.status in {REFUSED, UNREADABLE} else NO_ANSWER
+        return f"{word}: {clock.error}"
     if clock.status in {Status.AMBIGUOUS, Status.UNKNOWN}:
         return f"{clock.status}: {clock.detail.get('reason') or ''}".rstrip(": ")
-    if clock.status == Status.EMPTY:
-        reason = clock.detail.get("reason")
-        return f"nothing new; {reason}" if reason else "nothing new"
-    return "photometry"
+    if is_news(clock):
+        return "photometry"
+    reason = clock.detail.get("reason")
+    return f"{NOTHING_NEW}; {reason}" if reason else NOTHING_NEW
 
 
 def _state(row: RowSummary | None, paused: str | None) -> tuple[str, str]:

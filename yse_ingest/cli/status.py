@@ -68,7 +68,12 @@ def _not_followed(name: str) -> Exception:
 
 
 def _is_well(line: Line) -> bool:
-    unclear = line.answer.startswith(("no answer", "ambiguous", "unknown"))
+    from yse_ingest.cli.overview import NEVER_ASKED, WITHOUT
+
+    word, _, why = line.answer.partition(": ")
+    # A target that has just been added is well; one that could not be asked is not.
+    without = word in WITHOUT and (word != NEVER_ASKED or bool(why))
+    unclear = without or line.stale or word in {"ambiguous", "unknown"}
     return line.state in {"idle", "paused"} and not unclear
 
 
@@ -141,6 +146,8 @@ def _show_all(lines: list[Line], below: Machinery) -> None:
             "idle": "green",
             "never asked": "yellow",
             "no answer": "red",
+            "not asked": "red",
+            "unreadable": "red",
             "ambiguous": "red",
             "unknown": "red",
             "refused": "red",
@@ -169,6 +176,18 @@ def _newest(line: Line, minute_of: Any) -> str:
     return minute_of(line.newest_ms) if line.newest_ms else ""
 
 
+def _silence(line: Line, below: Machinery) -> str:
+    from yse_ingest.cli.render import duration, minute_of
+
+    if line.silence is None:
+        return ""
+    text = line.silence
+    if line.silent_ms:
+        lasted = duration((below.now_ms - line.silent_ms) / 1000)
+        text += f" since {minute_of(line.silent_ms)} UTC ({lasted})"
+    return f"{text}; stale: its limit is {duration(line.limit_s)}" if line.stale else text
+
+
 def _show_one(line: Line, below: Machinery, receipt: dict[str, Any] | None) -> None:
     from yse_ingest.cli.render import ago, ahead, listed, minute_of, say
 
@@ -179,6 +198,7 @@ def _show_one(line: Line, below: Machinery, receipt: dict[str, Any] | None) -> N
         ("asked", ago(line.asked_ms, below.now_ms)),
         ("answered", ago(line.answered_ms, below.now_ms)),
         ("answer", line.answer),
+        ("silence", _silence(line, below)),
         ("newest", _newest(line, minute_of)),
         ("in YSE-PZ", stored),
         ("owed", str(line.owed)),

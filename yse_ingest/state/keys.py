@@ -7,6 +7,7 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     quiet                    nothing is claimed before this time [ms] (string)
     targets                  name -> record (hash)
     targets:due|paused|cadence|pending   (zset, hash, hash, zset of claims not yet asked)
+    targets:added            name -> since when it is followed (hash)
     resolution:<name>        a cached look-up in YSE-PZ (string, expires)
     ledger:<id>, ledgers     packed points and meta (hash); id -> last read-back (zset)
     outbox:rows|due|inflight|refused   key -> points, due, lease end, since (zsets)
@@ -23,6 +24,12 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     quarantines, rejections  targets that have such (sets)
     receipts:<key>           the last receipts (list)
     clock:<name>             last asked and answered per source (hash)
+    heartbeats               kind of work -> when it was last done (hash)
+    troubles                 what a person should know, and nothing else tells (hash)
+    quarantine:kinds         source|field|reason -> when it was first seen (hash)
+    watch:conditions         what is wrong now, since when, whether it was told (hash)
+    notices:<channel>        changes still to be told (list)
+    notices:<channel>:sent|failing   times of messages (zset); failures and next try (hash)
 """
 
 from __future__ import annotations
@@ -34,6 +41,10 @@ from typing import Any
 
 from yse_ingest.errors import SettingsError
 
+QUEUES = ("fetch", "upload", "control")
+"""The queues of the broker."""
+NO_PREFIX = "yse_ingest"
+"""The default namespace: its queues go by their plain names."""
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 
@@ -57,6 +68,11 @@ class Keys:
     def __call__(self, *parts: str) -> str:
         """Return the key of these parts."""
         return ":".join(("yse_ingest", self.namespace, *parts))
+
+
+def key_prefix(namespace: str) -> str:
+    """Return what stands before the broker's keys: two deployments may share one Redis."""
+    return "" if namespace == NO_PREFIX else f"yse_ingest:{namespace}:"
 
 
 def dumps(value: object) -> str:

@@ -15,15 +15,18 @@ from yse_ingest.state.clocks import Clocks
 from yse_ingest.state.connection import Connection, Finding, refuse_old_server
 from yse_ingest.state.decisions import DecisionLog
 from yse_ingest.state.gate import SharedGate
+from yse_ingest.state.heartbeats import Heartbeats
 from yse_ingest.state.installation import Installation, Loss
 from yse_ingest.state.keys import Keys
 from yse_ingest.state.leases import Leases
 from yse_ingest.state.ledgers import LedgerStore
+from yse_ingest.state.notices import Notices
 from yse_ingest.state.outbox import Outbox
 from yse_ingest.state.quarantine import Quarantine
 from yse_ingest.state.receipts import Receipts
 from yse_ingest.state.resolutions import ResolutionStore
 from yse_ingest.state.targets import LEFT_FILE, TargetStore, target_from_json, target_to_json
+from yse_ingest.state.troubles import STATE_LOST, Troubles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +41,8 @@ LAYOUT = 1
 """Number of the layout in Redis; raised when older code would misread it."""
 REQUEST_LIMIT_S = 30.0
 """How long YSE-PZ may still work on a request that nobody waits for [s]."""
+TOLD_LOST_S = 3600.0
+"""So long a lost state is something to tell people about [s]."""
 
 
 class State:
@@ -80,6 +85,9 @@ class State:
         self.quarantine = Quarantine(connection, keys, self.decisions)
         self.receipts = Receipts(connection, keys)
         self.clocks = Clocks(connection, keys)
+        self.heartbeats = Heartbeats(connection, keys)
+        self.troubles = Troubles(connection, keys)
+        self.notices = Notices(connection, keys)
 
     @classmethod
     def connect(
@@ -133,6 +141,23 @@ class State:
             connection.close()
             raise
         return state
+
+    @classmethod
+    def look_at(cls, url: str, *, namespace: str, timeout_s: float) -> Self:
+        """Return the state for reading alone: nothing is checked, recovered or written.
+
+        Raises
+        ------
+        SettingsError
+            When URL or namespace cannot work.
+        """
+        connection = Connection.open(url, socket_timeout=timeout_s, connect_timeout=timeout_s)
+        return cls(connection, namespace=namespace, decisions=None)
+
+    @property
+    def installed(self) -> bool:
+        """Tell whether this Redis holds a state at all."""
+        return bool(self._connection.call("EXISTS", self._keys("installed")))
 
     def __enter__(self) -> Self:
         """Return the state; it is closed at the end of the block."""
@@ -234,8 +259,9 @@ class State:
         self.targets.forget_file()
         restored = sum(self.apply(decision) for decision in loss.replay)
         self._connection.call("SET", self._keys("version"), LAYOUT)
+        what = "Redis was started again" if loss.restarted else "Redis had lost the state"
+        self.troubles.note(STATE_LOST, fact=what, lasting_s=TOLD_LOST_S)
         self._installation.write(loss.mark)
-        what = "Redis was started again" if loss.restarted else "state lost"
         logger.warning(
             "%s, nothing is uploaded for a while",
             what,

@@ -57,6 +57,7 @@ class TargetStore:
         self._cadence = keys("targets", "cadence")
         self._pending = keys("targets", "pending")
         self._synced = keys("targets", "synced")
+        self._added = keys("targets", "added")
 
     def put(self, target: Target, *, origin: Origin, due_ms: int | None = None) -> bool:
         """Follow a target, or change how; return whether it is new or changed.
@@ -71,6 +72,7 @@ class TargetStore:
 
     def _put(self, target: Target, *, origin: Origin, due_ms: int | None) -> bool:
         now_ms = self._connection.now_ms()
+        self._connection.call("HSETNX", self._added, target.name, now_ms)
         return bool(
             self._connection.run(
                 scripts.TARGET_PUT,
@@ -113,6 +115,11 @@ class TargetStore:
         )
         return [_target(records[name], cadences.get(name)) for name in sorted(records)]
 
+    def added_ms(self) -> dict[str, int]:
+        """Return since when each target is followed, by name [Unix ms]."""
+        raw = self._connection.call("HGETALL", self._added)
+        return {name: int(added_ms) for name, added_ms in raw.items()}
+
     def count(self) -> int:
         """Return how many targets there are."""
         return int(self._connection.call("HLEN", self._targets))
@@ -128,6 +135,7 @@ class TargetStore:
                 ("ZREM", self._pending, name),
                 ("HDEL", self._paused, name),
                 ("HDEL", self._cadence, name),
+                ("HDEL", self._added, name),
                 ("DEL", self._keys("clock", name), self._keys("resolution", name)),
                 (
                     "DEL",
