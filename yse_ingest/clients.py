@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from yse_ingest.settings import Settings
     from yse_ingest.sources import Source
+    from yse_ingest.state import LedgerStore
     from yse_ingest.targets import Rules, Target
 
 logger = logging.getLogger(__name__)
@@ -100,8 +101,14 @@ class Clients:
                         read_s=self.settings.read_timeout_s,
                         slow_s=min(8.0, 0.8 * self.settings.request_limit_s),
                     ),
+                    may_write=not self.settings.shadow,
                 )
             return self._ysepz
+
+    @property
+    def ledgers(self) -> LedgerStore:
+        """Return what YSE-PZ holds; in shadow, what it would hold."""
+        return self.state.shadow.ledgers if self.settings.shadow else self.state.ledgers
 
     def source(self, name: str) -> Source:
         """Return a source by name, the default one for an empty name."""

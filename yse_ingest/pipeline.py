@@ -16,7 +16,7 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -406,6 +406,8 @@ class Outcome(StrEnum):
     ABSENT = "absent"
     ALTERED = "altered"
     REFUSED = "refused"
+    PLANNED = "planned"
+    """In shadow: it would have been sent."""
 
 
 class State(StrEnum):
@@ -421,6 +423,8 @@ class State(StrEnum):
     """YSE-PZ may or may not have taken a request: it is read back before anything is sent."""
     REFUSED = "refused"
     """YSE-PZ said no, or the proof failed: a person must look."""
+    SHADOW = "shadow"
+    """Nothing was sent, on purpose: what would have been is recorded."""
 
 
 @dataclass(eq=False)
@@ -440,6 +444,15 @@ class Receipt:
     error: YseIngestError | None = None
     read_back: ReadBack | None = None
     """The last one: after the upload when it was verified."""
+
+    @classmethod
+    def begun(cls, plan: Plan, *, at: float) -> Self:
+        """Return the receipt of a plan of which nothing is done yet; ``at``: Unix time [s]."""
+        verdicts = plan.comparison.verdict.tolist()
+        outcome = [_VERDICTS[Verdict(code)] for code in verdicts]
+        receipt = cls(plan=plan, at=at, outcome=outcome, read_back=plan.stored)
+        receipt.mark(plan.differing, Outcome.DIFFERS)
+        return receipt
 
     def rows(self, *outcomes: Outcome) -> Ints:
         """Return the exposures with one of these outcomes."""
@@ -554,13 +567,7 @@ def deliver(
     deadline
         Unix time after which no further request is begun; the rest stays owed [s].
     """
-    receipt = Receipt(
-        plan=plan,
-        at=clock(),
-        outcome=[_VERDICTS[Verdict(code)] for code in plan.comparison.verdict.tolist()],
-        read_back=plan.stored,
-    )
-    receipt.mark(plan.differing, Outcome.DIFFERS)
+    receipt = Receipt.begun(plan, at=clock())
     try:
         in_time = _send_points(receipt, client, deadline=deadline, clock=clock)
         in_time = in_time and _correct(receipt, client, deadline=deadline, clock=clock)

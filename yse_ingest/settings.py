@@ -332,6 +332,12 @@ class Settings:
         None,
         "YSE-PZ's quality flag on every point sent; unset: good.",
     )
+    shadow: bool = _setting(
+        "YSE_INGEST_SHADOW",
+        _flag,
+        default=False,
+        doc="Everything runs and nothing is written to YSE-PZ: what would be sent is recorded.",
+    )
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Where secrets are looked up when they are needed."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from yse_ingest.cli.preview import unclear
 from yse_ingest.clients import CREATION_KEY
+from yse_ingest.ledger import Flag
 from yse_ingest.sources import Status
 from yse_ingest.state import side_connection
 from yse_ingest.times import iso_of_unix
@@ -15,6 +16,7 @@ from yse_ingest.times import iso_of_unix
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from yse_ingest.ledger import Ledger
     from yse_ingest.service import Service
     from yse_ingest.state import Clock, RowSummary, State
     from yse_ingest.targets import Target
@@ -43,7 +45,7 @@ class Line:
     owed: int
     """Points still to be sent."""
     state: str
-    """idle, owed, in flight, settling, refused, paused."""
+    """idle, owed, in flight, settling, refused, paused; shadow: it would be sent."""
     reason: str
     """Why it is owed, settling, refused or paused."""
     due_ms: int | None
@@ -91,6 +93,8 @@ class Machinery:
     """What all targets depend on."""
 
     redis: str
+    shadow: bool
+    """Nothing is written to YSE-PZ, on purpose."""
     held: str | None
     """Why a person stopped all uploads."""
     breaker: Mapping[str, Any]
@@ -106,6 +110,7 @@ class Machinery:
         quiet = self.quiet_until_ms if self.quiet_until_ms > self.now_ms else None
         return {
             "redis": self.redis,
+            "shadow": self.shadow,
             "held": self.held,
             "breaker": dict(self.breaker),
             "quiet_until": _iso(quiet),
@@ -141,6 +146,7 @@ def machinery(service: Service) -> Machinery:
     state = service.state
     return Machinery(
         redis=state.address,
+        shadow=service.settings.shadow,
         held=state.outbox.held(),
         breaker=state.outbox.breaker(),
         quiet_until_ms=state.quiet_until_ms() or 0,
@@ -185,9 +191,12 @@ def _line(
 ) -> Line:
     state = service.state
     known = state.resolutions.get(target.name)
-    ledger = state.ledgers.get(int(known["pk"])) if known else None
+    ledger = service.ledgers.get(int(known["pk"])) if known else None
+    bands, planned = _standing(ledger, shadow=service.settings.shadow)
     detail = clock.detail if clock else {}
     word, reason = _state(row, paused)
+    if service.settings.shadow and word == "idle":
+        word, reason = "shadow", f"{planned} points would be sent" if planned else ""
     return Line(
         target=target.name,
         source=service.source_of(target),
@@ -195,13 +204,22 @@ def _line(
         answered_ms=clock.answered_ms if clock else None,
         answer=_answer(clock),
         newest_ms=detail.get("newest_ms"),
-        bands={} if ledger is None else dict(Counter(ledger.band.tolist())),
+        bands=bands,
         owed=row.points if row else 0,
         state=word,
         reason=reason,
         due_ms=None if paused else state.targets.due_ms(target.name),
         private=bool(service.rules(target).groups),
     )
+
+
+def _standing(ledger: Ledger | None, *, shadow: bool) -> tuple[dict[str, int], int]:
+    """Return band to number of points that YSE-PZ holds, and how many would be sent."""
+    if ledger is None:
+        return {}, 0
+    seen = ledger.flags & Flag.VERIFIED != 0
+    bands = Counter(ledger.band[seen].tolist() if shadow else ledger.band.tolist())
+    return dict(bands), int((~seen).sum()) if shadow else 0
 
 
 def _answer(clock: Clock | None) -> str:

@@ -69,7 +69,7 @@ def _not_followed(name: str) -> Exception:
 
 def _is_well(line: Line) -> bool:
     unclear = line.answer.startswith(("no answer", "ambiguous", "unknown"))
-    return line.state in {"idle", "paused"} and not unclear
+    return line.state in {"idle", "paused", "shadow"} and not unclear
 
 
 def _last_receipt(service: Service, line: Line) -> dict[str, Any] | None:
@@ -87,6 +87,8 @@ def _show_machinery(below: Machinery) -> None:
 
     queues = "" if below.queues is None else f", queues: {listed(below.queues)}"
     say(f"Redis {below.redis}{queues}")
+    if below.shadow:
+        say("Shadow: nothing is written to YSE-PZ, what would be sent is recorded")
     if below.held is not None:
         say(f"All uploads are held: {below.held}", style="yellow")
     if below.breaker["open"]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from yse_ingest.state.clocks import Clock
 from yse_ingest.state.connection import Connection, Finding, side_connection
 from yse_ingest.state.decisions import Decision
+from yse_ingest.state.ledgers import LedgerStore
 from yse_ingest.state.owed import Claim, OwedRow, RowSummary, exposure_field, exposure_fields
 from yse_ingest.state.store import State
 from yse_ingest.state.targets import DueTarget, FileSync
@@ -21,6 +22,7 @@ __all__ = [
     "DueTarget",
     "FileSync",
     "Finding",
+    "LedgerStore",
     "OwedRow",
     "RowSummary",
     "State",

@@ -17,6 +17,7 @@ from yse_ingest.state.outbox import Outbox
 from yse_ingest.state.quarantine import Quarantine
 from yse_ingest.state.receipts import Receipts
 from yse_ingest.state.resolutions import ResolutionStore
+from yse_ingest.state.shadow import Shadow
 from yse_ingest.state.targets import LEFT_FILE, TargetStore, target_from_json, target_to_json
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class State:
         self.targets = TargetStore(connection, keys, self.decisions)
         self.resolutions = ResolutionStore(connection, keys)
         self.ledgers = LedgerStore(connection, keys)
+        self.shadow = Shadow(connection, keys, self.ledgers)
         self.outbox = Outbox(
             connection,
             keys,
@@ -178,7 +180,7 @@ class State:
         # First of all, and the mark last: whoever dies in between begins again.
         self._connection.call("SET", self._quiet, max(until_ms, self.quiet_until_ms()))
         claims = self.outbox.void_claims()
-        ledgers = self.ledgers.drop_all()
+        ledgers = self.ledgers.drop_all() + self.shadow.ledgers.drop_all()
         restored = sum(self.apply(decision) for decision in loss.replay)
         self._connection.call("SET", self._keys("version"), LAYOUT)
         self._installation.write(loss.mark)

@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import requests
@@ -53,6 +53,8 @@ write on it would end in the dark."""
 DEADLINE_READS = 2
 """A whole answer may take this many read time-outs, however slowly it trickles."""
 READ_BACK_FIRST = "It may have been carried out: read back before anything is sent again."
+READING = "GET"
+"""The one method that leaves a client that may not write."""
 
 
 @dataclass(frozen=True)
@@ -115,16 +117,26 @@ class Http:
     ----------
     base_url
         As `normalised` returns it.
+    may_write
+        False: nothing but GET leaves; set once, for good.
     """
 
-    def __init__(self, base_url: str, account: Account, *, timeouts: Timeouts) -> None:
+    def __init__(
+        self, base_url: str, account: Account, *, timeouts: Timeouts, may_write: bool = True
+    ) -> None:
         self.base_url = base_url
         self.timeouts = timeouts
+        self._gate = _Gate if may_write else _ReadOnlyGate
         # Django reads Basic credentials as UTF-8; requests would write them as latin-1.
         self._auth = HTTPBasicAuth(account.username.encode(), account.password.encode())
         self._local = threading.local()
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
         self._lock = threading.Lock()
+
+    @property
+    def may_write(self) -> bool:
+        """Tell whether anything but GET may leave."""
+        return self._gate is not _ReadOnlyGate
 
     def close(self) -> None:
         """Close the connections of every thread."""
@@ -160,7 +172,7 @@ class Http:
         YsePzReplyError
             A redirection, or an answer of more than `BODY_MAX`.
         PayloadError
-            The content is no JSON.
+            The content is no JSON, or this client only reads.
         """
         body = None if content is None else _encoded(content)
         started = time.monotonic()
@@ -193,8 +205,8 @@ class Http:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = requests.Session()
-            session.mount("http://", HTTPAdapter(max_retries=0))
-            session.mount("https://", HTTPAdapter(max_retries=0))
+            session.mount("http://", self._gate())
+            session.mount("https://", self._gate())
             session.auth = self._auth
             session.headers.update(
                 {
@@ -263,6 +275,32 @@ class Http:
             service=SERVICE,
             remedy="Set YSE_PZ_URL to the address at which YSE-PZ itself answers.",
         )
+
+
+class _Gate(HTTPAdapter):
+    """The last place before the wire: whatever is sent passes here, once."""
+
+    def __init__(self) -> None:
+        super().__init__(max_retries=0)
+
+
+class _ReadOnlyGate(_Gate):
+    """Lets nothing but GET pass, whoever asks and however the request was made."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        if request.method != READING:
+            raise only_reads(f"{request.method} {urlsplit(request.url or '').path}")
+        return super().send(request, *args, **kwargs)
+
+
+def only_reads(request: str) -> PayloadError:
+    """Return the error of a request that a reading client was to send."""
+    return PayloadError(
+        f"{request} was not sent: this client only reads",
+        service=SERVICE,
+        remedy="In shadow nothing is written (YSE_INGEST_SHADOW); else use a command that "
+        "writes, for example push.",
+    )
 
 
 def _next_part(response: requests.Response) -> bytes:
