@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from yse_ingest.errors import PayloadError
 from yse_ingest.targets import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RA, DEC = 157.3415, 29.5106667
 NP = Target("2019np")
@@ -116,16 +119,17 @@ def test_a_push_in_shadow_sends_nothing(house: Any) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "PUT", "DELETE", "OPTIONS", "post"])
-def test_the_gate_cannot_be_passed_by(house: Any, method: str) -> None:
+def test_the_gate_cannot_be_passed_by(house: Any, method: Any) -> None:
     """Neither a copy of the client, nor its connections, let anything but GET leave."""
     client = copy.copy(house.service(**SHADOW).ysepz)
     with pytest.raises(AttributeError):
         client.may_write = True
 
-    for send in (
+    ways: list[Callable[[], object]] = [
         lambda: client._http.send(method, "/add_transient/", content={}),
         lambda: client._http._session().request(method, f"{client.url}/add_transient/"),
-    ):
+    ]
+    for send in ways:
         with pytest.raises(PayloadError, match="only reads"):
             send()
 

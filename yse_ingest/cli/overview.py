@@ -218,7 +218,8 @@ def _standing(ledger: Ledger | None, *, shadow: bool) -> tuple[dict[str, int], i
     if ledger is None:
         return {}, 0
     seen = ledger.flags & Flag.VERIFIED != 0
-    bands = Counter(ledger.band[seen].tolist() if shadow else ledger.band.tolist())
+    standing = ~ledger.moved & (seen | (not shadow))
+    bands = Counter(ledger.band[standing].tolist())
     return dict(bands), int((~seen).sum()) if shadow else 0
 
 

@@ -215,6 +215,7 @@ def _told(
         twins=lesser,
         objects=association.objects,
         set_aside=dict(Counter(alerts.object_id[~association.belongs].tolist())),
+        others=alerts.take(~association.belongs),
         full=full,
         reason=association.reason,
     )

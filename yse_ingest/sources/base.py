@@ -108,6 +108,8 @@ class Answer:
     """Every object seen, nearest first."""
     set_aside: Mapping[str, int] = field(default_factory=dict)
     """Object id to the number of its rows that were seen and do not belong."""
+    others: Alerts = field(default_factory=Alerts.empty)
+    """The rows that were seen and do not belong."""
     full: bool = False
     """Whether everything was read, not only what is recent."""
     error: YseIngestError | None = None

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Self
 
 from yse_ingest.errors import StateVersionError, TargetError
+from yse_ingest.state.adoptions import Adoptions
 from yse_ingest.state.clocks import Clocks
 from yse_ingest.state.connection import Connection, Finding, refuse_old_server
 from yse_ingest.state.decisions import DecisionLog
@@ -53,6 +54,7 @@ class State:
         self.resolutions = ResolutionStore(connection, keys)
         self.ledgers = LedgerStore(connection, keys)
         self.shadow = Shadow(connection, keys, self.ledgers)
+        self.adoptions = Adoptions(connection, keys)
         self.outbox = Outbox(
             connection,
             keys,
