@@ -77,7 +77,7 @@ def test_rows_that_were_never_seen_are_known_when_they_have_moved(
         house.mars.add_alert("ZTF19aacgslb", at, "g", 19.0, 0.05, RA, DEC)
     house.cycle(service, "2019np")
     visits.run("2019np", RA, DEC)
-    house.mars.update_alert(FIRST, magpsf=17.0)
+    house.mars.update_alert(FIRST + 2, magpsf=17.0)
 
     for _ in range(3):
         house.cycle(service, "2019np")
