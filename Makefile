@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint chaos clean
+.PHONY: help run test lint chaos cutover clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -24,6 +24,9 @@ run: $(VENV)/.installed ## The whole service on the sandbox: 31 real supernovae 
 test: $(VENV)/.installed ## The tests
 	$(BIN)/pytest --ignore=tests/workers --ignore=tests/test_up.py
 	$(BIN)/pytest tests/workers tests/test_up.py
+
+cutover: $(VENV)/.installed ## The cut-over beside six years of crons: 50 rounds of both, with figures
+	$(BIN)/python -m tests.campaigns.cutover --rounds 50 --objects 31
 
 lint: $(VENV)/.installed ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check .

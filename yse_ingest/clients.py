@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from yse_ingest.limits import Purpose
     from yse_ingest.settings import Settings
     from yse_ingest.sources import Source
+    from yse_ingest.state import LedgerStore
     from yse_ingest.state.budget import Budget
     from yse_ingest.targets import Rules, Target
     from yse_ingest.ysepz import BulkReadBack
@@ -158,6 +159,7 @@ class Clients:
                         read_s=self.settings.read_timeout_s,
                         slow_s=min(8.0, 0.8 * self.settings.request_limit_s),
                     ),
+                    may_write=not self.settings.shadow,
                 )
             return self._ysepz
 
@@ -168,6 +170,11 @@ class Clients:
         """
         title = self.settings.bulk_query
         return self.ysepz.for_purpose(purpose).bulk_read_back(title) if title else None
+
+    @property
+    def ledgers(self) -> LedgerStore:
+        """Return what YSE-PZ holds; in shadow, what it would hold."""
+        return self.state.shadow.ledgers if self.settings.shadow else self.state.ledgers
 
     def source(self, name: str) -> Source:
         """Return a source by name, the default one for an empty name."""

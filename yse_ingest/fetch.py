@@ -48,6 +48,7 @@ class Fetch:
     def __init__(self, clients: Clients) -> None:
         self.clients = clients
         self.state = clients.state
+        self.ledgers = clients.ledgers
         self.settings = clients.settings
 
         self.breakers: dict[str, Breaker] = {}
@@ -144,7 +145,7 @@ class Fetch:
         place = self.clients.locate(target)
         known = self.state.clocks.get(target.name).get(source)
         detail = dict(known.detail) if known else {}
-        ledger = None if place is None else self.state.ledgers.get(place.pk)
+        ledger = None if place is None else self.ledgers.get(place.pk)
         now_ms = self.state.now_ms()
         full_read_ms = detail.get("full_read_ms") or 0
         due_in_full = (
@@ -152,6 +153,7 @@ class Fetch:
             or known is None
             or known.status not in {Status.OK, Status.EMPTY}
             or not detail.get("newest_ms")
+            or (not self.settings.shadow and self.state.shadow.holds(target.name))
             or now_ms - full_read_ms > self.settings.full_read_s * 1000
         )
         since_ms = None
@@ -199,6 +201,8 @@ class Fetch:
             },
         )
         if not len(owed) and not shrunk:
+            if answer.full and ledger is not None and not self.settings.shadow:
+                self.state.shadow.leave(name)
             return None
         held = self.clients.held_back("upload", [name])
         claim = self.clients.claim(key) if held is None else None
@@ -261,7 +265,7 @@ class Fetch:
         if fetched.answer.status is not Status.OK:
             return empty, None
         curve = self._without_refused(fetched)
-        ledger = None if key.startswith(CREATION_KEY) else self.state.ledgers.get(int(key))
+        ledger = None if key.startswith(CREATION_KEY) else self.ledgers.get(int(key))
         if ledger is None:
             # Part of a light curve says nothing about the smallest gap: ask in full next time.
             return (curve if fetched.answer.full else empty), None

@@ -257,7 +257,8 @@ class StoredPhotometry(Columns):
     Columns (n,): ``pk``, ``time_ms`` (UTC, truncated by YSE-PZ's read-back), ``instrument``,
     ``obs_group``, ``band``, ``mag``, ``mag_err``, ``flux``, ``flux_err``, ``zero_point`` (nan
     where the row lacks the field), ``forced``, ``created_by``, ``modified_by`` (account names),
-    ``header`` (pk of the photometry header), ``restricted`` (its header has groups).
+    ``header`` (pk of the photometry header), ``restricted`` (its header has groups),
+    ``created_ms`` (when the row was stored, Unix time; 0 where that is not shown).
     """
 
     pk: Ints
@@ -275,6 +276,7 @@ class StoredPhotometry(Columns):
     modified_by: Texts
     header: Ints
     restricted: Bools
+    created_ms: Ints
 
     @classmethod
     def from_rows(cls, rows: list[Mapping[str, Any]]) -> Self:
@@ -283,6 +285,7 @@ class StoredPhotometry(Columns):
             "pk": "i8",
             "time_ms": "i8",
             "header": "i8",
+            "created_ms": "i8",
             "forced": "?",
             "restricted": "?",
             "mag": "f8",
@@ -294,7 +297,13 @@ class StoredPhotometry(Columns):
         return cls(
             **{
                 field.name: np.array(
-                    [row[field.name] for row in rows], dtype=dtypes.get(field.name, "U")
+                    [
+                        row.get(field.name, 0)
+                        if field.name == "created_ms"
+                        else row[field.name]
+                        for row in rows
+                    ],
+                    dtype=dtypes.get(field.name, "U"),
                 )
                 for field in fields(cls)
             }

@@ -16,7 +16,7 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -41,7 +41,8 @@ from yse_ingest.errors import (
     UploadRefusedError,
     YseIngestError,
 )
-from yse_ingest.ledger import Ledger
+from yse_ingest.ledger import Ledger, Slot
+from yse_ingest.moved import moved_rows
 from yse_ingest.photometry import LightCurve, StoredPhotometry, light_curve
 from yse_ingest.sources import Ask
 from yse_ingest.targets import Rules, Target
@@ -260,6 +261,9 @@ def plan_upload(
         value_hash=rows.value_hash,
         send_stored_elsewhere=rules.send_stored_elsewhere,
     )
+    if stored is not None:
+        moved = moved_rows(curve, rows, window, account=account, ledger=ledger)  # type: ignore[arg-type]
+        comparison = _with_moved(comparison, moved.among(curve, window))
     corrections: tuple[Correction, ...] = ()
     differing = np.empty(0, dtype=np.int64)
     if stored is not None and changed is not None:
@@ -298,6 +302,15 @@ def plan_upload(
         stored=stored,
         gaps=known_gaps,
         speed=speed,
+    )
+
+
+def _with_moved(comparison: Comparison, row: Ints) -> Comparison:
+    """Return the comparison with the exposures whose row was moved, by ``row`` (-1: none)."""
+    moved = (comparison.verdict == Verdict.NEW) & (row >= 0)
+    return Comparison(
+        verdict=np.where(moved, Verdict.MOVED, comparison.verdict).astype(np.int8),
+        row=np.where(moved, row, comparison.row),
     )
 
 
@@ -403,9 +416,13 @@ class Outcome(StrEnum):
     ADOPTED = "adopted"
     ELSEWHERE = "stored elsewhere"
     DIFFERS = "differs"
+    MOVED = "moved"
+    """A row of ours that somebody gave another time: never sent again."""
     ABSENT = "absent"
     ALTERED = "altered"
     REFUSED = "refused"
+    PLANNED = "planned"
+    """In shadow: it would have been sent."""
 
 
 class State(StrEnum):
@@ -421,6 +438,8 @@ class State(StrEnum):
     """YSE-PZ may or may not have taken a request: it is read back before anything is sent."""
     REFUSED = "refused"
     """YSE-PZ said no, or the proof failed: a person must look."""
+    SHADOW = "shadow"
+    """Nothing was sent, on purpose: what would have been is recorded."""
 
 
 @dataclass(eq=False)
@@ -440,6 +459,15 @@ class Receipt:
     error: YseIngestError | None = None
     read_back: ReadBack | None = None
     """The last one: after the upload when it was verified."""
+
+    @classmethod
+    def begun(cls, plan: Plan, *, at: float) -> Self:
+        """Return the receipt of a plan of which nothing is done yet; ``at``: Unix time [s]."""
+        verdicts = plan.comparison.verdict.tolist()
+        outcome = [_VERDICTS[Verdict(code)] for code in verdicts]
+        receipt = cls(plan=plan, at=at, outcome=outcome, read_back=plan.stored)
+        receipt.mark(plan.differing, Outcome.DIFFERS)
+        return receipt
 
     def rows(self, *outcomes: Outcome) -> Ints:
         """Return the exposures with one of these outcomes."""
@@ -518,7 +546,23 @@ class Receipt:
         # person's edit is not undone at every fetch.
         index, _ = match(self.plan.curve, ledger, self.plan.window)
         known = index >= 0
-        return ledger.with_hashes(index[known], self.plan.curve.value_hash[known])
+        ledger = ledger.with_hashes(index[known], self.plan.curve.value_hash[known])
+        stored = self.read_back.photometry
+        moved = moved_rows(
+            self.plan.curve, stored, self.plan.window, account=account, ledger=previous
+        )
+        shelves = [
+            Slot(*shelf)
+            for shelf in zip(
+                stored.instrument[moved.row].tolist(),
+                stored.obs_group[moved.row].tolist(),
+                moved.band.tolist(),
+                strict=True,
+            )
+        ]
+        return ledger.with_moved(
+            moved.time_ms, shelves, pk=stored.pk[moved.row], value_hash=moved.value_hash
+        )
 
 
 _VERDICTS = {
@@ -527,6 +571,7 @@ _VERDICTS = {
     Verdict.CHANGED: Outcome.OWED,
     Verdict.ADOPTED: Outcome.ADOPTED,
     Verdict.ELSEWHERE: Outcome.ELSEWHERE,
+    Verdict.MOVED: Outcome.MOVED,
 }
 
 
@@ -554,13 +599,7 @@ def deliver(
     deadline
         Unix time after which no further request is begun; the rest stays owed [s].
     """
-    receipt = Receipt(
-        plan=plan,
-        at=clock(),
-        outcome=[_VERDICTS[Verdict(code)] for code in plan.comparison.verdict.tolist()],
-        read_back=plan.stored,
-    )
-    receipt.mark(plan.differing, Outcome.DIFFERS)
+    receipt = Receipt.begun(plan, at=clock())
     try:
         in_time = _send_points(receipt, client, deadline=deadline, clock=clock)
         in_time = in_time and _correct(receipt, client, deadline=deadline, clock=clock)
@@ -691,9 +730,12 @@ def _verify(receipt: Receipt, client: YsePz, *, clock: Callable[[], float]) -> N
     off = differs(plan.curve, now.photometry, index)
     ours = np.zeros(len(plan.curve), dtype=bool)
     ours[index >= 0] = now.photometry.written_by(client.account.username)[index[index >= 0]]
+    moved = moved_rows(
+        plan.curve, now.photometry, plan.window, account=client.account.username, ledger=None
+    ).among(plan.curve, plan.window)
     for row in receipt.rows(Outcome.ACCEPTED, Outcome.CORRECTED):
         if index[row] < 0:
-            receipt.outcome[row] = Outcome.ABSENT
+            receipt.outcome[row] = Outcome.MOVED if moved[row] >= 0 else Outcome.ABSENT
         elif not ours[row]:
             receipt.outcome[row] = Outcome.DIFFERS if off[row] else Outcome.ADOPTED
         elif off[row]:

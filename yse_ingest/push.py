@@ -36,6 +36,7 @@ from yse_ingest.pipeline import (
     fetch_light_curve,
     plan_upload,
 )
+from yse_ingest.shadow import rehearse
 from yse_ingest.sources import Status
 from yse_ingest.ysepz import create, resolve
 
@@ -339,6 +340,8 @@ class _SoloPush(_Push):
         if plan.chunks or plan.corrections:
             points = sum(len(chunk) for chunk in plan.chunks)
             self.tell(f"sending {points} points and {len(plan.corrections)} corrections")
+        if self.settings.shadow:
+            return rehearse(plan, at=time.time())
         return deliver(plan, self.client, verify=True)
 
     def wait_for_another_round(

@@ -571,6 +571,12 @@ class Settings:
     smtp_username: str | None = _setting(
         "YSE_INGEST_SMTP_USERNAME", _optional(_text), None, "User name at the mail server."
     )
+    shadow: bool = _setting(
+        "YSE_INGEST_SHADOW",
+        _flag,
+        default=False,
+        doc="Everything runs and nothing is written to YSE-PZ: what would be sent is recorded.",
+    )
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Where secrets, and the options of the sources, are looked up when they are needed."""
 

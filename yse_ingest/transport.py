@@ -137,14 +137,16 @@ class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
-class _Adapter(HTTPAdapter):
+class Adapter(HTTPAdapter):
     """Never repeats a request by itself; its connections keep within the bounds."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make bounded connections."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> PoolManager:
+        """Make bounded connections through a proxy too."""
         manager: PoolManager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = _POOLS
         return manager
@@ -159,9 +161,9 @@ class _Session(requests.Session):
         return None
 
 
-def session() -> requests.Session:
+def session(adapter: type[Adapter] = Adapter) -> requests.Session:
     """Return a session that verifies certificates, follows no redirect and repeats nothing."""
     made = _Session()
     for scheme in ("http://", "https://"):
-        made.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=1, max_retries=0))
+        made.mount(scheme, adapter(pool_connections=1, pool_maxsize=1, max_retries=0))
     return made

@@ -19,6 +19,13 @@ from yse_ingest.errors import (
 )
 from yse_ingest.fetch import REFUSED_BY_YSEPZ
 from yse_ingest.pipeline import Outcome, Receipt, State, deliver, plan_upload
+from yse_ingest.shadow import (
+    creation_planned,
+    ledger_as_if_sent,
+    planned_exposures,
+    rehearse,
+    rehearse_creation,
+)
 from yse_ingest.state import CREDENTIALS
 from yse_ingest.targets import Target
 from yse_ingest.ysepz import Transient, YsePz, create
@@ -32,6 +39,8 @@ if TYPE_CHECKING:
     from yse_ingest.ysepz import ReadBack
 
 logger = logging.getLogger(__name__)
+
+_WELL = {State.VERIFIED, State.ACCEPTED, State.SHADOW}
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,7 @@ class Upload:
         self.given = target
         self.settings = clients.settings
         self.state = clients.state
+        self.ledgers = clients.ledgers
         self.name = name
         self.row = row
         self.key = row.key
@@ -104,7 +114,9 @@ class Upload:
         if self.key.startswith(CREATION_KEY):
             return self.create()
         transient = self.transient()
-        ledger = self.state.ledgers.get(transient.pk)
+        ledger = self.ledgers.get(transient.pk)
+        # What was planned in shadow may have been stored by others since.
+        verify = verify or self._leaves_shadow()
         if not self.row.curves and ledger is not None:
             # Only a smaller gap was seen: nothing to send, but the window has shrunk.
             self.keep(transient, ledger.with_gaps(self.row.gaps))
@@ -114,19 +126,26 @@ class Upload:
                 stored = self.client.read_back(transient.slug)
             receipt = self.send(target_name, curve, transient, ledger, stored)
             ledger = receipt.ledger(ledger, account=self.client.account.username)
+            if receipt.state is State.SHADOW:
+                self.state.shadow.plan(self.key, self.row.targets, planned_exposures(receipt))
+                ledger = ledger_as_if_sent(receipt, ledger)
             stored = receipt.read_back
             self.keep(transient, ledger)
             self.state.receipts.put(
                 str(transient.pk), {"target": target_name, **receipt.as_dict()}
             )
             self.receipts.append(receipt)
-            if receipt.state not in {State.VERIFIED, State.ACCEPTED}:
+            if receipt.state not in _WELL:
                 break
         return self.finish()
 
+    def _leaves_shadow(self) -> bool:
+        held = self.state.shadow.holds
+        return not self.settings.shadow and any(map(held, self.row.targets))
+
     def keep(self, transient: Transient, ledger: Ledger) -> None:
         """Write the ledger down."""
-        self.state.ledgers.put(transient.pk, ledger, name=transient.name, slug=transient.slug)
+        self.ledgers.put(transient.pk, ledger, name=transient.name, slug=transient.slug)
 
     def _must_read_back(self, curve: LightCurve, ledger: Ledger | None) -> bool:
         """Tell whether the plan needs to see the rows: first upload, or a changed value."""
@@ -167,6 +186,8 @@ class Upload:
             seconds_max=self.settings.request_seconds_max,
             bytes_max=self.settings.request_bytes_max,
         )
+        if self.settings.shadow:
+            return rehearse(plan, at=self.clients.clock())
         return deliver(plan, self.client, verify=stored is not None, deadline=self.deadline)
 
     def target(self, name: str) -> Target | None:
@@ -206,12 +227,18 @@ class Upload:
                     target=self.name,
                     remedy="It was removed; nothing is created.",
                 )
-            transient = create(
-                self.client,
-                target,
-                self.client.vocabulary(),
-                settled=self.row.settle is not None,
-            )
+            if self.settings.shadow:
+                planned = rehearse_creation(self.client, target)
+                if planned is None:
+                    return self._creation_planned()
+                transient = planned
+            else:
+                transient = create(
+                    self.client,
+                    target,
+                    self.client.vocabulary(),
+                    settled=self.row.settle is not None,
+                )
         finally:
             self.creation = None
             self.state.leases.release("create", lease)
@@ -222,6 +249,16 @@ class Upload:
         logger.info("created", extra={"target": self.name, "transient": transient.pk})
         hints = (Hint(self.name, key, fence),) if fence else ()
         return UploadOutcome("created", hints=hints)
+
+    def _creation_planned(self) -> UploadOutcome:
+        """Record that the transient would be created, and with which points."""
+        exposures = list(self.row.versions)
+        self.state.shadow.plan(self.key, self.row.targets, exposures)
+        self.state.receipts.put(
+            self.key, creation_planned(self.name, exposures, at=self.clients.clock())
+        )
+        self.state.outbox.finish(self.key, self.fence, sent=self.row, result="done")
+        return UploadOutcome(str(State.SHADOW), counts={str(Outcome.PLANNED): len(exposures)})
 
     # ---------------------------------------------------------------- unclear outcomes
 
@@ -279,9 +316,13 @@ class Upload:
                 if count := receipt.count(outcome):
                     counts[str(outcome)] = counts.get(str(outcome), 0) + count
         self._quarantine_refused()
-        if last.state in {State.VERIFIED, State.ACCEPTED}:
-            self.state.troubles.clear(CREDENTIALS)
+        if last.state in _WELL:
+            if last.state is not State.SHADOW:
+                self.state.troubles.clear(CREDENTIALS)
             self.state.outbox.finish(self.key, self.fence, sent=self.row, result="done")
+            if self._leaves_shadow():
+                for name in self.row.targets:
+                    self.state.shadow.leave(name)
             return UploadOutcome(str(last.state), counts=counts, receipts=tuple(self.receipts))
         if last.error is None:
             # Time ran out: the rest is due at once.

@@ -35,6 +35,8 @@ class Commands(click.Group):
         "targets": "targets",
         "quarantine": "quarantine",
         "up": "up",
+        "shadow": "shadow",
+        "adopt": "adopt",
     }
     """Command to its module, which has it under the same name; in the order of a first day."""
 

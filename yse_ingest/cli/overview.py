@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from yse_ingest.cli.preview import unclear
 from yse_ingest.clients import CREATION_KEY
 from yse_ingest.errors import SettingsError
+from yse_ingest.ledger import Flag
 from yse_ingest.sources import Status
 from yse_ingest.times import iso_of_unix
 from yse_ingest.watch.freshness import REFUSED, UNREADABLE, Freshness, freshness, is_news
@@ -18,6 +19,7 @@ from yse_ingest.watch.sight import waiting
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from yse_ingest.ledger import Ledger
     from yse_ingest.service import Service
     from yse_ingest.state import Clock, RowSummary, State
     from yse_ingest.targets import Target
@@ -48,7 +50,7 @@ class Line:
     owed: int
     """Points still to be sent."""
     state: str
-    """idle, owed, in flight, settling, refused, paused."""
+    """idle, owed, in flight, settling, refused, paused; shadow: it would be sent."""
     reason: str
     """Why it is owed, settling, refused or paused."""
     due_ms: int | None
@@ -108,6 +110,8 @@ class Machinery:
     """What all targets depend on."""
 
     redis: str
+    shadow: bool
+    """Nothing is written to YSE-PZ, on purpose."""
     held: str | None
     """Why a person stopped all uploads."""
     breaker: Mapping[str, Any]
@@ -129,6 +133,7 @@ class Machinery:
         quiet = self.quiet_until_ms if self.quiet_until_ms > self.now_ms else None
         return {
             "redis": self.redis,
+            "shadow": self.shadow,
             "held": self.held,
             "breaker": dict(self.breaker),
             "sources": {name: dict(each) for name, each in self.sources.items()},
@@ -175,6 +180,7 @@ def machinery(service: Service) -> Machinery:
     state = service.state
     return Machinery(
         redis=state.address,
+        shadow=service.settings.shadow,
         held=state.outbox.held(),
         breaker=state.outbox.breaker(),
         sources={name: state.source_breaker(name).state() for name in sources(service)},
@@ -223,9 +229,12 @@ def _line(
 ) -> Line:
     state = service.state
     known = state.resolutions.get(target.name)
-    ledger = state.ledgers.get(int(known["pk"])) if known else None
+    ledger = service.ledgers.get(int(known["pk"])) if known else None
+    bands, planned = _standing(ledger, shadow=service.settings.shadow)
     detail = clock.detail if clock else {}
     word, reason = _state(row, paused)
+    if service.settings.shadow and word == "idle":
+        word, reason = "shadow", f"{planned} points would be sent" if planned else ""
     return Line(
         target=target.name,
         source=service.source_of(target),
@@ -233,7 +242,7 @@ def _line(
         answered_ms=clock.answered_ms if clock else None,
         answer=_answer(clock),
         newest_ms=detail.get("newest_ms"),
-        bands={} if ledger is None else dict(Counter(ledger.band.tolist())),
+        bands=bands,
         owed=row.points if row else 0,
         state=word,
         reason=reason,
@@ -244,6 +253,16 @@ def _line(
         limit_s=freshness.limit_s,
         stale=freshness.stale and paused is None,
     )
+
+
+def _standing(ledger: Ledger | None, *, shadow: bool) -> tuple[dict[str, int], int]:
+    """Return band to number of points that YSE-PZ holds, and how many would be sent."""
+    if ledger is None:
+        return {}, 0
+    seen = ledger.flags & Flag.VERIFIED != 0
+    standing = ~ledger.moved & (seen | (not shadow))
+    bands = Counter(ledger.band[standing].tolist())
+    return dict(bands), int((~seen).sum()) if shadow else 0
 
 
 def _answer(clock: Clock | None) -> str:

@@ -74,7 +74,7 @@ def _is_well(line: Line) -> bool:
     # A target that has just been added is well; one that could not be asked is not.
     without = word in WITHOUT and (word != NEVER_ASKED or bool(why))
     unclear = without or line.stale or word in {"ambiguous", "unknown"}
-    return line.state in {"idle", "paused"} and not unclear
+    return line.state in {"idle", "paused", "shadow"} and not unclear
 
 
 def _last_receipt(service: Service, line: Line) -> dict[str, Any] | None:
@@ -93,6 +93,8 @@ def _show_machinery(below: Machinery) -> None:
 
     queues = "" if below.queues is None else f", queues: {listed(below.queues)}"
     say(f"Redis {below.redis}{queues}")
+    if below.shadow:
+        say("Shadow: nothing is written to YSE-PZ, what would be sent is recorded")
     if below.held is not None:
         say(f"All uploads are held: {below.held}", style="yellow")
     if below.breaker["open"]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from yse_ingest.service import Service
     from yse_ingest.targets import Target
@@ -82,6 +82,16 @@ def known_target(service: Service, name: str, *, ask_state: bool) -> Target | No
         if target.name == wanted:
             return target
     return service.state.targets.get(wanted) if ask_state else None
+
+
+def chosen_targets(service: Service, names: Sequence[str]) -> list[Target]:
+    """Return the named targets, as followed where they are; all there are without names."""
+    from yse_ingest.targets import Target
+
+    service.sync_targets_file()
+    if not names:
+        return [target for target, _ in service.state.targets.all()]
+    return [known_target(service, name, ask_state=True) or Target(name) for name in names]
 
 
 def all_targets(service: Service) -> list[Target]:

@@ -116,6 +116,15 @@ def terminal_options(command: _Command) -> _Command:
     return run  # type: ignore[return-value]
 
 
+def reading_service(terminal: Terminal) -> Service:
+    """Return the service with a client of YSE-PZ that cannot write."""
+    from dataclasses import replace
+
+    from yse_ingest.service import Service
+
+    return Service.from_settings(replace(terminal.settings(), shadow=True))
+
+
 def exit_code(error: YseIngestError) -> int:
     """Return 2 for what the reader wrote or configured wrongly, else 1."""
     if isinstance(error, SettingsError):

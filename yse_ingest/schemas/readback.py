@@ -67,6 +67,14 @@ def _moment(value: object) -> str:
     return value
 
 
+def _if_moment(value: object) -> str | None:
+    """Return a time, or None for what is none: it is told to people and decides nothing."""
+    try:
+        return _moment(value)
+    except ValidationError:
+        return None
+
+
 def _names(value: object) -> list[str]:
     """Return a list of names, each as text or in a list of its own."""
     parts = value if isinstance(value, list) else [value]
@@ -146,6 +154,7 @@ class StoredPointSchema(IncomingSchema):
     forced = fields.Boolean(load_default=False, allow_none=True)
     created_by = fields.Function(deserialize=_names, required=True)
     modified_by = fields.Function(deserialize=_names, required=True)
+    created_date = fields.Function(deserialize=_if_moment, load_default=None, allow_none=True)
 
 
 class _RowSchema(IncomingSchema):

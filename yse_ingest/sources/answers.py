@@ -230,6 +230,7 @@ def _told(
         limits=_limits_of(reading.limits, accepted, since_ms=None if full else ask.since_ms),
         dropped=_dropped_of(reading.dropped, accepted),
         set_aside=dict(Counter(alerts.object_id[~association.belongs].tolist())),
+        others=alerts.take(~association.belongs),
         full=full,
         reason=association.reason,
     )

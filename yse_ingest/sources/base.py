@@ -148,6 +148,8 @@ class Answer:
     """Object id to the number of its rows that were seen and do not belong."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Why rows that belong were left out by the source's own flags, to their number."""
+    others: Alerts = field(default_factory=Alerts.empty)
+    """The rows that were seen and do not belong."""
     full: bool = False
     """Whether everything was read, not only what is recent."""
     error: YseIngestError | None = None

@@ -10,6 +10,7 @@ from yse_ingest.state.clocks import Clock
 from yse_ingest.state.connection import Connection, Finding, side_connection
 from yse_ingest.state.decisions import Decision
 from yse_ingest.state.keys import QUEUES, key_prefix
+from yse_ingest.state.ledgers import LedgerStore
 from yse_ingest.state.notices import Change, Delivery, Present
 from yse_ingest.state.owed import Claim, OwedRow, RowSummary, exposure_field, exposure_fields
 from yse_ingest.state.store import State
@@ -29,6 +30,7 @@ __all__ = [
     "DueTarget",
     "FileSync",
     "Finding",
+    "LedgerStore",
     "OwedRow",
     "Present",
     "RowSummary",

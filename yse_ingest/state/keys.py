@@ -10,6 +10,10 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     targets:added            name -> since when it is followed (hash)
     resolution:<name>        a cached look-up in YSE-PZ (string, expires)
     ledger:<id>, ledgers     packed points and meta (hash); id -> last read-back (zset)
+    shadow:ledger:<id>, shadow:ledgers   as if what was planned had been sent
+    shadow:planned:<key>     exposure -> when it would have been sent [ms] (hash)
+    shadow:targets           name -> key that is planned for in shadow (hash)
+    adopted                  name -> what was found when it was adopted (hash)
     outbox:rows|due|inflight|refused   key -> points, due, lease end, since (zsets)
     outbox:settling          keys (set)
     outbox:row:<key>, outbox:points:<key>   what is owed to one transient (hashes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from yse_ingest.errors import StateVersionError, TargetError
 from yse_ingest.limits import Limits
 from yse_ingest.state import scripts
+from yse_ingest.state.adoptions import Adoptions
 from yse_ingest.state.breaker import Breaker
 from yse_ingest.state.budget import Budget
 from yse_ingest.state.clocks import Clocks
@@ -25,6 +26,7 @@ from yse_ingest.state.outbox import Outbox
 from yse_ingest.state.quarantine import Quarantine
 from yse_ingest.state.receipts import Receipts
 from yse_ingest.state.resolutions import ResolutionStore
+from yse_ingest.state.shadow import Shadow
 from yse_ingest.state.targets import LEFT_FILE, TargetStore, target_from_json, target_to_json
 from yse_ingest.state.troubles import STATE_LOST, Troubles
 
@@ -73,6 +75,8 @@ class State:
         self.gate = SharedGate(
             connection, keys, limits=self.limits, breaker=self._breaker, budget=self.budget
         )
+        self.shadow = Shadow(connection, keys, self.ledgers)
+        self.adoptions = Adoptions(connection, keys)
         self.outbox = Outbox(
             connection,
             keys,
@@ -255,7 +259,9 @@ class State:
         self._connection.call("SET", self._quiet, until_ms)
         self._connection.call("HSET", self._installation.key, "unheard", uuid.uuid4().hex)
         claims = self.outbox.void_claims()
-        ledgers = 0 if loss.restarted else self.ledgers.drop_all()
+        ledgers = 0
+        if not loss.restarted:
+            ledgers = self.ledgers.drop_all() + self.shadow.ledgers.drop_all()
         self.targets.forget_file()
         restored = sum(self.apply(decision) for decision in loss.replay)
         self._connection.call("SET", self._keys("version"), LAYOUT)

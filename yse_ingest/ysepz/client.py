@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from yse_ingest.errors import PayloadError, TargetError, YsePzReplyError
+from yse_ingest.errors import TargetError, YsePzReplyError
 from yse_ingest.schemas.readback import PageSchema, TransientRowSchema
 from yse_ingest.schemas.vocabulary import BandRowSchema, InstrumentRowSchema, NamedRowSchema
 from yse_ingest.targets import separation_arcsec
 from yse_ingest.ysepz.answers import AnswerReader, database_away, server_exception
 from yse_ingest.ysepz.bulk import BulkReadBack, parse_bulk
-from yse_ingest.ysepz.http import SERVICE, Answer, Http, Timeouts, away, normalised
+from yse_ingest.ysepz.http import SERVICE, Answer, Http, Timeouts, away, normalised, only_reads
 from yse_ingest.ysepz.lists import Alias, Aliases, Lists, boxes, read
 from yse_ingest.ysepz.readback import ReadBack, parse_read_back
 from yse_ingest.ysepz.transients import Transient, name_key
@@ -53,7 +53,7 @@ class YsePz:
     timeouts
         How long to wait.
     may_write
-        False: every request that writes is refused before it is sent.
+        False: nothing but GET ever leaves this client, or a copy of it.
     before_request
         Called with "POST /add_transient_phot/" before every request that writes, when its turn
         has come; an error that it raises stops the request before a byte is sent.
@@ -80,7 +80,6 @@ class YsePz:
         self.url = normalised(url)
         self.account = account
         self.timeouts = timeouts or Timeouts()
-        self.may_write = may_write
         self.before_request = before_request
         self._clock = clock
         self._http = Http(
@@ -88,6 +87,7 @@ class YsePz:
             account,
             timeouts=self.timeouts,
             gate=gate,
+            may_write=may_write,
             away=lambda answer: away(answer) or database_away(answer),
         )
         self._reader = AnswerReader(account, slow_s=self.timeouts.slow_s)
@@ -104,6 +104,11 @@ class YsePz:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def may_write(self) -> bool:
+        """Tell whether anything but GET may leave."""
+        return self._http.may_write
 
     def close(self) -> None:
         """Close every connection."""
@@ -340,11 +345,7 @@ class YsePz:
 
     def _write(self, method: Any, path: str, content: Mapping[str, Any]) -> Answer:
         if not self.may_write:
-            raise PayloadError(
-                f"{method} {path} was not sent: this client only reads",
-                service=SERVICE,
-                remedy="Use a command that writes, for example push.",
-            )
+            raise only_reads(f"{method} {path}")
         hook = self.before_request
         before = None if hook is None else (lambda: hook(f"{method} {path}"))
         return self._http.send(method, path, content=content, before=before)

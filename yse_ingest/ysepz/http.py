@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -59,6 +59,8 @@ DEADLINE_READS = 2
 AWAY = (408, 429, 502, 503, 504)
 """Statuses of a web server whose YSE-PZ is overloaded or down."""
 READ_BACK_FIRST = "It may have been carried out: read back before anything is sent again."
+READING = "GET"
+"""The one method that leaves a client that may not write."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,8 @@ class Http:
     ----------
     base_url
         As `normalised` returns it.
+    may_write
+        False: nothing but GET leaves; set once, for good.
     gate
         Where each request waits for its turn; by default one of this process.
     away
@@ -138,11 +142,13 @@ class Http:
         account: Account,
         *,
         timeouts: Timeouts,
+        may_write: bool = True,
         gate: Gate | None = None,
         away: Callable[[Answer], bool] = away,
     ) -> None:
         self.base_url = base_url
         self.timeouts = timeouts
+        self._adapter = transport.Adapter if may_write else _ReadOnlyAdapter
         self.gate = gate if gate is not None else LocalGate()
         self.purpose: Purpose = "lookup"
         self.keep: Callable[[], None] | None = None
@@ -155,6 +161,11 @@ class Http:
         self._local = threading.local()
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
         self._lock = threading.Lock()
+
+    @property
+    def may_write(self) -> bool:
+        """Tell whether anything but GET may leave."""
+        return self._adapter is not _ReadOnlyAdapter
 
     def close(self) -> None:
         """Close the connections of every thread."""
@@ -208,7 +219,7 @@ class Http:
         YsePzReplyError
             A redirection, or an answer of more than `BODY_MAX`.
         PayloadError
-            The content is no JSON.
+            The content is no JSON, or this client only reads.
         """
         body = None if content is None else _encoded(content)
         with self.gate.turn(f"{method} {path}", purpose=self.purpose) as turn:
@@ -266,7 +277,7 @@ class Http:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = transport.session()
+            session = transport.session(self._adapter)
             session.auth = self._auth
             session.headers.update(
                 {
@@ -346,6 +357,25 @@ class Http:
             service=SERVICE,
             remedy="Set YSE_PZ_URL to the address at which YSE-PZ itself answers.",
         )
+
+
+class _ReadOnlyAdapter(transport.Adapter):
+    """Lets nothing but GET pass, whoever asks and however the request was made."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        if request.method != READING:
+            raise only_reads(f"{request.method} {urlsplit(request.url or '').path}")
+        return super().send(request, *args, **kwargs)
+
+
+def only_reads(request: str) -> PayloadError:
+    """Return the error of a request that a reading client was to send."""
+    return PayloadError(
+        f"{request} was not sent: this client only reads",
+        service=SERVICE,
+        remedy="In shadow nothing is written (YSE_INGEST_SHADOW); else use a command that "
+        "writes, for example push.",
+    )
 
 
 def _next_part(response: requests.Response) -> bytes:
