@@ -77,3 +77,25 @@ def test_doctor_asks_ysepz_though_redis_is_dead(console: Any) -> None:
 
     assert "ok    YSE-PZ: " in doctor
     assert "takes ingest" in doctor
+
+
+def test_adoption_waits_for_the_budget(console: Any) -> None:
+    """What is adopted of the targets file keeps to the budget, and says what is left over."""
+    nothing = {
+        "YSE_INGEST_BUDGET": "0",
+        "YSE_INGEST_TARGETS": console.targets_file('[[targets]]\nname = "2019np"\n'),
+    }
+    console.service(**nothing).sync_targets_file()
+
+    held_back = console.run("adopt", "--all", "--json", **nothing)
+    assert held_back.exit_code == 1
+    (waits,) = json.loads(held_back.stdout)
+    assert waits["state"] == "waits"
+    assert "held by the budget until about" in waits["reason"]
+    assert not console.ysepz.log
+
+    (done,) = json.loads(
+        console.run("adopt", "--all", "--json", **{**nothing, "YSE_INGEST_BUDGET": "1"}).stdout
+    )
+    assert done["state"] == "adopted"
+    assert console.service().budget.spending().total("adopt") > 0
