@@ -46,6 +46,9 @@ TIMES = {
     "YSE_INGEST_OWED_WAIT": "2",
     "YSE_INGEST_OWED_WAIT_MAX": "20",
     "YSE_INGEST_REFUSED_WAIT": "30",
+    # An hour's work in minutes: the budget is another test's.
+    "YSE_INGEST_BUDGET": "1000%",
+    "YSE_PZ_IN_FLIGHT": "4",
     "YSE_INGEST_PROBE_WAIT": "0.4",
     "YSE_INGEST_PROBE_WAIT_MAX": "5",
     "YSE_INGEST_ASK_AGAIN": "4",
