@@ -81,7 +81,8 @@ def test_ysepz_down_for_many_retries_is_two_messages(quiet: Deployment) -> None:
 
     quiet.ysepz.faults.clear()
     for _ in range(200):
-        _deliver(service, service.drain())
+        _deliver(service, hints)
+        hints = service.drain()
         if not service.state.outbox.rows(1):
             break
         time.sleep(PAUSE_S)
