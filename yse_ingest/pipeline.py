@@ -628,14 +628,8 @@ def _send_points(
 ) -> bool:
     """Send the chunks; halve one that is too large, or of which one point is refused."""
     plan = receipt.plan
-    waiting: deque[tuple[Ints, float | None]] = deque(
-        zip(plan.chunks, plan.predicted_s, strict=True)
-    )
     member = membership_is_shown(plan.stored, plan.rules)
-    if waiting and not member:
-        # Whether this account may see what it sends is learnt from one point, not from all.
-        rows, _ = waiting.popleft()
-        waiting.extendleft((part, None) for part in (rows[1:], rows[:1]) if len(part))
+    waiting = _waiting(plan, first_alone=not member)
     while waiting:
         if deadline is not None and clock() >= deadline:
             return False
@@ -669,19 +663,32 @@ def _send_points(
                 plan.speed.observe(predicted, receipt.seconds - before)
             receipt.mark(rows, Outcome.ACCEPTED)
             receipt.answers.append("success")
-            if not member:
-                _see(receipt, client, rows)
-                member = True
+            member = member or _sees(receipt, client, rows)
     return True
 
 
-def _see(receipt: Receipt, client: YsePz, rows: Ints) -> None:
-    """Raise where points that were just accepted are not shown to this account."""
+def _waiting(plan: Plan, *, first_alone: bool) -> deque[tuple[Ints, float | None]]:
+    """Return the chunks with what each costs; ``first_alone``: one point goes ahead.
+
+    Whether this account may see what it sends is learnt from one point, not from all.
+    """
+    waiting: deque[tuple[Ints, float | None]] = deque(
+        zip(plan.chunks, plan.predicted_s, strict=True)
+    )
+    if waiting and first_alone:
+        rows, _ = waiting.popleft()
+        waiting.extendleft((part, None) for part in (rows[1:], rows[:1]) if len(part))
+    return waiting
+
+
+def _sees(receipt: Receipt, client: YsePz, rows: Ints) -> bool:
+    """Return when points that were just accepted are shown to this account; else raise."""
     hidden = _still_missing(receipt, client, rows)
     if len(hidden):
         receipt.mark(hidden, Outcome.ABSENT)
         plan = receipt.plan
         raise invisible(len(hidden), plan.rules, target=plan.transient.name)
+    return True
 
 
 def _halves(rows: Ints) -> list[Ints]:
