@@ -24,7 +24,7 @@ from yse_ingest.targets import Rules, Target
 from yse_ingest.times import format_time_ms, to_time_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from yse_ingest.sandbox.server import LoggedRequest, Request
     from yse_ingest.sources import Answer, Source
@@ -171,9 +171,10 @@ def test_limits_are_of_the_accepted_objects_and_new(
     """A neighbour's limits stay out; an incremental question gets those after its date."""
     shower(fink, count=4)
     shower(fink, "ZTF18nucleus", count=2, north=4.0)
-    for object_id in ("ZTF19aacgslb", "ZTF18nucleus"):
+    for object_id, later in (("ZTF19aacgslb", 0.0), ("ZTF18nucleus", 0.1)):
+        fink.add_bad_quality(object_id, FIRST_JD + 2, 1, 19.9)
         for night in (-3.0, 2.5):
-            fink.add_limit(object_id, FIRST_JD + night, 1, 20.0)
+            fink.add_limit(object_id, FIRST_JD + night + later, 1, 20.0)
 
     full = one(ask_fink, question(kinds=WITH_LIMITS))
     since = question(
@@ -184,6 +185,7 @@ def test_limits_are_of_the_accepted_objects_and_new(
     recent = one(ask_fink, since)
 
     assert full.limits.object_id.tolist() == ["ZTF19aacgslb"] * 2
+    assert full.dropped == {"fails Fink's cuts (badquality)": 1}
     assert recent.limits.time_ms.tolist() == [time_ms(FIRST_JD + 2.5)]
 
 
@@ -355,6 +357,24 @@ def test_recent_rows_that_cannot_tell_lead_to_a_full_read(
 
     assert (answer.full, len(answer.alerts)) == (True, 5)
     assert paths(served(fink, 3)) == ["objects", "conesearch", "objects"]
+
+
+def test_a_cone_that_is_ignored_is_noticed(question: Question, shower: Shower) -> None:
+    """Objects all over the sky are never taken for those of a cone, nor even read."""
+
+    class Deaf(FinkStandIn):
+        def _cone(self, payload: Mapping[str, Any]) -> list[dict[str, Any]]:
+            return super()._cone({**payload, "ra": 12.0, "dec": 29.5, "radius": 18000})
+
+    with Deaf() as server:
+        for number in range(5):
+            shower(server, f"ZTF{number}", count=1, ra=10.0 + number)
+        source = build_source("fink", {"FINK_URL": server.api_url})
+        answer = one(source, question())
+        source.close()
+
+    assert isinstance(answer.error, SourceReplyError)
+    assert answer.reason == "answered without the filter: 5 of 5 objects lie outside the cone"
 
 
 @pytest.mark.parametrize(("ra", "dec"), [(0.0, 29.5), (157.0, 0.0), (0.0, 0.0)])
