@@ -7,7 +7,7 @@ of a detection that failed Fink's cuts (``badquality``) come from side tables an
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from yse_ingest.schemas.alert_fields import (
     BANDS_BY_FID,
@@ -21,6 +21,7 @@ from yse_ingest.schemas.alert_fields import (
     RightAscension,
     Score,
     Sign,
+    TextMeasurement,
 )
 
 ID_KEY: Final = "i:candid"
@@ -31,18 +32,6 @@ UPPER_LIMIT: Final = "upperlim"
 BAD_QUALITY: Final = "badquality"
 JD_LIMITS = (2400000.5, 2488069.5)
 """1858-11-17 and 2100-01-01."""
-
-
-class TextMeasurement(Measurement):
-    """A measurement as a number, or as text that is one."""
-
-    def _number(self, value: Any) -> float:
-        if not isinstance(value, str):
-            return super()._number(value)
-        try:
-            return float(value)
-        except ValueError as error:
-            raise self.make_error("number", value=value) from error
 
 
 class AlertSchema(AlertPart):

@@ -106,7 +106,7 @@ def read_rows(
     time_scale
         Scale of ``time``.
     """
-    kept, refused = _of_known_bands(*load_rows(schema, rows, id_key=id_key), bands)
+    kept, refused = of_known_bands(*load_rows(schema, rows, id_key=id_key), bands)
     if object_id is not None:
         kept = [{**row, "object_id": object_id} for row in kept]
     if not kept:
@@ -132,7 +132,7 @@ def read_limits(
     rows, date_format, bands
         As `read_rows` takes them.
     """
-    kept, refused = _of_known_bands(*load_rows(schema, rows), bands)
+    kept, refused = of_known_bands(*load_rows(schema, rows), bands)
     if not kept:
         return Reading(Alerts.empty(), refused)
     times = np.array([row["time"] for row in kept], dtype=np.float64)
@@ -140,7 +140,7 @@ def read_limits(
     return Reading(Alerts.empty(), refused, limits)
 
 
-def _of_known_bands(
+def of_known_bands(
     loaded: Sequence[dict[str, Any]], refused: Sequence[Refusal], bands: Iterable[str]
 ) -> tuple[list[Mapping[str, Any]], tuple[Refusal, ...]]:
     """Return the rows in bands that YSE-PZ has; the others join the refused."""
