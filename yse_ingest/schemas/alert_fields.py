@@ -47,6 +47,18 @@ class Measurement(Number):
         return super().read(value)
 
 
+class TextMeasurement(Measurement):
+    """A measurement as a number, or as text that is one."""
+
+    def _number(self, value: Any) -> float:
+        if not isinstance(value, str):
+            return super()._number(value)
+        try:
+            return float(value)
+        except ValueError as error:
+            raise self.make_error("number", value=value) from error
+
+
 class RightAscension(Measurement):
     """Degrees, 0 included, 360 not."""
 
