@@ -34,6 +34,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=size.seconds, help="of faults")
     parser.add_argument("--kills", type=int, default=size.kills, help="SIGKILLs")
     parser.add_argument("--broker-kills", type=int, default=size.broker_kills)
+    parser.add_argument("--cadence", type=float, default=size.cadence_s, help="of targets [s]")
     parser.add_argument("--quiet-seconds", type=float, default=size.quiet_s)
     parser.add_argument("--keep", type=Path, help="folder for logs and the stand-in's file")
     return parser.parse_args(given)
@@ -54,6 +55,7 @@ def sized(given: argparse.Namespace) -> Size:
         ysepz_faults=max(1, round(whole.ysepz_faults * share)),
         mars_faults=max(1, round(whole.mars_faults * share)),
         clock_jumps=max(1, round(whole.clock_jumps * share)),
+        cadence_s=given.cadence,
         quiet_s=given.quiet_seconds,
     )
 

@@ -50,8 +50,6 @@ TIMES = {
     "YSE_INGEST_PROBE_WAIT_MAX": "5",
     "YSE_INGEST_ASK_AGAIN": "4",
     "YSE_INGEST_FETCH_LOST": "40",
-    "YSE_INGEST_CADENCE": "30",
-    "YSE_INGEST_FULL_READ": "60",
     "YSE_INGEST_REQUEST_SECONDS": "0.4",
     "YSE_INGEST_UPLOADS": "4",
 }
@@ -75,6 +73,8 @@ class Size:
     ysepz_faults: int = 130
     mars_faults: int = 40
     clock_jumps: int = 30
+    cadence_s: float = 30.0
+    """How often a target is asked about, and twice that is how often in full [s]."""
     quiet_s: float = 420.0
     """Not quiet after this: given up [s]."""
 
@@ -165,6 +165,8 @@ class Campaign:
         self.publish(0.0)
         environment = {
             **TIMES,
+            "YSE_INGEST_CADENCE": f"{self.size.cadence_s:g}",
+            "YSE_INGEST_FULL_READ": f"{2 * self.size.cadence_s:g}",
             "CELERY_BROKER_URL": self.redis.url(0),
             "YSE_PZ_URL": self.ysepz.url,
             "YSE_PZ_USERNAME": "ingest",
