@@ -50,7 +50,7 @@ TIMES = {
     "YSE_INGEST_PROBE_WAIT_MAX": "5",
     "YSE_INGEST_ASK_AGAIN": "4",
     "YSE_INGEST_FETCH_LOST": "40",
-    "YSE_INGEST_REQUEST_SECONDS": "0.4",
+    "YSE_INGEST_REQUEST_SECONDS": "0.7",
     "YSE_INGEST_UPLOADS": "4",
 }
 TICK_S = 0.05
@@ -75,7 +75,7 @@ class Size:
     clock_jumps: int = 30
     cadence_s: float = 30.0
     """How often a target is asked about, and twice that is how often in full [s]."""
-    quiet_s: float = 420.0
+    quiet_s: float = 900.0
     """Not quiet after this: given up [s]."""
 
 
