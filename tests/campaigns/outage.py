@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import signal
 import sys
 import tempfile
 import threading
@@ -296,6 +297,8 @@ def say(line: str) -> None:
 
 def main() -> int:
     """Run one outage."""
+    # Whoever is told to end ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(prog="outage", description=__doc__)
     parser.add_argument("--targets", type=int, default=100)
     parser.add_argument("--points", type=int, default=10_000)

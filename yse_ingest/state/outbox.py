@@ -366,9 +366,9 @@ class Outbox:
         reason: str | None = self._connection.call("GET", self._hold)
         return reason
 
-    def record(self, *, ok: bool) -> bool:
+    def record(self, *, ok: bool) -> None:
         """Tell the breaker how YSE-PZ answered; see `Breaker.record`."""
-        return self._breaker.record(ok=ok)
+        self._breaker.record(ok=ok)
 
     def breaker(self) -> dict[str, Any]:
         """Return the breaker's state; see `Breaker.state`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -62,6 +63,8 @@ def sized(given: argparse.Namespace) -> Size:
 
 def main() -> int:
     """Run one campaign for each seed."""
+    # Whoever is told to end ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     given = arguments()
     size = sized(given)
     reports = []
@@ -93,7 +96,8 @@ def lines(report: Report, *, took_s: float) -> list[str]:
         f"points stored: {verdict.stored}, of them {verdict.by_others} by somebody else before",
         *(f"{kind}: {verdict.count(kind)}" for kind in Verdict.KINDS),
         f"most uploads open at once for one transient: {report.most_open} {report.where}",
-        f"uploads that came while one we had given up still ran: {report.given_up_beside}",
+        f"uploads that ran on though we had given them up: {report.given_up}",
+        f"uploads that came while such a one still ran: {report.given_up_beside}",
         f"requests that write: {dict(report.writes)}",
         *report.other_lines,
         f"outbox at the end: {report.outbox}",

@@ -88,6 +88,7 @@ class Report:
     verdict: Verdict
     injected: Counter[str]
     most_open: int
+    given_up: int
     given_up_beside: int
     quiet_after_s: float | None
     """None: it never became quiet."""
@@ -135,6 +136,7 @@ class Campaign:
                 injected=self.injected,
                 most_open=self.ysepz.most_open,
                 where=self.ysepz.where,
+                given_up=self.ysepz.given_up,
                 given_up_beside=self.ysepz.given_up_beside,
                 quiet_after_s=quiet_after_s,
                 ended_by_themselves=Counter(self.processes.ended_by_themselves),
@@ -328,12 +330,18 @@ class Campaign:
         return True
 
     def _jam(self) -> None:
-        """Keep both server workers busy longer than our read time-out."""
-        count = 2 * 3
-        slow = Fault("slow", path="^/get_transient", times=count, seconds=0.95 * WORKER_LIMIT_S)
+        """Keep both server workers busy longer than our read time-out, and slow afterwards.
+
+        Uploads that we give up are then still in the queue, and take a while when their turn
+        comes: sent again too early, both would be written.
+        """
+        rounds = 4
+        slow_s = 0.95 * WORKER_LIMIT_S
+        slow = Fault("slow", path="^/get_transient", times=2 * rounds, seconds=slow_s)
         self.ysepz.faults.add(slow)
-        for _ in range(count):
+        for _ in range(2 * rounds):
             threading.Thread(target=self.others.ask_slowly, daemon=True).start()
+        self._overload(seconds=rounds * slow_s + WORKER_LIMIT_S, real_cost=2.0)
 
     def _calm(self) -> None:
         self.ysepz.faults.clear()
