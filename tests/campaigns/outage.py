@@ -56,6 +56,8 @@ TIMES = {
     "YSE_INGEST_CADENCE": "5",
     "YSE_INGEST_ASK_AGAIN": "2",
     "YSE_INGEST_FETCH_LOST": "20",
+    # A campaign does in minutes what the budget spreads over hours.
+    "YSE_INGEST_BUDGET": "1",
 }
 HINTS = ("upload", "unacked")
 SLOW_REFUSAL_S = 0.3
