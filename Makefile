@@ -38,10 +38,10 @@ chaos: $(VENV)/.installed ## Faults of every kind, three seeds; figures in docs/
 	$(BIN)/python -m tests.campaigns.chaos $(if $(SEED),--seed $(SEED))
 
 fuzz: $(VENV)/.installed ## 100,000 mutated inputs and a stateful model; INPUTS=n, SEED=n replays
-	$(BIN)/python -m campaigns.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.campaigns.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
 
 guards: $(VENV)/.installed ## Remove the guard of each known trap, and see its test fail
-	$(BIN)/python -m campaigns.guards
+	$(BIN)/python -m tests.campaigns.guards
 
 clean: ## Remove what was built, and the sandbox's state
 	rm -rf $(VENV) var dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* htmlcov

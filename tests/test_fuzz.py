@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from campaigns.fuzz import over_http
-from campaigns.fuzz.families import FAMILIES
-from campaigns.fuzz.tally import Family, run
+from tests.campaigns.fuzz import over_http
+from tests.campaigns.fuzz.families import FAMILIES
+from tests.campaigns.fuzz.tally import Family, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

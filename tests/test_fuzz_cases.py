@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from campaigns.fuzz.answers import ACCOUNT, ALIASES, DOWNLOAD, READER, VOCABULARY
-from campaigns.fuzz.mutations import packets
-from campaigns.fuzz.sources import ALERTS, DETECTIONS
+from tests.campaigns.fuzz.answers import ACCOUNT, ALIASES, DOWNLOAD, READER, VOCABULARY
+from tests.campaigns.fuzz.mutations import packets
+from tests.campaigns.fuzz.sources import ALERTS, DETECTIONS
 from yse_ingest.backoff import RETRY_AFTER_LONGEST_S, retry_after_s
 from yse_ingest.errors import UploadRefusedError, YsePzReplyError
 from yse_ingest.ledger import TIME_MS_MAX, Ledger

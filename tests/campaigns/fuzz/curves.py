@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hypothesis import strategies as st
 
-from campaigns.fuzz.tally import BrokenPromiseError, Family
+from tests.campaigns.fuzz.tally import BrokenPromiseError, Family
 from yse_ingest.delta import (
     TRUNCATION_MS,
     TWIN_MS,

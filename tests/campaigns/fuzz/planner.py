@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hypothesis import strategies as st
 
-from campaigns.fuzz.answers import ACCOUNT, VOCABULARY
-from campaigns.fuzz.curves import BANDS, GROUP, INSTRUMENT, START_MS, Exposure, curve_of
-from campaigns.fuzz.model import ModelYsePz, StoredRow
-from campaigns.fuzz.payload import NP2019
-from campaigns.fuzz.tally import BrokenPromiseError, Family
+from tests.campaigns.fuzz.answers import ACCOUNT, VOCABULARY
+from tests.campaigns.fuzz.curves import BANDS, GROUP, INSTRUMENT, START_MS, Exposure, curve_of
+from tests.campaigns.fuzz.model import ModelYsePz, StoredRow
+from tests.campaigns.fuzz.payload import NP2019
+from tests.campaigns.fuzz.tally import BrokenPromiseError, Family
 from yse_ingest.delta import Verdict, compare, smallest_gaps, windows
 from yse_ingest.errors import OutcomeUnknownError
 from yse_ingest.ledger import Ledger, merge_gaps

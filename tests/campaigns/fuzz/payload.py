@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from campaigns.fuzz import oracle
-from campaigns.fuzz.curves import CURVES, Exposures, curve_of
-from campaigns.fuzz.mutations import Change, changed, changes, paths_of
-from campaigns.fuzz.tally import Family, WrongAcceptanceError, WrongRefusalError
+from tests.campaigns.fuzz import oracle
+from tests.campaigns.fuzz.curves import CURVES, Exposures, curve_of
+from tests.campaigns.fuzz.mutations import Change, changed, changes, paths_of
+from tests.campaigns.fuzz.tally import Family, WrongAcceptanceError, WrongRefusalError
 from yse_ingest.errors import PayloadError, YseIngestError
 from yse_ingest.schemas.payload import PhotometryUploadSchema, checked
 from yse_ingest.targets import Rules, Target, canonical_name

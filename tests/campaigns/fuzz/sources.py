@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from campaigns.fuzz import oracle
-from campaigns.fuzz.mutations import (
+from tests.campaigns.fuzz import oracle
+from tests.campaigns.fuzz.mutations import (
     SPOILERS,
     Change,
     changed,
@@ -18,7 +18,7 @@ from campaigns.fuzz.mutations import (
     paths_of,
     text_of,
 )
-from campaigns.fuzz.tally import Family, WrongAcceptanceError, WrongRefusalError
+from tests.campaigns.fuzz.tally import Family, WrongAcceptanceError, WrongRefusalError
 from yse_ingest.errors import YseIngestError
 from yse_ingest.schemas.alerce import DetectionSchema
 from yse_ingest.schemas.mars import AlertSchema
@@ -71,7 +71,7 @@ class Replies(HttpClient):
         *,
         params: Mapping[str, str] | None,
         body: bytes | None,
-        deadline: float,  # noqa: ARG002  the client's signature
+        deadline: float,
     ) -> tuple[HttpReply, Mapping[str, str]]:
         asked = json.loads(body) if body else params or {}
         status, content, headers = self._reply(method, url, asked)

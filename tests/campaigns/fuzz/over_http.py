@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from campaigns.fuzz.tally import BrokenPromiseError, Family
+from tests.campaigns.fuzz.tally import BrokenPromiseError, Family
 from yse_ingest.sandbox.faults import Fault, FaultKind
 from yse_ingest.sandbox.mars import MarsStandIn
 from yse_ingest.sandbox.ysepz import YsePzStandIn

@@ -1,4 +1,4 @@
-"""Run the fuzz campaign: ``python -m campaigns.fuzz [--inputs N] [--seed S] [--jobs J]``.
+"""Run the fuzz campaign: ``python -m tests.campaigns.fuzz [--inputs N] [--seed S] [--jobs J]``.
 
 Exits with 1 when anything but a named error came out, or anything invalid was accepted. The
 last line is the summary. A seed replays a run: the same inputs in the same order.
@@ -12,8 +12,8 @@ import sys
 import time
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 
-from campaigns.fuzz.families import FAMILIES, run_chunk
-from campaigns.fuzz.tally import Score
+from tests.campaigns.fuzz.families import FAMILIES, run_chunk
+from tests.campaigns.fuzz.tally import Score
 
 CHUNK = 2500
 """Inputs that one process does in one go."""
@@ -22,7 +22,7 @@ SHOWN_LENGTH = 2000
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m campaigns.fuzz", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.campaigns.fuzz", description=__doc__)
     parser.add_argument("--inputs", type=int, default=100_000, help="at least so many")
     parser.add_argument("--seed", type=int, default=None, help="replays a run")
     parser.add_argument("--jobs", type=int, default=2, help="processes")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hypothesis import strategies as st
 
-from campaigns.fuzz import oracle
-from campaigns.fuzz.mutations import (
+from tests.campaigns.fuzz import oracle
+from tests.campaigns.fuzz.mutations import (
     SPOILERS,
     changed,
     changes,
@@ -19,8 +19,8 @@ from campaigns.fuzz.mutations import (
     paths_of,
     text_of,
 )
-from campaigns.fuzz.sources import RETRY_AFTER
-from campaigns.fuzz.tally import (
+from tests.campaigns.fuzz.sources import RETRY_AFTER
+from tests.campaigns.fuzz.tally import (
     BrokenPromiseError,
     Family,
     WrongAcceptanceError,
@@ -46,7 +46,7 @@ from yse_ingest.ysepz.vocabulary import LISTS, Vocabulary
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ACCOUNT = Account(username="ingest", password="never-shown-9f3")  # noqa: S106  invented
+ACCOUNT = Account(username="ingest", password="never-shown-9f3")
 VOCABULARY = Vocabulary(
     names={
         **{kind: {1: "Unknown"} for kind in LISTS},
@@ -228,7 +228,7 @@ def lists(one: Any) -> None:
             return _answer(f"{method} {path}", status, spoil(text_of(row)))
         return _answer(f"{method} {path}", status, spoil(text_of(page)))
 
-    client._http.send = send  # type: ignore[method-assign]  # noqa: SLF001
+    client._http.send = send  # type: ignore[method-assign]
     for ask in (
         lambda: client.transient_by_name("2019np"),
         lambda: client.transients_near(157.3415, 29.5106667, 3.0),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from campaigns.fuzz import answers, curves, over_http, payload, planner, sources
-from campaigns.fuzz.tally import Family, Score, run
+from tests.campaigns.fuzz import answers, curves, over_http, payload, planner, sources
+from tests.campaigns.fuzz.tally import Family, Score, run
 
 FAMILIES: tuple[Family, ...] = (
     *sources.FAMILIES,

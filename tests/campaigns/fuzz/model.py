@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from campaigns.fuzz.answers import ACCOUNT, VOCABULARY
+from tests.campaigns.fuzz.answers import ACCOUNT, VOCABULARY
 from yse_ingest.errors import (
     OutcomeUnknownError,
     RequestTooLargeError,

@@ -1,7 +1,7 @@
 """Remove each guard from a copy of the source, and see the test of its trap fail.
 
-``python -m campaigns.guards [--only NAME]`` prints one line per guard. It exits with 1 when a
-test still passes without its guard, or when a guard is no longer where it was.
+``python -m tests.campaigns.guards [--only NAME]`` prints a line per guard. It exits with 1
+when a test still passes without its guard, or when a guard is no longer where it was.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("yse_ingest", "workers", "tests/traps", "pyproject.toml")
 TEST_S = 300
 """A test that hangs without its guard has failed, too [s]."""
@@ -254,7 +254,7 @@ def _verdict(copy: Path, guard: Guard) -> str:
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", guard.test]
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        done = subprocess.run(  # noqa: S603  our own command
+        done = subprocess.run(
             command, cwd=copy, env=environment, capture_output=True, text=True, timeout=TEST_S,
             check=False,
         )  # fmt: skip
@@ -271,7 +271,7 @@ def _verdict(copy: Path, guard: Guard) -> str:
 
 def main() -> int:
     """Print the table of guards; return 1 where one of them protects nothing."""
-    parser = argparse.ArgumentParser(prog="python -m campaigns.guards")
+    parser = argparse.ArgumentParser(prog="python -m tests.campaigns.guards")
     parser.add_argument("--only", default="", help="traps or tests whose name holds this")
     parser.add_argument("--jobs", type=int, default=2, help="copies at a time")
     asked = parser.parse_args()
