@@ -8,6 +8,7 @@ the next round sends nothing.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -22,7 +23,7 @@ from tests.campaigns.fuzz.tally import BrokenPromiseError, Family
 from yse_ingest.delta import Verdict, compare, smallest_gaps, windows
 from yse_ingest.errors import OutcomeUnknownError
 from yse_ingest.ledger import Ledger, merge_gaps
-from yse_ingest.pipeline import Outcome, Plan, Receipt, deliver, plan_upload
+from yse_ingest.pipeline import Outcome, Plan, Receipt, State, deliver, plan_upload
 from yse_ingest.targets import Rules
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ class World:
             verify=stored is not None,
         )
         self.ledger = receipt.ledger(ledger, account=ACCOUNT.username)
-        receipt.as_dict()
+        self.receipt_holds(receipt)
         for row in receipt.rows(Outcome.REFUSED):
             sent = receipt.plan.curve
             self.refused.add((int(sent.time_ms[row]), str(sent.band[row])))
@@ -201,6 +202,19 @@ class World:
             curve.band, instrument=INSTRUMENT, gaps=self.gaps, tolerance_ms=TOLERANCE_MS
         )
         return compare(curve, ledger, window, ours=ledger.ours, value_hash=ledger.value_hash)
+
+    def receipt_holds(self, receipt: Receipt) -> None:
+        """A receipt can be told as JSON, and what it calls verified stands."""
+        json.dumps(receipt.as_dict(), allow_nan=False)
+        curve, now = receipt.plan.curve, self.server.rows
+        here = {(row.time_us // 1000, row.band) for row in now}
+        told = list(zip(curve.time_ms.tolist(), curve.band.tolist(), strict=True))
+        for row in receipt.rows(Outcome.VERIFIED, Outcome.CORRECTED):
+            if told[int(row)] not in here:
+                raise BrokenPromiseError(f"{told[int(row)]} is told as verified, and not there")
+        unsound = receipt.count(Outcome.OWED, Outcome.ACCEPTED, Outcome.ABSENT, Outcome.ALTERED)
+        if receipt.state is State.VERIFIED and unsound:
+            raise BrokenPromiseError(f"verified, with {unsound} exposures that are not")
 
     # What must hold -------------------------------------------------------------------------
 
