@@ -53,8 +53,12 @@ def main() -> int:
                 begin = seed * SEEDS_APART + at * 10_007 + part
                 job = pool.submit(run_chunk, at, min(size, wanted - part), begin, asked.profile)
                 jobs[job] = at
-        for job in as_completed(jobs):
+        for done, job in enumerate(as_completed(jobs), start=1):
             _add(totals[jobs[job]], job.result())
+            inputs = sum(one.inputs for one in totals.values())
+            print(
+                f"  {done} of {len(jobs)} parts, {inputs} inputs", file=sys.stderr, flush=True
+            )
     return _tell(list(totals.values()), seed=seed, seconds=time.monotonic() - started)
 
 
