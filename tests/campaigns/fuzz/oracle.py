@@ -210,7 +210,9 @@ def stored_point(row: Any) -> bool:
 
 
 def _shown_number(value: Any) -> bool:
-    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+    if isinstance(value, float):
+        return True
+    return value is None or number(value) is not None
 
 
 def _key(value: Any) -> bool:
