@@ -43,6 +43,12 @@ outage: $(VENV)/.installed ## YSE-PZ is away for a day, 720 times as fast, with 
 audit: ## Known vulnerabilities of the locked dependencies (asks PyPI)
 	@PYTHON=$(PYTHON) .ci/audit
 
+fuzz: $(VENV)/.installed ## 100,000 mutated inputs and a stateful model; INPUTS=n, SEED=n replays
+	$(BIN)/python -m tests.campaigns.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
+
+guards: $(VENV)/.installed ## Remove the guard of each known trap, and see its test fail
+	$(BIN)/python -m tests.campaigns.guards
+
 clean: ## Remove what was built, and the sandbox's state
 	rm -rf $(VENV) var dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -74,9 +74,9 @@ class Score(ValueField):
 
     def read(self, value: Any) -> float:
         """Return the value, or refuse it."""
-        if value in MISSING or (isinstance(value, float) and not math.isfinite(value)):
-            return math.nan
-        return self._number(value)
+        number = self._number(value)
+        # An integer beyond all floats is no score either: as infinity it would win every twin.
+        return number if math.isfinite(number) and number not in MISSING else math.nan
 
 
 class NativeId(ValueField):
