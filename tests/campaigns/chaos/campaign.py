@@ -56,7 +56,6 @@ TIMES = {
     "YSE_INGEST_REQUEST_SECONDS": "0.7",
     "YSE_INGEST_UPLOADS": "4",
     # A campaign does in minutes what the budget spreads over hours.
-    "YSE_INGEST_BUDGET": "1",
 }
 TICK_S = 0.05
 SUPERVISED_S = 0.3
