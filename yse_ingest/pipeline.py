@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from yse_ingest.audit import displaced, examine, remembered, renewed
 from yse_ingest.delta import (
     GAP_SHARE,
     WINDOW_MIN_MS,
@@ -41,7 +42,7 @@ from yse_ingest.errors import (
     UploadRefusedError,
     YseIngestError,
 )
-from yse_ingest.ledger import Ledger
+from yse_ingest.ledger import Flag, Ledger
 from yse_ingest.photometry import LightCurve, StoredPhotometry, light_curve
 from yse_ingest.sources import Ask
 from yse_ingest.targets import Rules, Target
@@ -164,6 +165,8 @@ class Plan:
     corrections: tuple[Correction, ...]
     differing: Ints
     """Rows whose stored row has another value and is not ours to correct."""
+    displaced: Mapping[int, int]
+    """Rows to the pk of the row of ours that stood for them and was moved by somebody."""
     stored: ReadBack | None
     """The read-back it rests on; None: it rests on the ledger."""
     gaps: Mapping[str, int]
@@ -235,7 +238,7 @@ def plan_upload(
         rows = stored.photometry
         _check_groups(stored, rules)
     else:
-        rows = ledger if ledger is not None else Ledger.empty()
+        rows = ledger.standing if ledger is not None else Ledger.empty()
     known_gaps = ledger.with_gaps(gaps).gaps if ledger is not None else gaps
     window = windows(
         curve.band,
@@ -250,7 +253,10 @@ def plan_upload(
     if stored is not None:
         index, _ = match(curve, rows, window)
         changed = differs(curve, stored.photometry, index)
-    ours = stored.photometry.written_by(account) if stored is not None else rows.ours  # type: ignore[union-attr]
+    if isinstance(rows, StoredPhotometry):
+        ours = rows.written_by(account) & ~_changed_by_others(rows, ledger)
+    else:
+        ours = rows.ours
     comparison = compare(
         curve,
         rows,
@@ -260,6 +266,11 @@ def plan_upload(
         value_hash=rows.value_hash,
         send_stored_elsewhere=rules.send_stored_elsewhere,
     )
+    moved: dict[int, int] = {}
+    if not rules.clobber:
+        comparison, moved = _leave_out(
+            comparison, curve, stored, ledger, account=account, window=window
+        )
     corrections: tuple[Correction, ...] = ()
     differing = np.empty(0, dtype=np.int64)
     if stored is not None and changed is not None:
@@ -295,10 +306,45 @@ def plan_upload(
         predicted_s=predicted,
         corrections=corrections,
         differing=differing,
+        displaced=moved,
         stored=stored,
         gaps=known_gaps,
         speed=speed,
     )
+
+
+def _changed_by_others(stored: StoredPhotometry, ledger: Ledger | None) -> Bools:
+    """Return which rows the ledger knows as changed by somebody, be it under our account."""
+    if ledger is None:
+        return np.zeros(len(stored), dtype=bool)
+    return np.isin(stored.pk, ledger.pk[ledger.having(Flag.CHANGED)])
+
+
+def _leave_out(
+    comparison: Comparison,
+    curve: LightCurve,
+    stored: ReadBack | None,
+    ledger: Ledger | None,
+    *,
+    account: str,
+    window: Mapping[str, float],
+) -> tuple[Comparison, dict[int, int]]:
+    """Leave out exposures whose row somebody moved or removed; name rows moved away."""
+    verdict = comparison.verdict.copy()
+    new = comparison.where(Verdict.NEW)
+    if ledger is not None:
+        left = remembered(curve, new, ledger, window)
+        verdict[new[left]] = Verdict.LEFT
+        new = new[~left]
+    moved: dict[int, int] = {}
+    if stored is not None:
+        rows = stored.photometry
+        if ledger is not None:
+            # A row that the ledger remembers at its old place stands for no other exposure.
+            rows = rows.take(~np.isin(rows.pk, ledger.memory.pk))
+        moved = displaced(curve, new, rows, account=account, window=window)
+        verdict[list(moved)] = Verdict.LEFT
+    return replace(comparison, verdict=verdict), moved
 
 
 def _check_groups(stored: ReadBack, rules: Rules) -> None:
@@ -403,6 +449,7 @@ class Outcome(StrEnum):
     ADOPTED = "adopted"
     ELSEWHERE = "stored elsewhere"
     DIFFERS = "differs"
+    LEFT = "left out"
     ABSENT = "absent"
     ALTERED = "altered"
     REFUSED = "refused"
@@ -508,17 +555,35 @@ class Receipt:
             before = previous if previous is not None else Ledger.empty()
             sent = self.plan.curve.take(self.rows(Outcome.ACCEPTED))
             return before.with_gaps(self.plan.gaps).with_sent(sent)
-        ledger = Ledger.from_stored(
-            self.read_back.photometry,
+        stored, curve = self.read_back.photometry, self.plan.curve
+        findings = examine(
+            previous, stored, account=account, tolerance_ms=0.0, sent=[self.plan.curve]
+        )
+        ledger = renewed(
+            previous,
+            findings,
+            stored,
             account=account,
             gaps=self.plan.gaps,
             read_back_ms=int(self.at * 1000),
         )
         # The source's own values are the trigger from now on: a rounding is no change, and a
         # person's edit is not undone at every fetch.
-        index, _ = match(self.plan.curve, ledger, self.plan.window)
-        known = index >= 0
-        return ledger.with_hashes(index[known], self.plan.curve.value_hash[known])
+        index, _ = match(curve, ledger.standing, self.plan.window)
+        # A correction that is still owed must be seen again: its row keeps the hash it had.
+        owed = np.array([outcome is Outcome.OWED for outcome in self.outcome], dtype=bool)
+        known = np.flatnonzero((index >= 0) & ~owed)
+        flags = ledger.flags.copy()
+        near = known[~differs(curve, stored, index)[known]]
+        near = near[curve.value_hash[near] != stored.value_hash[index[near]]]
+        near = near[~ledger.having(Flag.CHANGED)[index[near]]]
+        flags[index[near]] |= np.uint8(Flag.NEAR)
+        ledger = replace(ledger, flags=flags)
+        ledger = ledger.with_hashes(index[known], curve.value_hash[known])
+        moved = curve.take(np.array(sorted(self.plan.displaced), dtype=np.int64))
+        memory = Ledger.empty().with_sent(moved).flagged(Flag.MOVED)
+        pks = [self.plan.displaced[row] for row in sorted(self.plan.displaced)]
+        return ledger.joined(replace(memory, pk=np.array(pks, dtype=np.uint32)))
 
 
 _VERDICTS = {
@@ -527,6 +592,7 @@ _VERDICTS = {
     Verdict.CHANGED: Outcome.OWED,
     Verdict.ADOPTED: Outcome.ADOPTED,
     Verdict.ELSEWHERE: Outcome.ELSEWHERE,
+    Verdict.LEFT: Outcome.LEFT,
 }
 
 

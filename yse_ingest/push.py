@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import copy
 import fcntl
-import hashlib
 import json
 import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.backoff import backoff_delay
@@ -37,11 +35,13 @@ from yse_ingest.pipeline import (
     fetch_light_curve,
     plan_upload,
 )
+from yse_ingest.pushed import journal_path, lock_path, note_places
 from yse_ingest.sources import Status
 from yse_ingest.ysepz import create, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from yse_ingest.service import Service
     from yse_ingest.settings import Settings
@@ -337,6 +337,9 @@ class _SoloPush(_Push):
             seconds_max=self.settings.request_seconds_max,
             bytes_max=self.settings.request_bytes_max,
         )
+        if plan.chunks:
+            path = journal_path(self.settings, self.client.account.username)
+            note_places(path, transient.pk, [plan.curve.take(chunk) for chunk in plan.chunks])
         if plan.chunks or plan.corrections:
             points = sum(len(chunk) for chunk in plan.chunks)
             self.tell(f"sending {points} points and {len(plan.corrections)} corrections")
@@ -463,13 +466,6 @@ class Journal:
     def close(self) -> None:
         """Close the file, and with it the lock."""
         self._file.close()
-
-
-def lock_path(settings: Settings, account: str) -> Path:
-    """Return the lock file of pushes to this YSE-PZ under this account, for this user."""
-    base = settings.environment.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    who = hashlib.sha256(f"{settings.ysepz_url}\n{account}".encode()).hexdigest()[:16]
-    return Path(base) / "yse_ingest" / f"push-{who}.lock"
 
 
 @contextmanager

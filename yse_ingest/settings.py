@@ -49,6 +49,13 @@ def _positive(value: str) -> float:
     return number
 
 
+def _share(value: str) -> float:
+    number = float(value)
+    if not 0.0 < number <= 1.0:
+        raise ValueError("write a number above 0, 1 at most")
+    return number
+
+
 def _flag(value: str) -> bool:
     if value.lower() in {"1", "true", "yes", "on"}:
         return True
@@ -255,6 +262,19 @@ class Settings:
     )
     request_bytes_max: int = _setting(
         "YSE_INGEST_REQUEST_BYTES", int, 900_000, "Largest request.", unit="byte"
+    )
+    audit_age_s: float = _setting(
+        "YSE_INGEST_AUDIT_AGE",
+        parse_duration,
+        7 * 86400.0,
+        "A transient's proof is renewed when it is this old: it is read back and compared.",
+        unit="s",
+    )
+    audit_share: float = _setting(
+        "YSE_INGEST_AUDIT_SHARE",
+        _share,
+        0.01,
+        "Most of one YSE-PZ server worker's time that audits may take (0 to 1).",
     )
     log_format: str = _setting(
         "YSE_INGEST_LOG", _one_of("text", "json"), "text", "Log lines as text or as JSON."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.backoff import backoff_delay
@@ -12,13 +12,16 @@ from yse_ingest.clients import CREATION_KEY, Hint
 from yse_ingest.delta import Verdict, compare, windows
 from yse_ingest.errors import (
     CredentialsError,
+    HeldError,
     LeaseLostError,
     OutcomeUnknownError,
     UnknownTargetError,
     YseIngestError,
     YsePzError,
+    YsePzReplyError,
 )
 from yse_ingest.fetch import REFUSED_BY_YSEPZ
+from yse_ingest.judge import Judge, second_installation
 from yse_ingest.pipeline import Outcome, Receipt, State, deliver, plan_upload
 from yse_ingest.targets import Target
 from yse_ingest.ysepz import Transient, YsePz, create
@@ -75,6 +78,8 @@ class Upload:
         self.client = self._client()
         self.deadline = clients.clock() + self.settings.message_s
         self.receipts: list[Receipt] = []
+        self.audited = False
+        """Whether YSE-PZ was read back and compared."""
 
     def _client(self) -> YsePz:
         """Return a client of this upload, which shares connections and what was read."""
@@ -94,6 +99,8 @@ class Upload:
 
     def run(self, *, verify: bool) -> UploadOutcome:
         """Do the upload; raises what stops it before anything was sent."""
+        if (reason := self.state.audits.stopped(self.key)) is not None:
+            raise second_installation(reason, self.name)
         self.clients.ysepz.vocabulary()
         self.client = self._client()
         stored = None
@@ -104,14 +111,22 @@ class Upload:
         if self.key.startswith(CREATION_KEY):
             return self.create()
         transient = self.transient()
-        ledger = self.state.ledgers.get(transient.pk)
-        if not self.row.curves and ledger is not None:
+        judge = Judge(self.clients, transient, self.row)
+        ledger = judge.known()
+        audit = self.state.audits.wanted(self.key)
+        if audit and stored is None:
+            stored = self.read_back(judge)
+            self.state.audits.charge(stored.seconds, share=self.settings.audit_share)
+        if stored is not None:
+            ledger = self.weigh(judge, stored, ledger)
+        elif not self.row.curves and ledger is not None:
             # Only a smaller gap was seen: nothing to send, but the window has shrunk.
             self.keep(transient, ledger.with_gaps(self.row.gaps))
         for target_name, curve in self.row.curves:
             verify = verify or stored is not None or self._must_read_back(curve, ledger)
             if verify and stored is None:
-                stored = self.client.read_back(transient.slug)
+                stored = self.read_back(judge)
+                ledger = self.weigh(judge, stored, ledger)
             receipt = self.send(target_name, curve, transient, ledger, stored)
             ledger = receipt.ledger(ledger, account=self.client.account.username)
             stored = receipt.read_back
@@ -123,6 +138,39 @@ class Upload:
             if receipt.state not in {State.VERIFIED, State.ACCEPTED}:
                 break
         return self.finish()
+
+    def read_back(self, judge: Judge) -> ReadBack:
+        """Read the transient back; raise where YSE-PZ does not have it any more."""
+        transient = judge.transient
+        try:
+            stored = self.client.read_back(transient.slug)
+        except YsePzReplyError as error:
+            if error.field != "slug":
+                raise
+            found = self.client.transient_by_pk(transient.pk)
+            if found is None or found.name != transient.name:
+                raise judge.missing() from error
+            judge.transient = found
+            self.clients.remember(self.name, found)
+            stored = self.client.read_back(found.slug)
+        if stored.pk != transient.pk:
+            raise judge.missing()
+        return stored
+
+    def weigh(self, judge: Judge, stored: ReadBack, before: Ledger | None) -> Ledger:
+        """Compare a fresh read-back with the ledger, do what follows, and keep the new one."""
+        row, self.audited = self.row, True
+        judgement = judge.weigh(
+            stored,
+            before,
+            account=self.client.account.username,
+            unfinished=row.settle is not None or row.attempts > 0 or self.attempt > 1,
+        )
+        if row.curves and (before is None or not before.read_back_ms):
+            # A first upload is not proven before it is done: a retry reads back again.
+            return replace(judgement.ledger, read_back_ms=0)
+        self.keep(judge.transient, judgement.ledger)
+        return judgement.ledger
 
     def keep(self, transient: Transient, ledger: Ledger) -> None:
         """Write the ledger down."""
@@ -269,7 +317,7 @@ class Upload:
         """Write down how the upload ended."""
         if not self.receipts:
             self.state.outbox.finish(self.key, self.fence, sent=self.row, result="done")
-            return UploadOutcome("nothing owed")
+            return UploadOutcome("audited" if self.audited else "nothing owed")
         last = self.receipts[-1]
         counts: dict[str, int] = {}
         for receipt in self.receipts:
@@ -336,6 +384,8 @@ class Upload:
             if isinstance(error, YsePzError):
                 self.state.outbox.record(ok=False)
             return self._again(error)
+        if isinstance(error, HeldError):
+            return self.later(str(error), wait_s=0.0, count=False, error=error)
         if isinstance(error, CredentialsError):
             return self.later(str(error), wait_s=300.0, error=error)
         self.state.outbox.finish(

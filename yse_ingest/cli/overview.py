@@ -195,7 +195,7 @@ def _line(
         answered_ms=clock.answered_ms if clock else None,
         answer=_answer(clock),
         newest_ms=detail.get("newest_ms"),
-        bands={} if ledger is None else dict(Counter(ledger.band.tolist())),
+        bands={} if ledger is None else dict(Counter(ledger.standing.band.tolist())),
         owed=row.points if row else 0,
         state=word,
         reason=reason,

@@ -19,6 +19,8 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     rejected:<target>        native id -> reason (hash)
     quarantines, rejections  targets that have such (sets)
     receipts:<key>           the last receipts (list)
+    tombstones:<id>, tombstones   rows of ours that are gone (hash); transients (set)
+    audit:wanted|found|gone|stops|writers|next|set_back   what audits are to see, and saw
     clock:<name>             last asked and answered per source (hash)
 """
 

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Self
 
 from yse_ingest.errors import StateVersionError, TargetError
+from yse_ingest.state.audits import Audits
 from yse_ingest.state.clocks import Clocks
 from yse_ingest.state.connection import Connection, Finding, refuse_old_server
 from yse_ingest.state.decisions import DecisionLog
@@ -18,6 +19,7 @@ from yse_ingest.state.quarantine import Quarantine
 from yse_ingest.state.receipts import Receipts
 from yse_ingest.state.resolutions import ResolutionStore
 from yse_ingest.state.targets import LEFT_FILE, TargetStore, target_from_json, target_to_json
+from yse_ingest.state.tombstones import Tombstones
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +64,8 @@ class State:
         self.quarantine = Quarantine(connection, keys, self.decisions)
         self.receipts = Receipts(connection, keys)
         self.clocks = Clocks(connection, keys)
+        self.audits = Audits(connection, keys, self.decisions)
+        self.tombstones = Tombstones(connection, keys, self.decisions)
 
     @classmethod
     def connect(
@@ -142,6 +146,11 @@ class State:
     def now_ms(self) -> int:
         """Return the time of Redis, the one clock of all processes [Unix ms]."""
         return self._connection.now_ms()
+
+    def started_ms(self) -> int:
+        """Return since when this Redis runs [Unix ms]: a kill may have cost it a second."""
+        uptime_s = int(self._connection.call("INFO", "server")["uptime_in_seconds"])
+        return self.now_ms() - 1000 * (uptime_s + 1)
 
     def quiet_until_ms(self) -> int:
         """Return until when nothing may be claimed [Unix ms]; 0: there was no loss."""
@@ -231,13 +240,35 @@ class State:
                 case "unheld":
                     outbox.unhold()
                 case _:
-                    return False
+                    return self._apply_finding(decision, silent)
         except (TargetError, KeyError, TypeError, AttributeError) as error:
             logger.warning(
                 "decision not understood",
                 extra={"seq": decision.seq, "what": decision.what, "reason": str(error)},
             )
             return False
+        return True
+
+    def _apply_finding(self, decision: Decision, silent: DecisionLog) -> bool:
+        """Bring back what an audit found and a person must know, or has decided upon."""
+        audits = Audits(self._connection, self._keys, silent)
+        tombstones = Tombstones(self._connection, self._keys, silent)
+        about = decision.about
+        match decision.what:
+            case "gone":
+                tombstones.restore(about["transient"], about["rows"])
+            case "gone_forgotten":
+                tombstones.forget(about["transient"], since_ms=about["since_ms"])
+            case "stopped":
+                audits.stop(about["key"], about["reason"])
+            case "taken":
+                audits.take(about["key"])
+            case "set_back":
+                audits.put_set_back(about["since_ms"])
+            case "set_back_over":
+                audits.end_set_back()
+            case _:
+                return False
         return True
 
     def _decided(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -255,6 +286,14 @@ class State:
                 yield "rejected", {"target": name, "native_id": native_id, "reason": reason}
         if held := self.outbox.held():
             yield "held", {"reason": held}
+        for transient_id in self.tombstones.transients():
+            stones = self.tombstones.get(transient_id)
+            gone = {field: list(stone) for field, stone in stones.items()}
+            yield "gone", {"transient": transient_id, "rows": gone}
+        for key, reason in self.audits.stops().items():
+            yield "stopped", {"key": key, "reason": reason}
+        if (since_ms := self.audits.set_back_ms()) is not None:
+            yield "set_back", {"since_ms": since_ms}
 
     def _check_layout(self) -> None:
         key = self._keys("version")
