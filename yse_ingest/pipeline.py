@@ -63,6 +63,10 @@ if TYPE_CHECKING:
     from yse_ingest.ysepz import ReadBack, Transient, Vocabulary, YsePz
 
 
+REFUSED_IN_A_ROW = 3
+"""So many points refused one by one, and none taken: the server is at fault, not the points."""
+
+
 @dataclass(frozen=True, eq=False)
 class Fetched:
     """What one source says about one target, as a light curve."""
@@ -504,6 +508,12 @@ class Receipt:
         """Return how many exposures have one of these outcomes."""
         return sum(outcome in outcomes for outcome in self.outcome)
 
+    @property
+    def poisoned(self) -> bool:
+        """Tell whether all is done but for points that YSE-PZ refused by themselves."""
+        open_ends = self.count(Outcome.OWED, Outcome.ABSENT, Outcome.ALTERED)
+        return self.count(Outcome.REFUSED) > 0 and not open_ends
+
     def mark(self, rows: Ints, outcome: Outcome) -> None:
         """Set the outcome of ``rows``."""
         for row in rows:
@@ -698,6 +708,8 @@ def _send_points(
             if len(rows) == 1:
                 receipt.mark(rows, Outcome.REFUSED)
                 receipt.error = error
+                if _refuses_everything(receipt):
+                    raise
                 continue
             # Points before the one at fault are stored: look before sending halves.
             left = _still_missing(receipt, client, rows)
@@ -707,6 +719,15 @@ def _send_points(
                 plan.speed.observe(predicted, receipt.seconds - before)
             receipt.mark(rows, Outcome.ACCEPTED)
             receipt.answers.append("success")
+    return True
+
+
+def _refuses_everything(receipt: Receipt) -> bool:
+    """Tell whether it is YSE-PZ that is at fault, not a point; then no point is blamed."""
+    refused = receipt.rows(Outcome.REFUSED)
+    if len(refused) < REFUSED_IN_A_ROW or receipt.count(Outcome.ACCEPTED):
+        return False
+    receipt.mark(refused, Outcome.OWED)
     return True
 
 

@@ -26,6 +26,7 @@ from yse_ingest.errors import (
     UnknownTargetError,
     YseIngestError,
 )
+from yse_ingest.judge import held
 from yse_ingest.pipeline import (
     Fetched,
     Outcome,
@@ -61,7 +62,7 @@ class PushResult:
     target: str
     source: str
     state: str = "failed"
-    """verified, owed, settling, refused; empty, unknown, ambiguous (the source); failed."""
+    """verified, owed, settling, refused, held, failed; else what the source said."""
     transient: str | None = None
     transient_id: int | None = None
     created: bool = False
@@ -75,6 +76,8 @@ class PushResult:
     adopted: int = 0
     elsewhere: int = 0
     differs: int = 0
+    left: int = 0
+    """Exposures whose row somebody moved or removed: not sent again."""
     sent: int = 0
     corrected: int = 0
     verified: int = 0
@@ -175,6 +178,7 @@ class _Push:
             result.adopted = comparison.count(Verdict.ADOPTED)
             result.elsewhere = comparison.count(Verdict.ELSEWHERE)
             result.differs = len(receipt.plan.differing)
+            result.left = comparison.count(Verdict.LEFT)
         result.sent += receipt.count(
             Outcome.ACCEPTED, Outcome.VERIFIED, Outcome.ABSENT, Outcome.ALTERED
         )
@@ -196,6 +200,9 @@ class _LeasedPush(_Push):
 
     def run(self) -> None:
         service, state = self.service, self.service.state
+        if (reason := state.outbox.held()) is not None:
+            self.result.state = "held"
+            raise held(reason)
         transient = service.locate(self.target)
         fetched = self.fetch(transient)
         if fetched is None:

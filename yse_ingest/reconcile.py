@@ -132,7 +132,7 @@ class Auditor:
         count = self.state.tombstones.forget(int(key))
         if count:
             self.state.ledgers.drop(int(key))
-            self._ask_again(name)
+            self.ask_again(name)
         return count
 
     def resume(self, *, send_again: bool = False, keep_gone: bool = False) -> dict[str, int]:
@@ -174,10 +174,11 @@ class Auditor:
         ledgers = state.ledgers.drop_all()
         for name in followed:
             state.resolutions.drop(name)
-            self._ask_again(name)
+            self.ask_again(name)
         return {"ledgers": ledgers, "targets": len(followed)}
 
-    def _ask_again(self, name: str) -> None:
+    def ask_again(self, name: str) -> None:
+        """Have the source of a target asked in full, now."""
         target = self.state.targets.get(name)
         if target is not None:
             self.state.clocks.forget(name, self.service.source_of(target))

@@ -20,7 +20,7 @@ from yse_ingest.errors import (
     YsePzError,
     YsePzReplyError,
 )
-from yse_ingest.fetch import REFUSED_BY_YSEPZ
+from yse_ingest.fetch import REFUSED_BY_YSEPZ, wanted
 from yse_ingest.judge import Judge, second_installation
 from yse_ingest.pipeline import Outcome, Receipt, State, deliver, plan_upload
 from yse_ingest.targets import Target
@@ -135,7 +135,8 @@ class Upload:
                 str(transient.pk), {"target": target_name, **receipt.as_dict()}
             )
             self.receipts.append(receipt)
-            if receipt.state not in {State.VERIFIED, State.ACCEPTED}:
+            self._quarantine_refused(target_name, receipt)
+            if receipt.state not in {State.VERIFIED, State.ACCEPTED} and not receipt.poisoned:
                 break
         return self.finish()
 
@@ -199,7 +200,8 @@ class Upload:
         ledger: Ledger | None,
         stored: ReadBack | None,
     ) -> Receipt:
-        """Plan and deliver one target's points."""
+        """Plan and deliver one target's points, without those set aside in the meantime."""
+        curve = wanted(curve, self.state, target_name)
         target = self.target(target_name) or Target(target_name)
         plan = plan_upload(
             curve,
@@ -324,7 +326,17 @@ class Upload:
             for outcome in Outcome:
                 if count := receipt.count(outcome):
                     counts[str(outcome)] = counts.get(str(outcome), 0) + count
-        self._quarantine_refused()
+        poisoned = next((receipt for receipt in self.receipts if receipt.poisoned), None)
+        if last.poisoned or (poisoned and last.state in {State.VERIFIED, State.ACCEPTED}):
+            # What was refused by itself is in quarantine: nothing of the row is owed any more.
+            self.state.outbox.record(ok=True)
+            self.state.outbox.finish(self.key, self.fence, sent=self.row, result="done")
+            return UploadOutcome(
+                "refused",
+                error=poisoned.error if poisoned else None,
+                counts=counts,
+                receipts=tuple(self.receipts),
+            )
         if last.state in {State.VERIFIED, State.ACCEPTED}:
             self.state.outbox.record(ok=True)
             self.state.outbox.finish(self.key, self.fence, sent=self.row, result="done")
@@ -341,28 +353,30 @@ class Upload:
             receipts=tuple(self.receipts),
         )
 
-    def _quarantine_refused(self) -> None:
-        for receipt in self.receipts:
-            rows = receipt.rows(Outcome.REFUSED)
-            if not len(rows):
-                continue
-            curve = receipt.plan.curve.take(rows)
-            self.state.quarantine.put(
-                self.name,
-                [
-                    {
-                        "native_id": native_id,
-                        "field": "point",
-                        "value": str(value_hash),
-                        "reason": str(receipt.error),
-                        "source": REFUSED_BY_YSEPZ,
-                        "raw": "",
-                    }
-                    for native_id, value_hash in zip(
-                        curve.native_id.tolist(), curve.value_hash.tolist(), strict=True
-                    )
-                ],
-            )
+    def _quarantine_refused(self, target_name: str, receipt: Receipt) -> None:
+        """Set aside the points that YSE-PZ refused by themselves, so that the rest goes on."""
+        rows = receipt.rows(Outcome.REFUSED)
+        if not len(rows):
+            return
+        curve = receipt.plan.curve.take(rows)
+        values = dict(
+            zip(curve.native_id.tolist(), map(str, curve.value_hash.tolist()), strict=True)
+        )
+        self.state.quarantine.refuse(target_name, values)
+        self.state.quarantine.put(
+            target_name,
+            [
+                {
+                    "native_id": native_id,
+                    "field": "point",
+                    "value": value,
+                    "reason": str(receipt.error),
+                    "source": REFUSED_BY_YSEPZ,
+                    "raw": "",
+                }
+                for native_id, value in values.items()
+            ],
+        )
 
     def stopped(self, error: YseIngestError) -> UploadOutcome:
         """Put the row where its error belongs: retry, settle, later or refused."""

@@ -32,6 +32,9 @@ class Commands(click.Group):
         "status": "status",
         "targets": "targets",
         "quarantine": "quarantine",
+        "reconcile": "reconcile",
+        "hold": "hold",
+        "resume": "hold",
         "up": "up",
     }
     """Command to its module, which has it under the same name; in the order of a first day."""

@@ -43,13 +43,15 @@ class Line:
     owed: int
     """Points still to be sent."""
     state: str
-    """idle, owed, in flight, settling, refused, paused."""
+    """idle, owed, in flight, settling, refused, stopped, paused."""
     reason: str
     """Why it is owed, settling, refused or paused."""
     due_ms: int | None
     """When its source is asked next."""
     private: bool
     """Its photometry is for the members of some groups alone."""
+    noticed: Mapping[str, int]
+    """What the last comparison with YSE-PZ found amiss: rows changed, moved, gone for good."""
 
     @property
     def stored(self) -> int:
@@ -62,7 +64,7 @@ class Line:
         word, _, what = self.answer.partition(": ")
         if word in {Status.AMBIGUOUS, Status.UNKNOWN}:
             return str(unclear(self.target, self.source, word, what))
-        if word == NO_ANSWER or self.state in {"refused", "settling", "owed"}:
+        if word == NO_ANSWER or self.state in {"stopped", "refused", "settling", "owed"}:
             said = what if word == NO_ANSWER else self.reason
             if said and self.target not in said:
                 said = f"{self.target}: {said}"
@@ -82,6 +84,7 @@ class Line:
             "owed": self.owed,
             "state": self.state,
             "reason": self.reason,
+            "noticed": dict(self.noticed),
             "next": _iso(self.due_ms),
         }
 
@@ -100,6 +103,8 @@ class Machinery:
     queues: Mapping[str, int] | None
     """Queue to its length; None: the broker did not answer."""
     now_ms: int
+    writers: Sequence[Mapping[str, Any]]
+    """Other accounts that write where we do: `yse_ingest.state.audits.Audits.writers`."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for JSON."""
@@ -110,6 +115,7 @@ class Machinery:
             "breaker": dict(self.breaker),
             "quiet_until": _iso(quiet),
             "queues": self.queues,
+            "writers": [dict(writer) for writer in self.writers],
             "now": _iso(self.now_ms),
         }
 
@@ -124,6 +130,7 @@ def look(service: Service, names: Sequence[str] | None = None) -> list[Line]:
     targets = [target for target, _ in state.targets.all() if not names or target.name in names]
     clocks = state.clocks.all(target.name for target in targets)
     paused = state.targets.paused()
+    stops = state.audits.stops()
     return [
         _line(
             service,
@@ -131,6 +138,7 @@ def look(service: Service, names: Sequence[str] | None = None) -> list[Line]:
             clock=clocks.get(target.name, {}).get(service.source_of(target)),
             row=owed.get(target.name),
             paused=paused.get(target.name),
+            stops=stops,
         )
         for target in targets
     ]
@@ -146,6 +154,7 @@ def machinery(service: Service) -> Machinery:
         quiet_until_ms=state.quiet_until_ms() or 0,
         queues=queue_lengths(service),
         now_ms=state.now_ms(),
+        writers=state.audits.writers(),
     )
 
 
@@ -182,12 +191,16 @@ def _line(
     clock: Clock | None,
     row: RowSummary | None,
     paused: str | None,
+    stops: Mapping[str, str],
 ) -> Line:
     state = service.state
     known = state.resolutions.get(target.name)
     ledger = state.ledgers.get(int(known["pk"])) if known else None
     detail = clock.detail if clock else {}
     word, reason = _state(row, paused)
+    stopped = stops.get(str(known["pk"])) if known else None
+    if stopped is not None and paused is None:
+        word, reason = "stopped", stopped
     return Line(
         target=target.name,
         source=service.source_of(target),
@@ -201,7 +214,19 @@ def _line(
         reason=reason,
         due_ms=None if paused else state.targets.due_ms(target.name),
         private=bool(service.rules(target).groups),
+        noticed=_noticed(state, int(known["pk"])) if known else {},
     )
+
+
+def _noticed(state: State, transient_id: int) -> dict[str, int]:
+    """Return what a person may want to know of a transient's rows."""
+    found = state.audits.found(str(transient_id))
+    noticed = {
+        "changed": found.get("changed", 0),
+        "moved": found.get("moved", 0),
+        "gone": len(state.tombstones.ledger(transient_id)),
+    }
+    return {kind: count for kind, count in noticed.items() if count}
 
 
 def _answer(clock: Clock | None) -> str:

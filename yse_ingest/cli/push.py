@@ -170,5 +170,7 @@ def _show_aside(result: PushResult) -> None:
         say(f"{plural(result.elsewhere, 'point')} stored under another group of the instrument")
     if result.differs:
         say(f"{plural(result.differs, 'stored point')} of others with other values: untouched")
+    if result.left:
+        say(f"{plural(result.left, 'point')} not sent: somebody moved or removed their rows")
     if result.state == "empty":
         say(result.reason or "the source has no detection of it: nothing was sent")

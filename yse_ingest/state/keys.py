@@ -17,6 +17,7 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     lease:<name>             (string, expires)
     quarantine:<target>, quarantine:<target>:order   refused rows (hash, zset by age)
     rejected:<target>        native id -> reason (hash)
+    refused:<target>         native id -> values that YSE-PZ refused (hash)
     quarantines, rejections  targets that have such (sets)
     receipts:<key>           the last receipts (list)
     tombstones:<id>, tombstones   rows of ours that are gone (hash); transients (set)

@@ -118,6 +118,7 @@ class TargetStore:
                 ("HDEL", self._paused, name),
                 ("HDEL", self._cadence, name),
                 ("DEL", self._keys("clock", name), self._keys("resolution", name)),
+                ("DEL", self._keys("refused", name)),
                 (
                     "DEL",
                     self._keys("quarantine", name),
