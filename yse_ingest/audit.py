@@ -121,8 +121,10 @@ def examine(
     seat[before.pk == 0] = -1
     # A YSE-PZ that was set back gives numbers out anew: such a row is another one.
     seat[written & (seat >= 0) & ~_at(created, seat)] = -1
-    alive = ~before.having(Flag.GONE)
-    gone = written & alive & (seat < 0)
+    # A row that was moved has left its exposure: where it stands now is nobody's of ours.
+    away_from = before.having(Flag.CHANGED) & np.isin(before.pk, before.memory.pk)
+    placed = written & ~away_from
+    gone = placed & (seat < 0)
     unseen = gone & (before.pk == 0)
     gone[unseen] = ~_stood_for(before.take(unseen), now, tolerance_ms)
     unseen &= gone
@@ -136,8 +138,8 @@ def examine(
     for new in np.flatnonzero(created & ~explained):
         explained[new] = _place(now, int(new)) in claimed
     # Sent, never seen, and moved by somebody since: the row is there, at another place.
-    away = created & ~explained & (now.modified_by != account)
-    for row, at in _pairs(before, np.flatnonzero(unseen), now, np.flatnonzero(away)):
+    strange = created & ~explained & (now.modified_by != account)
+    for row, at in _pairs(before, np.flatnonzero(unseen), now, np.flatnonzero(strange)):
         explained[at], gone[row], seat[row] = True, False, at
 
     in_place = (seat >= 0) & _same_place(before, now, seat)
@@ -154,7 +156,7 @@ def examine(
     touched[seat[was_ours]] = now.modified_by[seat[was_ours]] != account
     return Findings(
         kind=kind,
-        moved=_with_pks(before, now, seat).take(written & (seat >= 0) & ~in_place),
+        moved=_with_pks(before, now, seat).take(placed & (seat >= 0) & ~in_place),
         gone=before.take(gone),
         writers=_writers(before, now, kind == Finding.NEWCOMER, touched, sent),
         seat=seat,

@@ -259,7 +259,7 @@ class _Reconciliation:
                     self.result.state = "busy"
                 return
             self._upload(hints)
-            if not self.result.found.get("gone"):
+            if again or not self.result.found.get("gone"):
                 return
 
     def _ask(self, name: str) -> None:
@@ -272,7 +272,9 @@ class _Reconciliation:
         waiting = [(hint, 1) for hint in hints]
         while waiting:
             hint, attempt = waiting.pop(0)
-            outcome = self.service.upload(hint.name, hint.key, hint.fence, attempt=attempt)
+            outcome = self.service.upload(
+                hint.name, hint.key, hint.fence, attempt=attempt, verify=True
+            )
             self._count(hint, outcome)
             if outcome.retry_in is not None:
                 time.sleep(outcome.retry_in)
@@ -283,7 +285,8 @@ class _Reconciliation:
         result = self.result
         if not hint.key.startswith(CREATION_KEY):
             found = self.state.audits.found(hint.key)
-            result.found = {kind: count for kind, count in found.items() if kind != "at_ms"}
+            found.pop("at_ms", None)
+            result.found = result.found or found
             cached = self.state.resolutions.get(self.target.name)
             result.transient = Transient.from_dict(cached).name if cached else None
         for receipt in outcome.receipts:
