@@ -113,7 +113,10 @@ class Upload:
         transient = self.transient()
         judge = Judge(self.clients, transient, self.row)
         ledger = judge.known()
-        audit = self.state.audits.wanted(self.key)
+        proven = ledger is not None and ledger.read_back_ms > 0
+        # Nothing known is nothing to compare with: the next upload derives the ledger, with the
+        # whole light curve at hand.
+        audit = self.state.audits.wanted(self.key) and (proven or len(self.row.curves) > 0)
         if audit and stored is None:
             stored = self.read_back(judge)
             self.state.audits.charge(stored.seconds, share=self.settings.audit_share)
@@ -167,7 +170,7 @@ class Upload:
             account=self.client.account.username,
             unfinished=row.settle is not None or row.attempts > 0 or self.attempt > 1,
         )
-        if row.curves and (before is None or not before.read_back_ms):
+        if before is None or not before.read_back_ms:
             # A first upload is not proven before it is done: a retry reads back again.
             return replace(judgement.ledger, read_back_ms=0)
         self.keep(judge.transient, judgement.ledger)

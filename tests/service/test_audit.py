@@ -9,6 +9,7 @@ import pytest
 
 from yse_ingest.errors import HeldError
 from yse_ingest.pipeline import fetch_light_curve
+from yse_ingest.push import PushResult, push
 from yse_ingest.reconcile import Auditor
 from yse_ingest.sandbox.faults import Fault
 from yse_ingest.targets import Target
@@ -66,6 +67,12 @@ def audited(house: House, service: Service, *names: str) -> None:
     house.cycle(service, *(names or ("2019np",)))
 
 
+def pushed(house: House) -> PushResult:
+    """Push the whole light curve, with the service's own state and leases."""
+    (result,) = push(house.service(), [NP])
+    return result
+
+
 def other_cron(house: House) -> YsePz:
     """Return the client of another account."""
     return YsePz(house.ysepz.url, Account("othercron", "sandbox-only", origin="test"))
@@ -107,6 +114,7 @@ def test_an_edit_under_our_own_account_is_not_undone(house: House) -> None:
     house.mars.update_alert(candid, magpsf=18.5)
 
     audited(house, service)
+    assert pushed(house).state == "verified"
 
     assert [row["mag"] for row in rows(house)] == [17.0]
     assert service.state.audits.found("1")["changed"] == 1
@@ -126,7 +134,10 @@ def test_a_moved_row_is_not_sent_again(house: House, forget: bool) -> None:
     for _ in range(3):
         if forget:
             service.state.ledgers.drop_all()
+        service.state.clocks.forget("2019np", "mars")
         audited(house, service)
+        assert pushed(house).left == 1
+        assert house.push(NP).left == 1
 
     assert rows(house) == before
     assert service.state.audits.found("1")["changed"] == 1
@@ -143,8 +154,10 @@ def test_a_gone_row_is_sent_again_once(house: House) -> None:
     audited(house, service)
     assert len(rows(house)) == 5
     service.state.ledgers.drop_all()
-    audited(house, service)
-    audited(house, service)
+    for _ in range(2):
+        service.state.clocks.forget("2019np", "mars")
+        audited(house, service)
+    assert pushed(house).left == 1
     assert len(rows(house)) == 5
 
     Auditor(service).send_gone("2019np")

@@ -31,7 +31,7 @@ def test_a_folder_without_celeryconfig_has_the_defaults(tmp_path: Path) -> None:
     assert read_deployment(tmp_path, {}) == Deployment()
     found = configured()
     assert found["worker_pool"] == "threads"
-    assert set(found["beat_schedule"]) == {"dispatch", "drain", "sweep"}
+    assert set(found["beat_schedule"]) == {"dispatch", "drain", "audit", "sweep"}
 
 
 def test_a_foreign_celeryconfig_is_refused_by_name(tmp_path: Path) -> None:
