@@ -204,7 +204,7 @@ def test_a_point_moved_before_it_was_ever_seen_is_moved() -> None:
 def test_who_writes_where_we_write_is_a_second_writer() -> None:
     """New rows in our shelf and changes of our rows name an account; others' shelves do not."""
     before = ledger(row(1), row(2, created_by=OTHER, modified_by=OTHER))
-    foreign = {"created_by": OTHER, "modified_by": OTHER}
+    foreign: dict[str, Any] = {"created_by": OTHER, "modified_by": OTHER}
     still = row(2, **foreign)
     assert look(before, row(1), still).writers == ()
     writer = (Writer(OTHER, "ZTF-Cam", "ZTF"),)

@@ -122,7 +122,7 @@ class Upload:
             self.state.audits.charge(stored.seconds, share=self.settings.audit_share)
         if stored is not None:
             ledger = self.weigh(judge, stored, ledger)
-        elif not self.row.curves and ledger is not None:
+        elif not self.row.curves and ledger is not None and proven:
             # Only a smaller gap was seen: nothing to send, but the window has shrunk.
             self.keep(transient, ledger.with_gaps(self.row.gaps))
         for target_name, curve in self.row.curves:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from yse_ingest.errors import HeldError
-from yse_ingest.pipeline import fetch_light_curve
+from yse_ingest.pipeline import Plan, deliver, fetch_light_curve, plan_upload
 from yse_ingest.push import PushResult, push
 from yse_ingest.reconcile import Auditor
 from yse_ingest.sandbox.faults import Fault
+from yse_ingest.state.embedded import EmbeddedRedis
 from yse_ingest.targets import Target
 from yse_ingest.times import format_time_ms
 from yse_ingest.ysepz import Account, YsePz
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.service.conftest import House
+    from yse_ingest.ledger import Ledger
     from yse_ingest.service import Service
 
 RA, DEC = 157.3415, 29.5106667
@@ -118,6 +121,37 @@ def test_an_edit_under_our_own_account_is_not_undone(house: House) -> None:
 
     assert [row["mag"] for row in rows(house)] == [17.0]
     assert service.state.audits.found("1")["changed"] == 1
+
+
+def test_a_correction_that_had_no_time_left_is_made_later(house: House) -> None:
+    """Its row keeps the hash it had: the next look is no person's edit, and corrects it."""
+    candid = 740000000315015001
+    house.mars.add_alert(OBJECT, 2458530.5, "g", 19.0, 0.1, RA, DEC, candid=candid)
+    service = followed_with(house, 1)
+    house.mars.update_alert(candid, magpsf=18.5)
+    fetched = fetch_light_curve(NP.at(RA, DEC), service.source("mars"))
+    client, ledger = service.ysepz, service.state.ledgers.get(1)
+    transient = service.locate(NP)
+    assert transient is not None
+
+    def planned(known: Ledger | None) -> Plan:
+        return plan_upload(
+            fetched.curve,
+            transient,
+            rules=fetched.rules,
+            gaps=fetched.gaps,
+            tolerance_ms=fetched.tolerance_ms,
+            account=client.account.username,
+            vocabulary=client.vocabulary(),
+            stored=client.read_back(transient.slug),
+            ledger=known,
+        )
+
+    late = deliver(planned(ledger), client, deadline=0.0)
+    assert late.state == "owed"
+    again = planned(late.ledger(ledger, account="ingest"))
+
+    assert [each.changes["mag"] for each in again.corrections] == [18.5]
 
 
 @pytest.mark.parametrize("forget", [False, True])
@@ -331,13 +365,38 @@ def test_a_lost_reply_is_no_second_installation(
     house.mars.add_alert(OBJECT, 2458540.5, "r", 19.0, 0.1, RA, DEC)
     house.ysepz.faults.add(Fault(kind, path="add_transient_phot", times=1))
     house.cycle(service, "2019np")
-    while service.state.outbox.owed("1") is not None:
+    give_up = time.monotonic() + 30
+    while service.state.outbox.owed("1") is not None and time.monotonic() < give_up:
         for hint in service.drain():
             service.upload(hint.name, hint.key, hint.fence, attempt=1)
+    assert service.state.audits.stops() == {}
     audited(house, service)
 
     assert service.state.audits.stops() == {}
     assert len(rows(house)) == 7
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+def test_what_a_killed_redis_forgot_is_no_second_installation(
+    house: House, tmp_path: Path, restarted: bool
+) -> None:
+    """A kill may cost Redis its last second: what is owed may have been sent in it."""
+    with EmbeddedRedis(tmp_path / "redis") as server:
+        house.redis = server
+        service = followed(house)
+        house.mars.add_alert(OBJECT, 2458540.5, "r", 18.0, 0.05, RA, DEC)
+        (hint,) = service.refresh(["2019np"])
+        time.sleep(2.1)  # beyond the second that the server keeps in memory
+        if restarted:
+            server.kill()
+            server.restart()
+        sent = {**OURS, "obs_date": "2019-02-26T00:00:00.000", "band": "r-ZTF"}
+        house.ysepz.add_photometry("2019np", [sent], user="ingest")
+
+        service.upload(hint.name, hint.key, hint.fence, attempt=1, verify=True)
+
+        assert (service.state.audits.stops() == {}) == restarted
+        assert len(rows(house)) == 7
 
 
 def test_points_that_were_accepted_and_never_seen_are_ours(house: House) -> None:

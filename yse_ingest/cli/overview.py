@@ -130,7 +130,11 @@ def look(service: Service, names: Sequence[str] | None = None) -> list[Line]:
     targets = [target for target, _ in state.targets.all() if not names or target.name in names]
     clocks = state.clocks.all(target.name for target in targets)
     paused = state.targets.paused()
-    stops = state.audits.stops()
+    audits = _Audits(
+        stops=state.audits.stops(),
+        found=state.audits.all_found(),
+        tombstones=frozenset(state.tombstones.transients()),
+    )
     return [
         _line(
             service,
@@ -138,7 +142,7 @@ def look(service: Service, names: Sequence[str] | None = None) -> list[Line]:
             clock=clocks.get(target.name, {}).get(service.source_of(target)),
             row=owed.get(target.name),
             paused=paused.get(target.name),
-            stops=stops,
+            audits=audits,
         )
         for target in targets
     ]
@@ -191,14 +195,14 @@ def _line(
     clock: Clock | None,
     row: RowSummary | None,
     paused: str | None,
-    stops: Mapping[str, str],
+    audits: _Audits,
 ) -> Line:
     state = service.state
     known = state.resolutions.get(target.name)
     ledger = state.ledgers.get(int(known["pk"])) if known else None
     detail = clock.detail if clock else {}
     word, reason = _state(row, paused)
-    stopped = stops.get(str(known["pk"])) if known else None
+    stopped = audits.stops.get(str(known["pk"])) if known else None
     if stopped is not None and paused is None:
         word, reason = "stopped", stopped
     return Line(
@@ -214,17 +218,27 @@ def _line(
         reason=reason,
         due_ms=None if paused else state.targets.due_ms(target.name),
         private=bool(service.rules(target).groups),
-        noticed=_noticed(state, int(known["pk"])) if known else {},
+        noticed=_noticed(state, audits, int(known["pk"])) if known else {},
     )
 
 
-def _noticed(state: State, transient_id: int) -> dict[str, int]:
+@dataclass(frozen=True)
+class _Audits:
+    """What audits found, of all transients; read once."""
+
+    stops: Mapping[str, str]
+    found: Mapping[str, Mapping[str, int]]
+    tombstones: frozenset[int]
+
+
+def _noticed(state: State, audits: _Audits, transient_id: int) -> dict[str, int]:
     """Return what a person may want to know of a transient's rows."""
-    found = state.audits.found(str(transient_id))
+    found = audits.found.get(str(transient_id), {})
+    gone = state.tombstones.ledger(transient_id) if transient_id in audits.tombstones else ()
     noticed = {
         "changed": found.get("changed", 0),
         "moved": found.get("moved", 0),
-        "gone": len(state.tombstones.ledger(transient_id)),
+        "gone": len(gone),
     }
     return {kind: count for kind, count in noticed.items() if count}
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 WITHOUT_STATE = (
     "Note: without YSE_INGEST_STATE_URL a service that uploads the same transient at this "
-    "moment could double points; sharing this account, it stops that target until "
-    "`yse-ingest targets resume NAME`."
+    "moment could double points; sharing this account from another machine or user, it stops "
+    "that target until `yse-ingest targets resume NAME`."
 )
 
 

@@ -62,6 +62,11 @@ class Audits:
         found: dict[str, int] = {} if raw is None else loads(raw)
         return found
 
+    def all_found(self) -> dict[str, dict[str, int]]:
+        """Return what `found` does, for every transient."""
+        raw = self._connection.call("HGETALL", self._found)
+        return {key: loads(text) for key, text in raw.items()}
+
     def allow(self, *, share: float, expected_s: float) -> bool:
         """Return whether another audit may begin, which then is taken into account.
 

@@ -150,7 +150,7 @@ class State:
     def started_ms(self) -> int:
         """Return since when this Redis runs [Unix ms]: a kill may have cost it a second."""
         uptime_s = int(self._connection.call("INFO", "server")["uptime_in_seconds"])
-        return self.now_ms() - 1000 * (uptime_s + 1)
+        return self.now_ms() - 1000 * uptime_s
 
     def quiet_until_ms(self) -> int:
         """Return until when nothing may be claimed [Unix ms]; 0: there was no loss."""
