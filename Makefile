@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint clean
+.PHONY: help run test lint chaos cutover clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -25,11 +25,17 @@ test: $(VENV)/.installed ## The tests
 	$(BIN)/pytest --ignore=tests/workers --ignore=tests/test_up.py
 	$(BIN)/pytest tests/workers tests/test_up.py
 
+cutover: $(VENV)/.installed ## The cut-over beside six years of crons: 50 rounds of both, with figures
+	$(BIN)/python -m tests.campaigns.cutover --rounds 50 --objects 31
+
 lint: $(VENV)/.installed ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+chaos: $(VENV)/.installed ## Faults of every kind, three seeds; figures in docs/chaos.md (SEED=7 replays one)
+	$(BIN)/python -m tests.campaigns.chaos $(if $(SEED),--seed $(SEED))
 
 clean: ## Remove what was built, and the sandbox's state
 	rm -rf $(VENV) var dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* htmlcov

@@ -201,6 +201,15 @@ def test_a_point_moved_before_it_was_ever_seen_is_moved() -> None:
     assert kinds(findings) == [Finding.OURS, Finding.CHANGED]
 
 
+def test_of_two_unseen_points_put_to_one_place_one_was_moved() -> None:
+    """A cron made copies of two points before anybody saw them: neither is gone."""
+    before = ledger(row(1)).with_sent(curve(T0 + HOUR, T0 + HOUR + 480_000))
+    copies = [row(pk, T0 + HOUR + 480_000, modified_by=OTHER) for pk in (2, 3)]
+    findings = look(before, row(1), *copies)
+    assert (len(findings.gone), len(findings.moved)) == (0, 1)
+    assert kinds(findings)[1:] == [Finding.CHANGED, Finding.CHANGED]
+
+
 def test_who_writes_where_we_write_is_a_second_writer() -> None:
     """New rows in our shelf and changes of our rows name an account; others' shelves do not."""
     before = ledger(row(1), row(2, created_by=OTHER, modified_by=OTHER))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from yse_ingest.photometry import (
     Alerts,
     LightCurve,
+    Limits,
     StoredPhotometry,
     flux_err_of_mag_err,
     flux_of_mag,
@@ -180,3 +181,28 @@ def test_a_stored_row_hashes_like_what_was_sent() -> None:
 
     assert stored.value_hash.tolist() == curve.value_hash.tolist()
     assert stored.written_by("ingest").tolist() == [False, True]
+
+
+def test_a_limit_is_five_errors_of_the_flux() -> None:
+    """A limiting magnitude of 20.37 stands for an error of 142.243 at zero point 27.5."""
+    limits = Limits.from_rows(
+        [{"object_id": "ZTF25aaaaaaa", "band": "g", "mag_limit": 20.37}],
+        time_ms=np.array([1_757_000_000_000]),
+    )
+
+    assert limits.flux_err == pytest.approx([142.243], abs=5e-4)
+
+
+def test_an_exposure_has_one_limit() -> None:
+    """The same exposure and band counts once, in order of time; another band is another."""
+    row = {"object_id": "ZTF25aaaaaaa", "band": "g", "mag_limit": 20.0}
+    limits = Limits.from_rows(
+        [row, row | {"mag_limit": 20.1}, row | {"band": "r"}, row],
+        time_ms=np.array([2000, 1000, 1000, 2000]),
+    )
+
+    unique = limits.unique()
+
+    assert unique.time_ms.tolist() == [1000, 1000, 2000]
+    assert unique.band.tolist() == ["g", "r", "g"]
+    assert len(Limits.empty().unique()) == 0

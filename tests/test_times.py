@@ -127,3 +127,13 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
     """A span of time in any other writing raises ValueError."""
     with pytest.raises(ValueError, match="is not a duration"):
         times.parse_duration(text)
+
+
+def test_atomic_time_becomes_utc() -> None:
+    """TAI is 37 s ahead of UTC since 2017, and was 36 s before."""
+    tai = np.array([61217.41670499, 57700.5])
+
+    utc = times.to_time_ms(tai, date_format="mjd")
+    seconds = utc - times.to_time_ms(tai, date_format="mjd", scale="tai")
+
+    assert seconds.tolist() == [37_000, 36_000]

@@ -233,6 +233,21 @@ def test_the_sandbox_delivers_every_supernova_once_and_ends(tmp_path: Path) -> N
     assert (first["target"], first["fetched"]) == ("2019np", 33)
 
 
+def test_in_shadow_nothing_but_get_reaches_ysepz(tmp_path: Path) -> None:
+    """`up --shadow`: real workers fetch and plan; the log of YSE-PZ has GETs alone."""
+    with Up(tmp_path, "--sandbox", "--shadow", "--targets", "2") as up:
+        up.wait_for("Stand-in YSE-PZ")
+        found = re.search(r"Stand-in YSE-PZ +(\S+?)/\n", up.text)
+        assert found is not None
+        with urllib.request.urlopen(f"{found[1]}/_sandbox/requests") as reply:
+            requests = json.load(reply)["requests"]
+        up.process.send_signal(signal.SIGINT)
+        assert up.end(within=60) == 0, up.text
+    assert {each["method"] for each in requests} == {"GET"}
+    assert any("download_data" in each["path"] for each in requests)
+    assert re.search(r"2019np +\w+ +33 .* shadow", up.text)
+
+
 def test_the_sandbox_runs_until_ctrl_c_and_leaves_nothing(tmp_path: Path) -> None:
     """A killed worker comes back, Flower and the pages answer, Ctrl-C ends everything."""
     with Up(tmp_path, "--sandbox", "--targets", "2") as up:

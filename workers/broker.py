@@ -13,12 +13,16 @@ from __future__ import annotations
 import logging
 import threading
 from importlib.metadata import version
+from queue import Empty
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import parse_qsl, urlsplit
 
 from celery.signals import worker_init, worker_shutting_down
 from kombu.transport import redis as transport
 from kombu.transport import virtual
+from kombu.utils.encoding import bytes_to_str
 
+from workers.messages import JunkError, check_envelope, check_task, envelope
 from yse_ingest.errors import StateError
 from yse_ingest.state import side_connection
 
@@ -29,8 +33,6 @@ logger = logging.getLogger(__name__)
 
 MEASURED = "5.7."
 """The kombu against which this was measured; another one is left alone."""
-NO_PREFIX = "yse_ingest"
-"""The default namespace: its queues go by their plain names."""
 
 _ERRORS = transport.get_redis_error_classes()
 _LOST: tuple[type[Exception], ...] = (
@@ -40,9 +42,17 @@ _LOST: tuple[type[Exception], ...] = (
 )
 
 
-def key_prefix(namespace: str) -> str:
-    """Return what stands before the broker's keys: two deployments may share one Redis."""
-    return "" if namespace == NO_PREFIX else f"yse_ingest:{namespace}:"
+def tls_of(broker_url: str) -> dict[str, str] | None:
+    """Return how kombu is to speak TLS to a broker, None where it is not to.
+
+    Without this kombu 5.7 speaks plain text to a ``rediss://`` address that has no ``ssl_``
+    option, and sends the password along (measured 2026-11). Flower reads nothing else.
+    """
+    parts = urlsplit(broker_url)
+    if parts.scheme != "rediss":
+        return None
+    given = {name: value for name, value in parse_qsl(parts.query) if name.startswith("ssl_")}
+    return {"ssl_cert_reqs": "required", **given}
 
 
 class Aside:
@@ -101,6 +111,10 @@ class QoS(transport.QoS):
             virtual.QoS.ack(self, tag)
 
 
+def _dropped(queue: str, error: Exception) -> None:
+    logger.error("message dropped", extra={"queue": queue, "error": str(error)})
+
+
 class Channel(transport.Channel):
     """A channel that gives its messages back at shutdown only."""
 
@@ -110,6 +124,49 @@ class Channel(transport.Channel):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         QoS.aside.catch_up()
+
+    def _brpop_read(self, **options: Any) -> bool:
+        """Deliver one message of a queue, as kombu's own does; drop what is none."""
+        try:
+            try:
+                reply = self.client.parse_response(self.client.connection, "BRPOP", **options)
+            except self.connection_errors:
+                self.client.connection.disconnect()
+                raise
+            if not reply:
+                raise Empty
+            queue = bytes_to_str(reply[0]).rsplit(self.sep, 1)[0]
+            self._queue_cycle.rotate(queue)
+            try:
+                message = envelope(reply[1])
+                if ".reply." not in queue:
+                    check_task(message)
+            except JunkError as error:
+                _dropped(queue, error)
+            else:
+                self.connection._deliver(message, queue)  # noqa: SLF001  as kombu's own
+            return True
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+
+    def _receive_one(self, c: Any) -> bool | None:
+        try:
+            heard: bool | None = super()._receive_one(c)
+        except RecursionError as error:
+            _dropped("orders", error)
+            raise Empty from error
+        return heard
+
+    def _deliver_fanout_message(self, message: Any, exchange: str) -> bool:
+        """Deliver one order to all workers (`celery inspect`); drop what is none."""
+        try:
+            check_envelope(message)
+        except JunkError as error:
+            _dropped(exchange, error)
+            return True
+        delivered: bool = super()._deliver_fanout_message(message, exchange)
+        return delivered
 
 
 def connect(broker_url: str, *, key_prefix: str) -> None:

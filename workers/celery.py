@@ -17,6 +17,7 @@ from workers.defaults import configuration, overruled
 from workers.deployment import read_deployment
 from yse_ingest.envfile import ENV_FILE, load_env_file
 from yse_ingest.settings import Settings
+from yse_ingest.state import key_prefix
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ settings = Settings.from_env()
 # Not the current app: in somebody's Django shell that would take over their shared tasks.
 app = Celery(
     "workers",
-    include=["workers.fetch", "workers.upload", "workers.dispatch"],
+    include=["workers.fetch", "workers.upload", "workers.dispatch", "workers.pulse"],
     set_as_current=False,
 )
 _deployment = overruled(settings, read_deployment())
@@ -36,4 +37,4 @@ for _problem in _deployment.problems:
     logger.error(_problem)
 
 logs.connect(settings)
-broker.connect(settings.broker_url, key_prefix=broker.key_prefix(settings.namespace))
+broker.connect(settings.broker_url, key_prefix=key_prefix(settings.namespace))

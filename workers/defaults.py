@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from kombu import Exchange, Queue
 
-from workers.broker import key_prefix
+from workers.broker import tls_of
 from workers.schedule import schedule
 from yse_ingest.errors import SettingsError
+from yse_ingest.state import QUEUES, key_prefix
 
 if TYPE_CHECKING:
     from workers.deployment import Deployment
     from yse_ingest.settings import Settings
 
-QUEUES = ("fetch", "upload", "control")
 ROUTES = {
     "yse_ingest.fetch_photometry": "fetch",
     "yse_ingest.fetch_photometry_many": "fetch",
@@ -112,6 +112,7 @@ def invariants(settings: Settings) -> dict[str, Any]:
     """Return what the promises of yse_ingest rest on."""
     return {
         "broker_url": settings.broker_url,
+        "broker_use_ssl": tls_of(settings.broker_url),
         "visibility_timeout": settings.visibility_s,
         # A worker's death re-runs its task; the fence refuses a second run that is late.
         "task_acks_late": True,

@@ -20,12 +20,14 @@ def dispatch() -> None:
     for batch in service().dispatch():
         logger.info("dispatched", extra={"source": batch.source, "targets": batch.names})
         send_fetch(batch.names, expires_s=settings.cadence_s)
+    service().state.heartbeats.beat("dispatch")
 
 
 @app.task(name="yse_ingest.drain", send_events=False, throws=(YseIngestError,))
 def drain() -> None:
     """Claim the uploads that are due: the safety net and the clock of retries."""
     send_uploads(service().drain())
+    service().state.heartbeats.beat("drain")
 
 
 @app.task(name="yse_ingest.sweep", send_events=False, throws=(YseIngestError,))
@@ -34,6 +36,7 @@ def sweep() -> None:
     found = {what: count for what, count in service().sweep().items() if count}
     if found:
         logger.warning("swept", extra=found)
+    service().state.heartbeats.beat("sweep")
 
 
 @app.task(name="yse_ingest.audit", send_events=False, throws=(YseIngestError,))

@@ -29,6 +29,7 @@ def enqueue_target(
     since: str | None = None,
     source: str | None = None,
     cadence: float | str | None = None,
+    freshness: float | str | None = None,
     create: bool = False,
     status: str | None = None,
     obs_group: str | None = None,
@@ -55,6 +56,8 @@ def enqueue_target(
         Where to ask; the default source otherwise.
     cadence
         How often: seconds, or "30m", "2h", "1d".
+    freshness
+        Stale without an answer for so long: in the same way.
     create
         Let YSE-PZ be given this transient when it has none of this name and place, with
     status, obs_group, tags
@@ -87,6 +90,7 @@ def enqueue_target(
         "since": since,
         "source": source,
         "cadence": cadence,
+        "freshness": freshness,
         "creation": creation if create else None,
     }
     given = {field: value for field, value in given.items() if value is not None}
@@ -101,9 +105,9 @@ def _target(given: dict[str, Any]) -> Target:
         known = load(TargetSchema(), given)
     except ValidationError as error:
         raise _refused(given["name"], faults_of(error, given)) from error
-    cadence_s = known.pop("cadence", None)
+    cadence_s, freshness_s = known.pop("cadence", None), known.pop("freshness", None)
     overrides = {field: known.pop(field) for field in RULE_NAMES & known.keys()}
-    return Target(**known, cadence_s=cadence_s, overrides=overrides)
+    return Target(**known, cadence_s=cadence_s, freshness_s=freshness_s, overrides=overrides)
 
 
 def _refused(name: str, faults: Sequence[Fault]) -> TargetError:

@@ -17,6 +17,7 @@ def fetch_photometry(name: str) -> None:
     Safe to repeat: the outbox merges, and the ledger knows what is stored.
     """
     send_uploads(service().refresh([name]))
+    service().state.heartbeats.beat("queue:fetch")
 
 
 @app.task(name="yse_ingest.fetch_photometry_many", throws=(YseIngestError,))
@@ -26,3 +27,4 @@ def fetch_photometry_many(names: list[str]) -> None:
     Safe to repeat: each target is committed by itself.
     """
     send_uploads(service().refresh(names))
+    service().state.heartbeats.beat("queue:fetch")

@@ -18,23 +18,23 @@ from typing import TYPE_CHECKING, Any
 from celery.signals import setup_logging, task_failure, task_postrun, task_prerun
 
 from yse_ingest.errors import YseIngestError
+from yse_ingest.redaction import redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from yse_ingest.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "yse_ingest."
+LONGEST = 2000
+"""Longest text of one field [characters]."""
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _QUIET = ("celery.app.trace", "celery.worker.strategy", "celery.beat", "celery.redirected")
 """Celery's own lines per task and tick: ours say more."""
 _KNOWN_WARNING = "worker_cancel_long_running_tasks_on_connection_loss"
 """Celery says at each reconnection that Celery 6 will choose otherwise; we have chosen."""
-_PASSWORD = re.compile(r"(\w+://[^\s:/@]*):[^\s/@]+@")
-_SECRET = re.compile(r"(PASSWORD|SECRET|TOKEN|BASIC_AUTH)$")
-_SHORTEST_SECRET = 6
 _PLAIN = re.compile(r"[^\s\"'=]+")
 
 _task: ContextVar[dict[str, Any] | None] = ContextVar("task", default=None)
@@ -68,7 +68,7 @@ def configure(
     """
     handler = WatchedFileHandler(logfile) if logfile else logging.StreamHandler()
     form = JsonFormatter if settings.log_format == "json" else TextFormatter
-    handler.setFormatter(form(secrets_of(settings.environment)))
+    handler.setFormatter(form(settings.secrets()))
     handler.addFilter(add_task)
     least = logging.getLevelNamesMapping()[settings.log_level]
     least = min(least, loglevel) if loglevel else least
@@ -81,24 +81,6 @@ def configure(
 
 def _is_news(record: logging.LogRecord) -> bool:
     return _KNOWN_WARNING not in record.getMessage()
-
-
-def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the values of the environment that must stand in no log line."""
-    return tuple(
-        value
-        for name, value in environment.items()
-        if _SECRET.search(name)
-        and len(value) >= _SHORTEST_SECRET
-        and not name.endswith("_FILE")
-    )
-
-
-def redacted(text: str, secrets: tuple[str, ...] = ()) -> str:
-    """Return the text without secrets and without the passwords of addresses."""
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return _PASSWORD.sub(r"\1:***@", text)
 
 
 def _begin(task_id: str, task: Any, args: Any, kwargs: Any, **_: Any) -> None:
@@ -142,7 +124,14 @@ def _fields(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
         return
     for name, value in vars(record).items():
         if name not in _STANDARD and value not in (None, "", {}):
-            yield name, value
+            yield name, _shortened(value)
+
+
+def _shortened(value: Any) -> Any:
+    """Return text no longer than anybody reads: names and answers come from outside."""
+    if isinstance(value, str | Exception) and len(text := str(value)) > LONGEST:
+        return f"{text[:LONGEST]}... ({len(text)} characters)"
+    return value
 
 
 class _Formatter(logging.Formatter):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from celery.beat import PersistentScheduler
 
+from yse_ingest.state import QUEUES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import FrameType
@@ -21,6 +23,17 @@ TICKS: dict[str, dict[str, Any]] = {
     "drain": {"task": "yse_ingest.drain", "schedule": 2.0, "options": {"expires": 8}},
     "audit": {"task": "yse_ingest.audit", "schedule": 10.0, "options": {"expires": 40}},
     "sweep": {"task": "yse_ingest.sweep", "schedule": 30.0, "options": {"expires": 120}},
+    "watch": {"task": "yse_ingest.watch", "schedule": 30.0, "options": {"expires": 120}},
+    # Proof that beat, broker and workers work: whoever gets one notes the time.
+    **{
+        f"pulse-{queue}": {
+            "task": "yse_ingest.pulse",
+            "args": [queue],
+            "schedule": 20.0,
+            "options": {"expires": 60, "queue": queue},
+        }
+        for queue in QUEUES
+    },
 }
 
 

@@ -36,6 +36,7 @@ def upload_photometry(self: Any, name: str, key: str, fence: int) -> None:
     Safe to repeat: the state accepts each attempt under a fence exactly once.
     """
     outcome = service().upload(name, key, fence, attempt=self.request.retries + 1)
+    service().state.heartbeats.beat("queue:upload")
     _log(outcome)
     if outcome.retry_in is not None:
         ends_s = outcome.retry_in + settings.lease_s

@@ -135,8 +135,13 @@ def examine(
     known = np.zeros(len(now), dtype=bool)
     known[seat[seat >= 0]] = True
     explained = known | first_look
-    for new in np.flatnonzero(created & ~explained):
-        explained[new] = _place(now, int(new)) in claimed
+    new = np.flatnonzero(created & ~explained)
+    for at in new[np.argsort(now.modified_by[new] != account, kind="stable")].tolist():
+        place = _place(now, at)
+        explained[at] = place in claimed
+        if now.modified_by[at] != account:
+            # Of two rows that somebody has put to one place, one stood there.
+            claimed.discard(place)
     # Sent, never seen, and moved by somebody since: the row is there, at another place.
     strange = created & ~explained & (now.modified_by != account)
     for row, at in _pairs(before, np.flatnonzero(unseen), now, np.flatnonzero(strange)):

@@ -9,21 +9,29 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from yse_ingest.errors import UnknownTargetError
+from yse_ingest.errors import HeldBackError, UnknownTargetError, YsePzError
 from yse_ingest.pipeline import rules_for
 from yse_ingest.schemas.targets import TargetsFile, load_targets_file
 from yse_ingest.sources import Timeouts as SourceTimeouts
 from yse_ingest.sources import build_source
+from yse_ingest.state import CREDENTIALS
 from yse_ingest.state import State as Store
-from yse_ingest.ysepz import Speed, Timeouts, Transient, YsePz, resolve
+from yse_ingest.times import iso_of_unix
+from yse_ingest.ysepz import LocalGate, Speed, Timeouts, Transient, YsePz, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
     from typing import Self
 
+    from yse_ingest.limits import Purpose
     from yse_ingest.settings import Settings
     from yse_ingest.sources import Source
+    from yse_ingest.state import LedgerStore
+    from yse_ingest.state.budget import Budget
     from yse_ingest.targets import Rules, Target
+    from yse_ingest.ysepz import BulkReadBack
+    from yse_ingest.ysepz.gate import Gate, Turn
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +46,17 @@ class Hint:
     name: str
     key: str
     fence: int
+
+
+class _GateOf:
+    """The gate of the state where one is in use, else of this process; told at each request."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def turn(self, request: str, *, purpose: Purpose) -> AbstractContextManager[Turn]:
+        """Wait for a turn; see `yse_ingest.ysepz.gate.Gate.turn`."""
+        return self._clients.gate.turn(request, purpose=purpose)
 
 
 class Clients:
@@ -59,9 +78,11 @@ class Clients:
         self._lock = threading.RLock()
         self._state = state
         self._ysepz = ysepz
+        self._own_gate = LocalGate(settings.in_flight, patience_s=settings.limits.patience_s)
         self._sources: dict[str, Source] = {}
         self._file: TargetsFile | None = None
         self._file_stamp: float | None = None
+        self._synced_stamp: float | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -78,8 +99,45 @@ class Clients:
                     namespace=self.settings.namespace,
                     decisions=self.settings.decisions_file,
                     request_limit_s=self.settings.request_limit_s,
+                    limits=self.settings.limits,
                 )
             return self._state
+
+    @property
+    def gate(self) -> Gate:
+        """Return where requests to YSE-PZ wait for their turns.
+
+        It is that of the state where one is configured or in use, so that all processes and
+        hosts count together; `push` and `fetch` without Redis have one of their own.
+        """
+        shared = self._state is not None or self.settings.state_url is not None
+        return self.state.gate if shared else self._own_gate
+
+    @property
+    def budget(self) -> Budget:
+        """Return the account of YSE-PZ's time: ask it before work begins that may wait."""
+        return self.state.budget
+
+    def held_back(self, purpose: Purpose, names: Iterable[str]) -> HeldBackError | None:
+        """Return why work for these targets must wait for the budget; None: it need not.
+
+        What a person asked for, by `push` or by adding the target by hand, never waits.
+        """
+        spending = self.budget.spending()
+        names = list(names)
+        if spending.allows(purpose) or self.state.targets.by_hand(names):
+            return None
+        until_ms = spending.until_ms(purpose)
+        wait_s = 3600.0 if until_ms is None else (until_ms - spending.now_ms) / 1000
+        about = iso_of_unix(spending.now_ms / 1000 + wait_s)
+        return HeldBackError(
+            f"held by the budget until about {about}: YSE-PZ has worked for us "
+            f"{spending.total():.0f} s of {spending.limit():.0f} s in the last hour",
+            service="YSE-PZ",
+            target=", ".join(names),
+            retry_after=wait_s,
+            remedy="Nothing to do; YSE_INGEST_BUDGET allows more. `push` is never held.",
+        )
 
     @property
     def ysepz(self) -> YsePz:
@@ -95,13 +153,28 @@ class Clients:
                 self._ysepz = YsePz(
                     self.settings.require_ysepz_url(),
                     self.settings.account(),
+                    gate=_GateOf(self),
                     timeouts=Timeouts(
                         connect_s=self.settings.connect_timeout_s,
                         read_s=self.settings.read_timeout_s,
                         slow_s=min(8.0, 0.8 * self.settings.request_limit_s),
                     ),
+                    may_write=not self.settings.shadow,
                 )
             return self._ysepz
+
+    def bulk_read_back(self, purpose: Purpose) -> BulkReadBack | None:
+        """Return the photometry of all transients by the saved query; None: there is none.
+
+        An audit proves with it what agrees, and reads back one by one only what does not.
+        """
+        title = self.settings.bulk_query
+        return self.ysepz.for_purpose(purpose).bulk_read_back(title) if title else None
+
+    @property
+    def ledgers(self) -> LedgerStore:
+        """Return what YSE-PZ holds; in shadow, what it would hold."""
+        return self.state.shadow.ledgers if self.settings.shadow else self.state.ledgers
 
     def source(self, name: str) -> Source:
         """Return a source by name, the default one for an empty name."""
@@ -111,8 +184,7 @@ class Clients:
                 settings = self.settings
                 self._sources[name] = build_source(
                     name,
-                    mars_url=settings.mars_url,
-                    alerce_url=settings.alerce_url,
+                    settings.environment,
                     timeouts=SourceTimeouts(
                         connect_s=settings.source_connect_timeout_s,
                         get_s=settings.source_get_timeout_s,
@@ -164,6 +236,7 @@ class Clients:
         if cached is not None:
             return Transient.from_dict(cached)
         found = resolve(self.ysepz, target)
+        self.state.troubles.clear(CREDENTIALS)
         if found.transient is not None:
             self.remember(target.name, found.transient)
             return found.transient
@@ -181,16 +254,36 @@ class Clients:
         """Cache which transient a target is."""
         self.state.resolutions.put(name, transient.as_dict())
 
+    def listen(self) -> None:
+        """After a lost state: hear of YSE-PZ before anything is claimed.
+
+        An answer tells that what was sent before has left YSE-PZ's queue: only then does the
+        request limit say when it must have ended.
+        """
+        mark = self.state.unheard()
+        if mark is None:
+            return
+        try:
+            self.ysepz.ping()
+        except YsePzError as error:
+            logger.warning("state lost, YSE-PZ is not heard of", extra={"error": str(error)})
+        else:
+            self.state.heard(mark, self.settings.request_limit_s)
+
     def claim(self, key: str) -> int | None:
         """Claim one outbox row for an upload; return its fence."""
+        self.listen()
         claim = self.state.outbox.claim_key(
             key, lease_s=self.settings.lease_s, cap=self.settings.uploads_in_flight
         )
         return claim.fence if claim else None
 
     def sync_targets_file(self) -> None:
-        """Bring the registry in step with the targets file, when that has changed."""
-        before = self._file_stamp
+        """Bring the registry in step with the targets file, when either has changed."""
+        if self.settings.targets_file is None:
+            return
         file = self.targets_file()
-        if self.settings.targets_file is not None and self._file_stamp != before:
+        stamp = self._file_stamp
+        if stamp != self._synced_stamp or not self.state.targets.knows_file():
             self.state.targets.sync_file(file.targets)
+            self._synced_stamp = stamp

@@ -59,8 +59,8 @@ class Verdict(IntEnum):
     """Somebody else's row stands for it, whatever its values."""
     ELSEWHERE = 4
     """A row of the same instrument under another group stands for it."""
-    LEFT = 5
-    """A row of ours stood for it, which somebody moved or removed: it is not sent again."""
+    MOVED = 5
+    """A row of ours stood for it, until somebody moved or removed that: never sent again."""
 
 
 def smallest_gaps(time_ms: Ints, band: Texts, *, instrument: str) -> dict[str, int]:

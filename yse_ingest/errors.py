@@ -16,6 +16,7 @@
     │   └── SourceReplyError        it answered something else
     ├── YsePzError              YSE-PZ did not do its part
     │   ├── YsePzUnavailableError   proves that nothing was written; try again
+    │   │   └── HeldBackError           we did not ask: no turn, it is down, no budget
     │   ├── OutcomeUnknownError     it may have written; read back first
     │   ├── CredentialsError        401 or 403
     │   ├── RequestTooLargeError    413
@@ -24,6 +25,7 @@
     ├── StoppedError            writing waits for a person
     │   ├── SecondInstallationError  another one writes under our account
     │   └── HeldError               all uploads are held
+    ├── NoticeError             a message to people could not be sent
     └── StateError              Redis did not do its part
         ├── StateUnavailableError   no answer now
         ├── StateVersionError       written by a newer version
@@ -164,6 +166,10 @@ class YsePzUnavailableError(YsePzError):
     retryable = True
 
 
+class HeldBackError(YsePzUnavailableError):
+    """We did not ask YSE-PZ: no turn came, it is known to be down, or the budget is spent."""
+
+
 class OutcomeUnknownError(YsePzError):
     """The request may or may not have been carried out: read back before anything is sent."""
 
@@ -197,6 +203,10 @@ class SecondInstallationError(StoppedError):
 
 class HeldError(StoppedError):
     """All uploads are held, by hand or because YSE-PZ was set back to an older copy."""
+
+
+class NoticeError(YseIngestError):
+    """A message to people could not be sent; it is kept, and tried again."""
 
 
 class StateError(YseIngestError):

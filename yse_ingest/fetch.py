@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from yse_ingest.clients import CREATION_KEY, Hint
 from yse_ingest.delta import Verdict, compare, windows
-from yse_ingest.errors import StateError, YseIngestError
+from yse_ingest.errors import (
+    CredentialsError,
+    SourceReplyError,
+    SourceUnavailableError,
+    StateError,
+    YseIngestError,
+)
 from yse_ingest.pipeline import Fetched, fetch_light_curves
 from yse_ingest.sources import Ask, Status
+from yse_ingest.state import CREDENTIALS
 from yse_ingest.targets import canonical_name
+from yse_ingest.watch.freshness import REFUSED, UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,14 +30,17 @@ if TYPE_CHECKING:
     from yse_ingest.ledger import Ledger
     from yse_ingest.photometry import LightCurve
     from yse_ingest.state import State as Store
+    from yse_ingest.state.breaker import Breaker
     from yse_ingest.targets import Target
 
 logger = logging.getLogger(__name__)
 
 REFUSED_BY_YSEPZ = "YSE-PZ"
 """The source noted in quarantine for points that YSE-PZ itself refused."""
-RESOLVE_AGAIN_S = 60.0
-"""A target that could not be looked up is asked for again after this [s]."""
+SPREAD_S = 5.0
+"""Targets of a source that is down come back over this time, each at its own moment [s]."""
+DOWN = (SourceUnavailableError, SourceReplyError)
+"""Errors of a source that is away, or of something else that answers in its place."""
 
 
 class Fetch:
@@ -37,7 +49,11 @@ class Fetch:
     def __init__(self, clients: Clients) -> None:
         self.clients = clients
         self.state = clients.state
+        self.ledgers = clients.ledgers
         self.settings = clients.settings
+
+        self.breakers: dict[str, Breaker] = {}
+        self.waits: dict[str, float] = {}
 
     def run(self, names: Sequence[str]) -> list[Hint]:
         """Bring what YSE-PZ is owed for these targets up to date; claim what can be sent.
@@ -53,43 +69,84 @@ class Fetch:
                 logger.error("unknown target", extra={"target": name})
                 continue
             source = self.clients.source_of(target)
+            if self._left_alone(target, source):
+                continue
             try:
                 key, ask = self._question(target, source)
             except StateError:
                 raise
             except YseIngestError as error:
-                self._failed(target, source, error)
+                self._unasked(target, source, error)
                 continue
             places[name] = key
             questions.setdefault(source, []).append(ask)
+        for source in self.breakers.keys() - questions.keys():
+            self.breakers[source].withdraw()
         hints: list[Hint] = []
         for source, asks in questions.items():
+            down: YseIngestError | None = None
+            answered = False
+            asked_ms = self.state.now_ms()
             for fetched in fetch_light_curves(asks, self.clients.source(source)):
-                hint = self._commit(fetched, places[fetched.target.name])
+                hint = self._commit(fetched, places[fetched.target.name], asked_ms)
                 hints += [hint] if hint else []
+                down = fetched.answer.error or down
+                answered = answered or not isinstance(fetched.answer.error, DOWN)
+            self.breakers[source].record(ok=answered, reason=down.fact if down else "")
         return hints
 
-    def _failed(self, target: Target, source: str, error: YseIngestError) -> None:
+    def _left_alone(self, target: Target, source: str) -> bool:
+        """Put a target off whose source is down and not to be probed now; it was not asked."""
+        if source not in self.breakers:
+            self.breakers[source] = self.state.source_breaker(source)
+            self.waits[source] = self.breakers[source].ask(report_s=self.settings.message_s)
+        wait_s = self.waits[source]
+        if wait_s:
+            # One after the other, so that a source that is back is not stormed.
+            wait_s += zlib.crc32(target.name.encode()) % 1000 / 1000 * SPREAD_S
+            self.state.targets.set_due(target.name, self.state.now_ms() + int(wait_s * 1000))
+            fields = {"target": target.name, "source": source, "wait_s": round(wait_s, 1)}
+            logger.info("source is down, not asked", extra=fields)
+        return wait_s > 0
+
+    def _unasked(self, target: Target, source: str, error: YseIngestError) -> None:
+        """Note that the source was not asked: where the target is could not be told."""
+        if isinstance(error, CredentialsError):
+            self.state.troubles.note(CREDENTIALS, fact=error.fact)
+        self.state.clocks.unasked(target.name, source, reason=str(error))
+        self._again(target, source, error)
+
+    def _failed(
+        self, target: Target, source: str, error: YseIngestError, asked_ms: int
+    ) -> None:
+        """Note that the source was asked, and gave no answer that can be used."""
+        if isinstance(error, SourceReplyError):
+            status = UNREADABLE
+        else:
+            status = str(Status.ERROR) if error.retryable else REFUSED
+        self.state.clocks.record(
+            target.name, source, asked_ms=asked_ms, status=status, error=str(error)
+        )
+        self._again(target, source, error)
+
+    def _again(self, target: Target, source: str, error: YseIngestError) -> None:
         logger.warning(
             "not fetched", extra={"target": target.name, "source": source, "error": str(error)}
         )
-        self.state.clocks.record(
-            target.name,
-            source,
-            asked_ms=self.state.now_ms(),
-            status=str(Status.ERROR) if error.retryable else "refused",
-            error=str(error),
-        )
         if error.retryable:
-            wait = max(RESOLVE_AGAIN_S, error.retry_after or 0.0)
+            wait = max(self.settings.ask_again_s, error.retry_after or 0.0)
             self.state.targets.set_due(target.name, self.state.now_ms() + int(wait * 1000))
 
     def _question(self, target: Target, source: str) -> tuple[str, Ask]:
         """Return the target's outbox key and what to ask; look it up where need be."""
+        if self.state.resolutions.get(target.name) is None:
+            held = self.clients.held_back("lookup", [target.name])
+            if held is not None:
+                raise held
         place = self.clients.locate(target)
         known = self.state.clocks.get(target.name).get(source)
         detail = dict(known.detail) if known else {}
-        ledger = None if place is None else self.state.ledgers.get(place.pk)
+        ledger = None if place is None else self.ledgers.get(place.pk)
         now_ms = self.state.now_ms()
         full_read_ms = detail.get("full_read_ms") or 0
         due_in_full = (
@@ -97,6 +154,7 @@ class Fetch:
             or known is None
             or known.status not in {Status.OK, Status.EMPTY}
             or not detail.get("newest_ms")
+            or (not self.settings.shadow and self.state.shadow.holds(target.name))
             or now_ms - full_read_ms > self.settings.full_read_s * 1000
         )
         since_ms = None
@@ -112,14 +170,24 @@ class Fetch:
         )
         return (CREATION_KEY + target.name if place is None else str(place.pk)), ask
 
-    def _commit(self, fetched: Fetched, key: str) -> Hint | None:
+    def _commit(self, fetched: Fetched, key: str, asked_ms: int) -> Hint | None:
         """Record one answer, owe what is new, and claim it for an upload."""
         name, answer = fetched.target.name, fetched.answer
-        self._record(fetched)
         if answer.error is not None:
-            self._failed(fetched.target, fetched.source, answer.error)
+            self._failed(fetched.target, fetched.source, answer.error, asked_ms)
             return None
         owed, ledger = self.owed(fetched, key)
+        shrunk = ledger is not None and ledger.with_gaps(fetched.gaps).gaps != ledger.gaps
+        if len(owed) or shrunk:
+            self.state.outbox.owe(
+                key,
+                owed,
+                target=name,
+                gaps=dict(fetched.gaps),
+                tolerance_ms=fetched.tolerance_ms,
+            )
+        # Only now: whoever dies in between asks for the same again, and owes it.
+        self._record(fetched, asked_ms)
         logger.info(
             "fetched",
             extra={
@@ -133,35 +201,32 @@ class Fetch:
                 "owed": len(owed),
             },
         )
-        shrunk = ledger is not None and ledger.with_gaps(fetched.gaps).gaps != ledger.gaps
         if not len(owed) and not shrunk:
+            if answer.full and ledger is not None and not self.settings.shadow:
+                self.state.shadow.leave(name)
             return None
-        self.state.outbox.owe(
-            key, owed, target=name, gaps=dict(fetched.gaps), tolerance_ms=fetched.tolerance_ms
-        )
-        claim = self.clients.claim(key)
+        held = self.clients.held_back("upload", [name])
+        claim = self.clients.claim(key) if held is None else None
         return Hint(name, key, claim) if claim else None
 
-    def _record(self, fetched: Fetched) -> None:
+    def _record(self, fetched: Fetched, asked_ms: int) -> None:
         name, answer = fetched.target.name, fetched.answer
-        if answer.error is not None:
-            return
         before = self.state.clocks.get(name).get(fetched.source)
         detail = dict(before.detail) if before else {}
         newest = answer.newest_ms
-        if newest is not None:
-            detail["newest_ms"] = max(newest, detail.get("newest_ms") or 0)
+        now_ms = self.state.now_ms()
+        if newest is not None and newest > (detail.get("newest_ms") or 0):
+            detail |= {"newest_ms": newest, "news_ms": now_ms}
         if answer.full:
-            detail["full_read_ms"] = self.state.now_ms()
+            detail["full_read_ms"] = now_ms
             detail["object_ids"] = list(answer.accepted_objects)
         detail["reason"] = answer.reason
         detail["set_aside"] = dict(answer.set_aside)
         detail["negative"] = fetched.negative
-        now_ms = self.state.now_ms()
         self.state.clocks.record(
             name,
             fetched.source,
-            asked_ms=now_ms,
+            asked_ms=asked_ms,
             answered_ms=now_ms,
             status=str(answer.status),
             detail=detail,
@@ -201,7 +266,7 @@ class Fetch:
         if fetched.answer.status is not Status.OK:
             return empty, None
         curve = wanted(fetched.curve, self.state, fetched.target.name)
-        ledger = None if key.startswith(CREATION_KEY) else self.state.ledgers.get(int(key))
+        ledger = None if key.startswith(CREATION_KEY) else self.ledgers.get(int(key))
         if ledger is None:
             # Part of a light curve says nothing about the smallest gap: ask in full next time.
             return (curve if fetched.answer.full else empty), None

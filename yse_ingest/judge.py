@@ -52,8 +52,8 @@ class Judge:
 
     def known(self) -> Ledger | None:
         """Return the ledger; where it is missing, what must not be forgotten of it."""
-        ledger = self.state.ledgers.get(self.transient.pk)
-        if ledger is not None:
+        ledger = self.clients.ledgers.get(self.transient.pk)
+        if ledger is not None or self.clients.settings.shadow:
             return ledger
         tombs = self.state.tombstones.ledger(self.transient.pk)
         return tombs if len(tombs) else None

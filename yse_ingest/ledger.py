@@ -202,16 +202,50 @@ class Ledger:
         shelves = [
             Slot(curve.instrument, curve.obs_group, band) for band in curve.band.tolist()
         ]
+        return self._with_rows(
+            curve.time_ms,
+            shelves,
+            flag=Flag.OURS,
+            pk=np.zeros(len(curve), np.uint32),
+            value_hash=curve.value_hash,
+        )
+
+    def with_moved(
+        self,
+        time_ms: Ints,
+        shelves: list[Slot],
+        *,
+        pk: Ints,
+        value_hash: NDArray[np.uint32],
+    ) -> Ledger:
+        """Return the ledger with exposures whose row somebody has moved; columns (k,)."""
+        return self._with_rows(
+            time_ms,
+            shelves,
+            flag=Flag.VERIFIED | Flag.MOVED,
+            pk=pk.astype(np.uint32),
+            value_hash=value_hash,
+        )
+
+    def _with_rows(
+        self,
+        time_ms: Ints,
+        shelves: list[Slot],
+        *,
+        flag: Flag,
+        pk: NDArray[np.uint32],
+        value_hash: NDArray[np.uint32],
+    ) -> Ledger:
         slots = tuple(dict.fromkeys((*self.slots, *shelves)))
         index = {slot: code for code, slot in enumerate(slots)}
-        count = len(curve)
+        codes = np.array([index[shelf] for shelf in shelves], np.uint8)
         return replace(
             self,
-            time_ms=np.concatenate([self.time_ms, curve.time_ms]),
-            slot=np.concatenate([self.slot, np.array([index[s] for s in shelves], np.uint8)]),
-            flags=np.concatenate([self.flags, np.full(count, Flag.OURS, np.uint8)]),
-            pk=np.concatenate([self.pk, np.zeros(count, np.uint32)]),
-            value_hash=np.concatenate([self.value_hash, curve.value_hash]),
+            time_ms=np.concatenate([self.time_ms, time_ms]),
+            slot=np.concatenate([self.slot, codes]),
+            flags=np.concatenate([self.flags, np.full(len(time_ms), flag, np.uint8)]),
+            pk=np.concatenate([self.pk, pk]),
+            value_hash=np.concatenate([self.value_hash, value_hash]),
             slots=slots,
         )
 

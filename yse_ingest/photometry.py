@@ -1,9 +1,11 @@
 """Light curves as numpy columns: what a source saw, what is sent, what YSE-PZ stores.
 
-Three tables, each a frozen bundle of columns of one length n:
+Four tables, each a frozen bundle of columns of one length n:
 
 `Alerts`
-    the rows of one reply of a source, parsed and valid, not yet told apart;
+    the detections of one reply of a source, parsed and valid, not yet told apart;
+`Limits`
+    the exposures in which a source saw nothing;
 `LightCurve`
     the exposures of one target in one instrument, as they would be stored;
 `StoredPhotometry`
@@ -33,6 +35,9 @@ ZERO_POINT = 27.5
 MAG_PER_RELATIVE_FLUX = 1.0857
 """2.5 / ln 10 as the field rounds it [mag]: the value that the brokers' own code uses."""
 
+LIMIT_SIGMAS = 5.0
+"""How many errors of the flux ZTF's limiting magnitudes are."""
+
 
 def flux_of_mag(mag: Floats, *, zero_point: float = ZERO_POINT) -> Floats:
     """Return the positive flux of magnitudes at ``zero_point``."""
@@ -46,7 +51,7 @@ def flux_err_of_mag_err(flux: Floats, mag_err: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """What the three tables share: length, selection by row, concatenation."""
+    """What the tables share: length, selection by row, concatenation."""
 
     def _columns(self) -> dict[str, NDArray[Any]]:
         return {
@@ -123,6 +128,47 @@ class Alerts(Columns):
         """Return each native id once, the first of it, in order of time."""
         _, first = np.unique(self.native_id, return_index=True)
         return self.take(first[np.argsort(self.time_ms[first], kind="stable")])
+
+
+@dataclass(frozen=True, eq=False)
+class Limits(Columns):
+    """Upper limits of one source, of whatever objects.
+
+    Columns (n,): ``object_id`` (whose place was looked at), ``time_ms`` (UTC), ``band`` (one
+    letter), ``mag_limit`` [mag, 5 sigma of the difference image].
+    """
+
+    object_id: Texts
+    time_ms: Ints
+    band: Texts
+    mag_limit: Floats
+
+    @classmethod
+    def from_rows(cls, rows: list[Mapping[str, Any]], *, time_ms: Ints) -> Self:
+        """Build the table from parsed rows (keys as the columns) and their times."""
+        return cls(
+            object_id=np.array([row["object_id"] for row in rows], dtype="U"),
+            time_ms=np.asarray(time_ms, dtype=np.int64),
+            band=np.array([row["band"] for row in rows], dtype="U"),
+            mag_limit=np.array([row["mag_limit"] for row in rows], dtype="f8"),
+        )
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return a table of no rows."""
+        return cls.from_rows([], time_ms=np.empty(0, dtype=np.int64))
+
+    @property
+    def flux_err(self) -> Floats:
+        """Return the error of the flux, at zero point 27.5, that each limit stands for."""
+        return flux_of_mag(self.mag_limit) / LIMIT_SIGMAS
+
+    def unique(self) -> Self:
+        """Return each exposure and band once, in order of time."""
+        exposures = zip(self.time_ms.tolist(), self.band.tolist(), strict=True)
+        first = {exposure: row for row, exposure in reversed(list(enumerate(exposures)))}
+        rows = np.array(sorted(first.values()), dtype=np.int64)
+        return self.take(rows[np.argsort(self.time_ms[rows], kind="stable")])
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +257,8 @@ class StoredPhotometry(Columns):
     Columns (n,): ``pk``, ``time_ms`` (UTC, truncated by YSE-PZ's read-back), ``instrument``,
     ``obs_group``, ``band``, ``mag``, ``mag_err``, ``flux``, ``flux_err``, ``zero_point`` (nan
     where the row lacks the field), ``forced``, ``created_by``, ``modified_by`` (account names),
-    ``header`` (pk of the photometry header), ``restricted`` (its header has groups).
+    ``header`` (pk of the photometry header), ``restricted`` (its header has groups),
+    ``created_ms`` (when the row was stored, Unix time; 0 where that is not shown).
     """
 
     pk: Ints
@@ -229,6 +276,7 @@ class StoredPhotometry(Columns):
     modified_by: Texts
     header: Ints
     restricted: Bools
+    created_ms: Ints
 
     @classmethod
     def from_rows(cls, rows: list[Mapping[str, Any]]) -> Self:
@@ -237,6 +285,7 @@ class StoredPhotometry(Columns):
             "pk": "i8",
             "time_ms": "i8",
             "header": "i8",
+            "created_ms": "i8",
             "forced": "?",
             "restricted": "?",
             "mag": "f8",
@@ -248,7 +297,13 @@ class StoredPhotometry(Columns):
         return cls(
             **{
                 field.name: np.array(
-                    [row[field.name] for row in rows], dtype=dtypes.get(field.name, "U")
+                    [
+                        row.get(field.name, 0)
+                        if field.name == "created_ms"
+                        else row[field.name]
+                        for row in rows
+                    ],
+                    dtype=dtypes.get(field.name, "U"),
                 )
                 for field in fields(cls)
             }

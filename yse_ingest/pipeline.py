@@ -16,7 +16,7 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -338,7 +338,7 @@ def _leave_out(
     new = comparison.where(Verdict.NEW)
     if ledger is not None:
         left = remembered(curve, new, ledger, window)
-        verdict[new[left]] = Verdict.LEFT
+        verdict[new[left]] = Verdict.MOVED
         new = new[~left]
     moved: dict[int, int] = {}
     if stored is not None:
@@ -347,7 +347,7 @@ def _leave_out(
             # A row that the ledger remembers at its old place stands for no other exposure.
             rows = rows.take(~np.isin(rows.pk, ledger.memory.pk))
         moved = displaced(curve, new, rows, account=account, window=window)
-        verdict[list(moved)] = Verdict.LEFT
+        verdict[list(moved)] = Verdict.MOVED
     return replace(comparison, verdict=verdict), moved
 
 
@@ -453,10 +453,13 @@ class Outcome(StrEnum):
     ADOPTED = "adopted"
     ELSEWHERE = "stored elsewhere"
     DIFFERS = "differs"
-    LEFT = "left out"
+    MOVED = "moved"
+    """A row of ours stood for it, until somebody moved or removed that: never sent again."""
     ABSENT = "absent"
     ALTERED = "altered"
     REFUSED = "refused"
+    PLANNED = "planned"
+    """In shadow: it would have been sent."""
 
 
 class State(StrEnum):
@@ -472,6 +475,8 @@ class State(StrEnum):
     """YSE-PZ may or may not have taken a request: it is read back before anything is sent."""
     REFUSED = "refused"
     """YSE-PZ said no, or the proof failed: a person must look."""
+    SHADOW = "shadow"
+    """Nothing was sent, on purpose: what would have been is recorded."""
 
 
 @dataclass(eq=False)
@@ -491,6 +496,17 @@ class Receipt:
     error: YseIngestError | None = None
     read_back: ReadBack | None = None
     """The last one: after the upload when it was verified."""
+    moved_since: dict[int, int] = field(default_factory=dict)
+    """As `Plan.displaced`: exposures sent just now, whose row somebody has moved already."""
+
+    @classmethod
+    def begun(cls, plan: Plan, *, at: float) -> Self:
+        """Return the receipt of a plan of which nothing is done yet; ``at``: Unix time [s]."""
+        verdicts = plan.comparison.verdict.tolist()
+        outcome = [_VERDICTS[Verdict(code)] for code in verdicts]
+        receipt = cls(plan=plan, at=at, outcome=outcome, read_back=plan.stored)
+        receipt.mark(plan.differing, Outcome.DIFFERS)
+        return receipt
 
     def rows(self, *outcomes: Outcome) -> Ints:
         """Return the exposures with one of these outcomes."""
@@ -590,9 +606,10 @@ class Receipt:
         flags[index[near]] |= np.uint8(Flag.NEAR)
         ledger = replace(ledger, flags=flags)
         ledger = ledger.with_hashes(index[known], curve.value_hash[known])
-        moved = curve.take(np.array(sorted(self.plan.displaced), dtype=np.int64))
+        away = {**self.plan.displaced, **self.moved_since}
+        moved = curve.take(np.array(sorted(away), dtype=np.int64))
         memory = Ledger.empty().with_sent(moved).flagged(Flag.MOVED)
-        pks = [self.plan.displaced[row] for row in sorted(self.plan.displaced)]
+        pks = [away[row] for row in sorted(away)]
         return ledger.joined(replace(memory, pk=np.array(pks, dtype=np.uint32)))
 
 
@@ -602,7 +619,7 @@ _VERDICTS = {
     Verdict.CHANGED: Outcome.OWED,
     Verdict.ADOPTED: Outcome.ADOPTED,
     Verdict.ELSEWHERE: Outcome.ELSEWHERE,
-    Verdict.LEFT: Outcome.LEFT,
+    Verdict.MOVED: Outcome.MOVED,
 }
 
 
@@ -630,13 +647,7 @@ def deliver(
     deadline
         Unix time after which no further request is begun; the rest stays owed [s].
     """
-    receipt = Receipt(
-        plan=plan,
-        at=clock(),
-        outcome=[_VERDICTS[Verdict(code)] for code in plan.comparison.verdict.tolist()],
-        read_back=plan.stored,
-    )
-    receipt.mark(plan.differing, Outcome.DIFFERS)
+    receipt = Receipt.begun(plan, at=clock())
     try:
         in_time = _send_points(receipt, client, deadline=deadline, clock=clock)
         in_time = in_time and _correct(receipt, client, deadline=deadline, clock=clock)
@@ -697,6 +708,11 @@ def _send_points(
         before = receipt.seconds
         try:
             _timed(receipt, lambda: client.upload_photometry(request), clock=clock)  # noqa: B023
+        except OutcomeUnknownError:
+            if predicted is not None and receipt.seconds - before > predicted:
+                # Else the same cut would be killed again and again.
+                plan.speed.gave_up()
+            raise
         except RequestTooLargeError:
             if len(rows) == 1:
                 raise
@@ -706,10 +722,7 @@ def _send_points(
                 raise
             receipt.answers.append(str(error))
             if len(rows) == 1:
-                receipt.mark(rows, Outcome.REFUSED)
-                receipt.error = error
-                if _refuses_everything(receipt):
-                    raise
+                _blame(receipt, rows, error)
                 continue
             # Points before the one at fault are stored: look before sending halves.
             left = _still_missing(receipt, client, rows)
@@ -722,13 +735,15 @@ def _send_points(
     return True
 
 
-def _refuses_everything(receipt: Receipt) -> bool:
-    """Tell whether it is YSE-PZ that is at fault, not a point; then no point is blamed."""
+def _blame(receipt: Receipt, rows: Ints, error: UploadRefusedError) -> None:
+    """Note a point that YSE-PZ refuses by itself; raise where it refuses whatever comes."""
+    receipt.mark(rows, Outcome.REFUSED)
+    receipt.error = error
     refused = receipt.rows(Outcome.REFUSED)
-    if len(refused) < REFUSED_IN_A_ROW or receipt.count(Outcome.ACCEPTED):
-        return False
-    receipt.mark(refused, Outcome.OWED)
-    return True
+    if len(refused) >= REFUSED_IN_A_ROW and not receipt.count(Outcome.ACCEPTED):
+        # YSE-PZ is at fault then, not a point: none is set aside.
+        receipt.mark(refused, Outcome.OWED)
+        raise error
 
 
 def _halves(rows: Ints) -> list[Ints]:
@@ -773,9 +788,18 @@ def _verify(receipt: Receipt, client: YsePz, *, clock: Callable[[], float]) -> N
     off = differs(plan.curve, now.photometry, index)
     ours = np.zeros(len(plan.curve), dtype=bool)
     ours[index >= 0] = now.photometry.written_by(client.account.username)[index[index >= 0]]
-    for row in receipt.rows(Outcome.ACCEPTED, Outcome.CORRECTED):
+    delivered = receipt.rows(Outcome.ACCEPTED, Outcome.CORRECTED)
+    receipt.moved_since = displaced(
+        plan.curve,
+        delivered[index[delivered] < 0],
+        now.photometry,
+        account=client.account.username,
+        window=plan.window,
+    )
+    for row in delivered:
         if index[row] < 0:
-            receipt.outcome[row] = Outcome.ABSENT
+            away = int(row) in receipt.moved_since
+            receipt.outcome[row] = Outcome.MOVED if away else Outcome.ABSENT
         elif not ours[row]:
             receipt.outcome[row] = Outcome.DIFFERS if off[row] else Outcome.ADOPTED
         elif off[row]:

@@ -8,7 +8,6 @@ push after a killed one settles first.
 
 from __future__ import annotations
 
-import copy
 import fcntl
 import json
 import os
@@ -37,6 +36,7 @@ from yse_ingest.pipeline import (
     plan_upload,
 )
 from yse_ingest.pushed import journal_path, lock_path, note_places
+from yse_ingest.shadow import rehearse
 from yse_ingest.sources import Status
 from yse_ingest.ysepz import create, resolve
 
@@ -178,7 +178,7 @@ class _Push:
             result.adopted = comparison.count(Verdict.ADOPTED)
             result.elsewhere = comparison.count(Verdict.ELSEWHERE)
             result.differs = len(receipt.plan.differing)
-            result.left = comparison.count(Verdict.LEFT)
+            result.left = comparison.count(Verdict.MOVED)
         result.sent += receipt.count(
             Outcome.ACCEPTED, Outcome.VERIFIED, Outcome.ABSENT, Outcome.ALTERED
         )
@@ -276,7 +276,7 @@ class _SoloPush(_Push):
         super().__init__(service, target, tell)
         self.journal = journal
         service.ysepz.vocabulary()
-        self.client: YsePz = copy.copy(service.ysepz)
+        self.client: YsePz = service.ysepz.for_purpose("push")
         self.client.before_request = self.note
 
     def note(self, what: str) -> None:
@@ -350,6 +350,8 @@ class _SoloPush(_Push):
         if plan.chunks or plan.corrections:
             points = sum(len(chunk) for chunk in plan.chunks)
             self.tell(f"sending {points} points and {len(plan.corrections)} corrections")
+        if self.settings.shadow:
+            return rehearse(plan, at=time.time())
         return deliver(plan, self.client, verify=True)
 
     def wait_for_another_round(

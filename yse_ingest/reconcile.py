@@ -28,8 +28,6 @@ CANDIDATES = 20
 """Transients that one tick tries: some may be in flight, or wait."""
 NEIGHBOURS = 10
 """Once rows are gone, so many of the newest proofs are renewed before their time."""
-READ_BACK_S, READ_BACK_POINT_S = 0.2, 0.0044
-"""What a read-back costs YSE-PZ by the model, and per point [s]."""
 
 
 class Auditor:
@@ -45,10 +43,11 @@ class Auditor:
     def tick(self) -> list[Hint]:
         """Claim the transient whose proof is oldest, where one is due and audits may go on.
 
-        Safe to repeat: the transient is claimed like for any upload, and after an audit none
-        begins until its share of time is over.
+        Safe to repeat: the transient is claimed like for any upload.
         """
-        if self.state.outbox.held() is not None:
+        if self.state.outbox.held() is not None or self.service.settings.shadow:
+            return []
+        if not self.service.budget.allows("audit"):
             return []
         for transient_id in self._due():
             ledger = self.state.ledgers.get(transient_id)
@@ -57,15 +56,9 @@ class Auditor:
                 # Nobody follows it: were it followed again, it would be read back first.
                 self.state.ledgers.drop(transient_id)
                 continue
-            expected_s = READ_BACK_S + READ_BACK_POINT_S * len(ledger)
-            if not self.state.audits.allow(
-                share=self.settings.audit_share, expected_s=expected_s
-            ):
-                return []
             hint = self.claim(str(transient_id), target)
             if hint is not None:
                 return [hint]
-            self.state.audits.allow_again()
         return []
 
     def _due(self) -> list[int]:
@@ -103,6 +96,7 @@ class Auditor:
             gaps={},
             tolerance_ms=1000 * source.capabilities.exposure_tolerance_s,
         )
+        self.service.listen()
         claim = self.state.outbox.claim_key(
             key,
             lease_s=self.settings.lease_s,
@@ -292,7 +286,7 @@ class _Reconciliation:
         for receipt in outcome.receipts:
             result.sent += receipt.count(Outcome.ACCEPTED, Outcome.VERIFIED, Outcome.ALTERED)
             result.corrected += receipt.count(Outcome.CORRECTED)
-            result.left = receipt.count(Outcome.LEFT)
+            result.left = receipt.count(Outcome.MOVED)
         result.state, result.error = outcome.state, outcome.error
         if outcome.state == "audited":
             result.state = "verified"

@@ -14,6 +14,7 @@ from yse_ingest.clients import CREATION_KEY, Clients, Hint
 from yse_ingest.errors import LeaseLostError, StateError, YseIngestError
 from yse_ingest.fetch import Fetch
 from yse_ingest.upload import Upload, UploadOutcome
+from yse_ingest.watch.telling import watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from yse_ingest.pipeline import Fetched
     from yse_ingest.targets import Target
 
-REFUSED_AGAIN_S = 3600.0
-"""A refused row is tried again after this: what was wrong may have been mended [s]."""
 DISPATCH_MAX = 1000
 """Targets that one tick claims."""
 SWEEP_ROWS = 1000
@@ -83,13 +82,27 @@ class Service(Clients):
         return Fetch(self).owed(fetched, key)
 
     def drain(self) -> list[Hint]:
-        """Claim every outbox row that is due, as many as may be in flight."""
+        """Claim every outbox row that is due, as many as may be in flight.
+
+        Where the budget is spent, what a person asked for goes on; the rest stays owed.
+        """
+        self.listen()
+        if not self.budget.allows("upload"):
+            return self._drain_by_hand()
         claims = self.state.outbox.claim(
             self.settings.uploads_in_flight,
             lease_s=self.settings.lease_s,
             cap=self.settings.uploads_in_flight,
         )
         return [Hint(self._name_of(claim.key), claim.key, claim.fence) for claim in claims]
+
+    def _drain_by_hand(self) -> list[Hint]:
+        due = self.state.outbox.due_targets(SWEEP_ROWS)
+        names = {name for row in due.values() for name in row}
+        asked = self.state.targets.by_hand(names)
+        wanted = [key for key, row in due.items() if not row or asked.intersection(row)]
+        claims = {key: self.claim(key) for key in wanted[: self.settings.uploads_in_flight]}
+        return [Hint(self._name_of(key), key, fence) for key, fence in claims.items() if fence]
 
     def _name_of(self, key: str) -> str:
         """Return a target of an outbox row: messages carry it for people."""
@@ -99,7 +112,7 @@ class Service(Clients):
     def sweep(self) -> dict[str, int]:
         """Make anew what got lost: hints, leases, rows in no queue; notice a lost state."""
         lost = self.state.notice_loss(self.settings.request_limit_s)
-        before_ms = self.state.now_ms() - int(REFUSED_AGAIN_S * 1000)
+        before_ms = self.state.now_ms() - int(self.settings.refused_wait_s * 1000)
         refused = [
             row.key
             for row in self.state.outbox.rows(SWEEP_ROWS)
@@ -109,8 +122,15 @@ class Service(Clients):
             "state_lost": int(lost),
             "orphans": self.state.outbox.sweep(),
             "released": sum(self.state.outbox.release_refused(key) for key in refused),
-            "lost_fetches": self.state.targets.sweep(),
+            "lost_fetches": self.state.targets.sweep(older_than_s=self.settings.fetch_lost_s),
         }
+
+    def watch(self) -> list[str]:
+        """Tell people what began or is over; return the keys of what is told now.
+
+        Safe to repeat, and on any number of hosts: each change is told once.
+        """
+        return watch(self)
 
     def upload(
         self,

@@ -7,14 +7,18 @@ used and never stand in a ``repr``.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import re
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from yse_ingest.errors import SettingsError
+from yse_ingest.limits import Hours, Limits
+from yse_ingest.redaction import forms, secrets_of
 from yse_ingest.sources import SOURCES
 from yse_ingest.targets import Rules
 from yse_ingest.times import parse_duration
@@ -23,7 +27,8 @@ from yse_ingest.ysepz import Account
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-ALERCE_PUBLIC_URL = "https://api.alerce.online/ztf/v1"
+PATIENCE_MAX_S = 15.0
+"""Longest wait for a turn to ask YSE-PZ [s]."""
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 
 
@@ -50,10 +55,31 @@ def _positive(value: str) -> float:
 
 
 def _share(value: str) -> float:
-    number = float(value)
-    if not 0.0 < number <= 1.0:
-        raise ValueError("write a number above 0, 1 at most")
-    return number
+    number, percent, rest = value.partition("%")
+    share = float(number) / 100 if percent else float(number)
+    if rest or not 0.0 <= share < math.inf:
+        raise ValueError("write a share, as in 10% or 0.1")
+    if share > 1 and not percent:
+        raise ValueError("write what is more than all as percent, as in 150%")
+    return share
+
+
+def _hours(value: str) -> tuple[Hours, ...]:
+    found = []
+    for part in filter(None, map(str.strip, value.split(","))):
+        times, equals, share = part.partition("=")
+        begin, dash, end = times.partition("-")
+        if not equals or not dash:
+            raise ValueError("write hours UTC and their share, as in 22-6=50%,12:30-13=0")
+        found.append(Hours(_minute(begin), _minute(end), _share(share)))
+    return tuple(found)
+
+
+def _minute(value: str) -> int:
+    hour, _, minute = value.strip().partition(":")
+    if not (0 <= int(hour) <= 24 and 0 <= int(minute or 0) < 60):
+        raise ValueError("write times of the day as 22 or 22:30")
+    return (60 * int(hour) + int(minute or 0)) % 1440
 
 
 def _flag(value: str) -> bool:
@@ -102,6 +128,25 @@ def _setting(
 
 
 _RULES = Rules()
+_UNVERIFIED = re.compile(
+    r"[?&](ssl_cert_reqs=(?!(?:CERT_)?required)|ssl_check_hostname=[f0n])", re.IGNORECASE
+)
+
+
+def refuse_unverified_tls(name: str, url: str | None) -> None:
+    """Refuse a URL of Redis that asks for TLS with whoever answers.
+
+    Raises
+    ------
+    SettingsError
+        Naming the variable; the URL is not repeated, it may hold a password.
+    """
+    if url and (found := _UNVERIFIED.search(url)):
+        raise SettingsError(
+            f"{name} switches the verification of certificates off ({found[1].split('=')[0]})",
+            service="settings",
+            remedy="Name your authority's file instead: rediss://...?ssl_ca_certs=/path/ca.pem.",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,11 +177,48 @@ class Settings:
         "After this YSE-PZ has surely ended a request (gunicorn's worker limit).",
         unit="s",
     )
-    mars_url: str | None = _setting(
-        "MARS_URL", _optional(_text), None, "Address of a self-hosted MARS."
+    in_flight: int = _setting(
+        "YSE_PZ_IN_FLIGHT",
+        int,
+        2,
+        "Most requests to YSE-PZ under way at once, reads too, on all hosts together.",
     )
-    alerce_url: str = _setting(
-        "ALERCE_URL", _text, ALERCE_PUBLIC_URL, "Address of ALeRCE's ZTF API."
+    budget_share: float = _setting(
+        "YSE_INGEST_BUDGET",
+        _share,
+        0.1,
+        "Share of a sliding hour that YSE-PZ may work for us, as 10% or 0.1.",
+    )
+    budget_hours: tuple[Hours, ...] = _setting(
+        "YSE_INGEST_BUDGET_HOURS",
+        _hours,
+        (),
+        "Other shares at certain hours UTC, as in 22-6=50%,12:30-13=0.",
+    )
+    audit_share: float = _setting(
+        "YSE_INGEST_AUDIT_SHARE",
+        _share,
+        0.01,
+        "What audits may take of YSE-PZ's time, as 1% or 0.01.",
+    )
+    budget_window_s: float = _setting(
+        "YSE_INGEST_BUDGET_WINDOW",
+        parse_duration,
+        3600.0,
+        "The sliding hour of the budget.",
+        unit="s",
+    )
+    breaker_failures: int = _setting(
+        "YSE_INGEST_BREAKER_FAILURES",
+        int,
+        5,
+        "Failures in a row after which YSE-PZ, or a source, is only probed.",
+    )
+    bulk_query: str | None = _setting(
+        "YSE_INGEST_BULK_QUERY",
+        _optional(_text),
+        None,
+        "Title of the saved query for bulk read-back (docs/sql-explorer.md); unset: none.",
     )
     source: str | None = _setting(
         "YSE_INGEST_SOURCE",
@@ -199,6 +281,13 @@ class Settings:
         "How far an incremental question reaches back: alerts may arrive late.",
         unit="s",
     )
+    freshness_s: float = _setting(
+        "YSE_INGEST_FRESHNESS",
+        parse_duration,
+        6 * 3600.0,
+        "A target is stale without an answer for so long (and at least 3 cadences).",
+        unit="s",
+    )
     full_read_s: float = _setting(
         "YSE_INGEST_FULL_READ",
         parse_duration,
@@ -250,6 +339,55 @@ class Settings:
     retry_wait_s: float = _setting(
         "YSE_INGEST_RETRY_WAIT", parse_duration, 5.0, "Wait before the first retry.", unit="s"
     )
+    owed_wait_s: float = _setting(
+        "YSE_INGEST_OWED_WAIT",
+        parse_duration,
+        30.0,
+        "First wait of an upload that YSE-PZ could not take; it doubles.",
+        unit="s",
+    )
+    owed_wait_max_s: float = _setting(
+        "YSE_INGEST_OWED_WAIT_MAX",
+        parse_duration,
+        1800.0,
+        "Longest wait of an upload that YSE-PZ could not take.",
+        unit="s",
+    )
+    refused_wait_s: float = _setting(
+        "YSE_INGEST_REFUSED_WAIT",
+        parse_duration,
+        3600.0,
+        "When a refused upload is tried again: what was wrong may have been mended.",
+        unit="s",
+    )
+    probe_wait_s: float = _setting(
+        "YSE_INGEST_PROBE_WAIT",
+        parse_duration,
+        5.0,
+        "Wait before the first probe of a YSE-PZ, or a source, that is down; it doubles.",
+        unit="s",
+    )
+    probe_wait_max_s: float = _setting(
+        "YSE_INGEST_PROBE_WAIT_MAX",
+        parse_duration,
+        300.0,
+        "Longest wait between two probes of what is down.",
+        unit="s",
+    )
+    ask_again_s: float = _setting(
+        "YSE_INGEST_ASK_AGAIN",
+        parse_duration,
+        60.0,
+        "When a target is asked about again after a failure that may pass.",
+        unit="s",
+    )
+    fetch_lost_s: float = _setting(
+        "YSE_INGEST_FETCH_LOST",
+        parse_duration,
+        600.0,
+        "After this a fetch that nobody has heard of is taken for lost.",
+        unit="s",
+    )
     uploads_in_flight: int = _setting(
         "YSE_INGEST_UPLOADS", int, 2, "Most transients uploaded at once, on all hosts together."
     )
@@ -269,12 +407,6 @@ class Settings:
         7 * 86400.0,
         "A transient's proof is renewed when it is this old: it is read back and compared.",
         unit="s",
-    )
-    audit_share: float = _setting(
-        "YSE_INGEST_AUDIT_SHARE",
-        _share,
-        0.01,
-        "Most of one YSE-PZ server worker's time that audits may take (0 to 1).",
     )
     log_format: str = _setting(
         "YSE_INGEST_LOG", _one_of("text", "json"), "text", "Log lines as text or as JSON."
@@ -352,8 +484,108 @@ class Settings:
         None,
         "YSE-PZ's quality flag on every point sent; unset: good.",
     )
+    limit_heartbeat_s: float = _setting(
+        "YSE_INGEST_LIMIT_HEARTBEAT",
+        parse_duration,
+        300.0,
+        "Beat, a queue's workers or a tick's work are silent after this.",
+        unit="s",
+    )
+    limit_source_s: float = _setting(
+        "YSE_INGEST_LIMIT_SOURCE",
+        parse_duration,
+        3600.0,
+        "A source that answers nothing is silent after this.",
+        unit="s",
+    )
+    limit_ysepz_s: float = _setting(
+        "YSE_INGEST_LIMIT_YSE_PZ",
+        parse_duration,
+        900.0,
+        "YSE-PZ is away after this without an answer.",
+        unit="s",
+    )
+    limit_owed_s: float = _setting(
+        "YSE_INGEST_LIMIT_OWED",
+        parse_duration,
+        6 * 3600.0,
+        "A point may be owed for so long.",
+        unit="s",
+    )
+    notify_to: tuple[str, ...] = _setting(
+        "YSE_INGEST_NOTIFY_TO", _names, (), "E-mail addresses that are told; empty: no e-mail."
+    )
+    notify_from: str | None = _setting(
+        "YSE_INGEST_NOTIFY_FROM",
+        _optional(_text),
+        None,
+        "Sender of the e-mails; unset: the first receiver.",
+    )
+    notify_command: str | None = _setting(
+        "YSE_INGEST_NOTIFY_COMMAND",
+        _optional(_text),
+        None,
+        "Command that is given each message on its standard input.",
+    )
+    notify_format: str = _setting(
+        "YSE_INGEST_NOTIFY_FORMAT",
+        _one_of("text", "json"),
+        "text",
+        "What that command is given.",
+    )
+    notify_after_s: float = _setting(
+        "YSE_INGEST_NOTIFY_AFTER",
+        parse_duration,
+        120.0,
+        "A condition must hold, or be over, for so long before it is told.",
+        unit="s",
+    )
+    notify_per_hour: int = _setting(
+        "YSE_INGEST_NOTIFY_PER_HOUR",
+        int,
+        6,
+        "Most messages an hour; what came meanwhile stands in the next one.",
+    )
+    notify_timeout_s: float = _setting(
+        "YSE_INGEST_NOTIFY_TIMEOUT",
+        parse_duration,
+        20.0,
+        "Longest that sending one message may take; then it is tried again later.",
+        unit="s",
+    )
+    notify_retry_s: float = _setting(
+        "YSE_INGEST_NOTIFY_RETRY",
+        parse_duration,
+        60.0,
+        "Wait before a message is tried again; it doubles, up to 30 times this.",
+        unit="s",
+    )
+    smtp_host: str = _setting(
+        "YSE_INGEST_SMTP_HOST", _text, "127.0.0.1", "Mail server of the e-mails."
+    )
+    smtp_port: int | None = _setting(
+        "YSE_INGEST_SMTP_PORT",
+        _optional(int),
+        None,
+        "Its port; unset: 587 (starttls), 465 (ssl), 25 (none).",
+    )
+    smtp_security: str = _setting(
+        "YSE_INGEST_SMTP_SECURITY",
+        _one_of("starttls", "ssl", "none"),
+        "starttls",
+        "How the way to it is encrypted; none: only for a server on this host.",
+    )
+    smtp_username: str | None = _setting(
+        "YSE_INGEST_SMTP_USERNAME", _optional(_text), None, "User name at the mail server."
+    )
+    shadow: bool = _setting(
+        "YSE_INGEST_SHADOW",
+        _flag,
+        default=False,
+        doc="Everything runs and nothing is written to YSE-PZ: what would be sent is recorded.",
+    )
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Where secrets are looked up when they are needed."""
+    """Where secrets, and the options of the sources, are looked up when they are needed."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -420,8 +652,16 @@ class Settings:
                 "it must be at least 4 x YSE_INGEST_RETRY_WAIT_MAX = "
                 f"{4 * self.retry_wait_max_s:g} s",
             )
+        if self.in_flight < 1:
+            raise self._unfit("YSE_PZ_IN_FLIGHT", self.in_flight, "it must be at least 1")
+        if self.notify_per_hour < 1:
+            raise self._unfit(
+                "YSE_INGEST_NOTIFY_PER_HOUR", self.notify_per_hour, "it must be at least 1"
+            )
         if not 1 <= self.batch_size <= 50:
             raise self._unfit("YSE_INGEST_BATCH", self.batch_size, "it must be 1 to 50")
+        refuse_unverified_tls("CELERY_BROKER_URL", self.broker_url)
+        refuse_unverified_tls("YSE_INGEST_STATE_URL", self.state_url)
 
     @staticmethod
     def _unfit(name: str, value: float, why: str) -> SettingsError:
@@ -431,6 +671,27 @@ class Settings:
             field=name,
             value=value,
             remedy=_sentence(why) + ".",
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """Return how much of YSE-PZ's time may be taken.
+
+        A lease is renewed when a request gets its turn: the request, and the wait for the
+        turn of the next one, end before the lease does.
+        """
+        request_s = self.connect_timeout_s + self.read_timeout_s
+        return Limits(
+            in_flight=self.in_flight,
+            patience_s=min(PATIENCE_MAX_S, 0.75 * (self.lease_s - request_s)),
+            turn_s=1.1 * request_s + 1.0,
+            share=self.budget_share,
+            hours=self.budget_hours,
+            audit_share=self.audit_share,
+            window_s=self.budget_window_s,
+            failures=self.breaker_failures,
+            probe_s=self.probe_wait_s,
+            probe_max_s=self.probe_wait_max_s,
         )
 
     @property
@@ -447,7 +708,8 @@ class Settings:
     @property
     def default_source(self) -> str:
         """Return the source of a target that names none."""
-        return self.source or ("mars" if self.mars_url else "alerce")
+        mars_url = _optional(_text)(self.environment.get("MARS_URL", ""))
+        return self.source or ("mars" if mars_url else "alerce")
 
     @property
     def service_state_url(self) -> str:
@@ -469,6 +731,16 @@ class Settings:
     def decisions_file(self) -> Path:
         """Return the file of what people decided."""
         return self.state_dir / "decisions.jsonl"
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what must stand in no text, the account of a netrc file included."""
+        found = secrets_of(self.environment)
+        account = None
+        with contextlib.suppress(SettingsError):
+            account = Account.find(self.ysepz_url or "", self.environment)
+        if account is None:
+            return found
+        return found + forms({account.password, f"{account.username}:{account.password}"})
 
     def account(self) -> Account:
         """Return the YSE-PZ account.
@@ -526,4 +798,14 @@ def describe() -> list[dict[str, str]]:
                 "meaning": item.metadata["doc"],
             }
         )
+    rows += [
+        {
+            "variable": option.variable,
+            "default": option.default or "",
+            "unit": "",
+            "meaning": option.doc,
+        }
+        for source in SOURCES.values()
+        for option in source.options
+    ]
     return rows

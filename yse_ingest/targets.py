@@ -106,6 +106,8 @@ class Target:
     """Where to ask; None: the default source."""
     cadence_s: float | None = None
     """How often to ask [s]; None: the setting."""
+    freshness_s: float | None = None
+    """Stale without an answer for so long [s]; None: the setting."""
     creation: Mapping[str, Any] | None = None
     """Fields of the transient row (status, obs_group, tags, ...) when YSE-PZ may lack it and
     may be given it; None: never created. ``beside`` names a neighbour it may stand beside."""

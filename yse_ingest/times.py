@@ -37,7 +37,10 @@ def _time_class() -> Any:
 
 
 def to_obs_date(
-    values: NDArray[np.float64], *, date_format: Literal["jd", "mjd"] = "jd"
+    values: NDArray[np.float64],
+    *,
+    date_format: Literal["jd", "mjd"] = "jd",
+    scale: Literal["utc", "tai"] = "utc",
 ) -> NDArray[np.str_]:
     """Return UTC dates as ISO text with milliseconds, ``YYYY-MM-DDTHH:MM:SS.sss``.
 
@@ -46,24 +49,29 @@ def to_obs_date(
     Parameters
     ----------
     values
-        Finite Julian Dates or Modified Julian Dates, UTC, shape (n,) [d].
+        Finite Julian Dates or Modified Julian Dates, shape (n,) [d].
     date_format
         Which of the two.
+    scale
+        Time scale of the values: UTC, or TAI, which is 37 s ahead of it since 2017.
     """
     if len(values) == 0:
         return np.empty(0, dtype="U23")
     with warnings.catch_warnings():
         # Leap seconds of years far off are unknown ("dubious year"); dates there stay as told.
         warnings.simplefilter("ignore")
-        text = _time_class()(values, format=date_format, scale="utc", precision=3).isot
+        text = _time_class()(values, format=date_format, scale=scale, precision=3).utc.isot
     return np.asarray(text, dtype="U23")
 
 
 def to_time_ms(
-    values: NDArray[np.float64], *, date_format: Literal["jd", "mjd"] = "jd"
+    values: NDArray[np.float64],
+    *,
+    date_format: Literal["jd", "mjd"] = "jd",
+    scale: Literal["utc", "tai"] = "utc",
 ) -> NDArray[np.int64]:
-    """Return UTC dates as Unix time in whole milliseconds, rounded as `to_obs_date` rounds."""
-    return parse_obs_dates(to_obs_date(values, date_format=date_format))
+    """Return dates as Unix time in whole milliseconds, rounded as `to_obs_date` rounds."""
+    return parse_obs_dates(to_obs_date(values, date_format=date_format, scale=scale))
 
 
 def parse_obs_dates(texts: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:

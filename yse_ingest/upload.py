@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -12,32 +11,39 @@ from yse_ingest.clients import CREATION_KEY, Hint
 from yse_ingest.delta import Verdict, compare, windows
 from yse_ingest.errors import (
     CredentialsError,
+    HeldBackError,
     HeldError,
     LeaseLostError,
     OutcomeUnknownError,
     UnknownTargetError,
     YseIngestError,
-    YsePzError,
     YsePzReplyError,
 )
 from yse_ingest.fetch import REFUSED_BY_YSEPZ, wanted
 from yse_ingest.judge import Judge, second_installation
 from yse_ingest.pipeline import Outcome, Receipt, State, deliver, plan_upload
+from yse_ingest.shadow import (
+    creation_planned,
+    ledger_as_if_sent,
+    planned_exposures,
+    rehearse,
+    rehearse_creation,
+)
+from yse_ingest.state import CREDENTIALS
 from yse_ingest.targets import Target
 from yse_ingest.ysepz import Transient, YsePz, create
 
 if TYPE_CHECKING:
     from yse_ingest.clients import Clients
     from yse_ingest.ledger import Ledger
+    from yse_ingest.limits import Purpose
     from yse_ingest.photometry import LightCurve
     from yse_ingest.state import OwedRow
     from yse_ingest.ysepz import ReadBack
 
 logger = logging.getLogger(__name__)
 
-OWED_WAIT_S = 30.0
-OWED_WAIT_MAX_S = 1800.0
-"""First and longest wait of a row that YSE-PZ could not take [s]."""
+_WELL = {State.VERIFIED, State.ACCEPTED, State.SHADOW}
 
 
 @dataclass(frozen=True)
@@ -70,11 +76,13 @@ class Upload:
         self.given = target
         self.settings = clients.settings
         self.state = clients.state
+        self.ledgers = clients.ledgers
         self.name = name
         self.row = row
         self.key = row.key
         self.fence = fence
         self.attempt = attempt
+        self.creation: int | None = None
         self.client = self._client()
         self.deadline = clients.clock() + self.settings.message_s
         self.receipts: list[Receipt] = []
@@ -83,13 +91,18 @@ class Upload:
 
     def _client(self) -> YsePz:
         """Return a client of this upload, which shares connections and what was read."""
-        client = copy.copy(self.clients.ysepz)
-        client.before_request = self.hold
-        return client
+        purpose: Purpose = "upload" if self.given is None else "push"
+        if not self.row.curves and not self.key.startswith(CREATION_KEY):
+            purpose = "audit"
+        return self.clients.ysepz.for_purpose(purpose, keep=self.hold)
 
-    def hold(self, _request: str) -> None:
+    def hold(self) -> None:
         """Renew the lease before a request; raise where it is lost."""
-        if not self.state.outbox.renew(self.key, self.fence, lease_s=self.settings.lease_s):
+        lease_s = self.settings.lease_s
+        if not self.state.outbox.renew(self.key, self.fence, lease_s=lease_s) or (
+            self.creation is not None
+            and not self.state.leases.renew("create", self.creation, lease_s=lease_s)
+        ):
             raise LeaseLostError(
                 "the lease of this transient has passed on",
                 service="Redis",
@@ -101,8 +114,7 @@ class Upload:
         """Do the upload; raises what stops it before anything was sent."""
         if (reason := self.state.audits.stopped(self.key)) is not None:
             raise second_installation(reason, self.name)
-        self.clients.ysepz.vocabulary()
-        self.client = self._client()
+        self.client.vocabulary()
         stored = None
         if self.row.settle is not None:
             settled, stored = self.settle(self.row.settle)
@@ -111,6 +123,8 @@ class Upload:
         if self.key.startswith(CREATION_KEY):
             return self.create()
         transient = self.transient()
+        # What was planned in shadow may have been stored by others since.
+        verify = verify or self._leaves_shadow()
         judge = Judge(self.clients, transient, self.row)
         ledger = judge.known()
         proven = ledger is not None and ledger.read_back_ms > 0
@@ -119,7 +133,6 @@ class Upload:
         audit = self.state.audits.wanted(self.key) and (proven or len(self.row.curves) > 0)
         if audit and stored is None:
             stored = self.read_back(judge)
-            self.state.audits.charge(stored.seconds, share=self.settings.audit_share)
         if stored is not None:
             ledger = self.weigh(judge, stored, ledger)
         elif not self.row.curves and ledger is not None and proven:
@@ -132,6 +145,9 @@ class Upload:
                 ledger = self.weigh(judge, stored, ledger)
             receipt = self.send(target_name, curve, transient, ledger, stored)
             ledger = receipt.ledger(ledger, account=self.client.account.username)
+            if receipt.state is State.SHADOW:
+                self.state.shadow.plan(self.key, self.row.targets, planned_exposures(receipt))
+                ledger = ledger_as_if_sent(receipt, ledger)
             stored = receipt.read_back
             self.keep(transient, ledger)
             self.state.receipts.put(
@@ -139,7 +155,7 @@ class Upload:
             )
             self.receipts.append(receipt)
             self._quarantine_refused(target_name, receipt)
-            if receipt.state not in {State.VERIFIED, State.ACCEPTED} and not receipt.poisoned:
+            if receipt.state not in _WELL and not receipt.poisoned:
                 break
         return self.finish()
 
@@ -161,8 +177,11 @@ class Upload:
             raise judge.missing()
         return stored
 
-    def weigh(self, judge: Judge, stored: ReadBack, before: Ledger | None) -> Ledger:
+    def weigh(self, judge: Judge, stored: ReadBack, before: Ledger | None) -> Ledger | None:
         """Compare a fresh read-back with the ledger, do what follows, and keep the new one."""
+        if self.settings.shadow:
+            # Its ledger holds what would have been sent: nothing of that can be gone.
+            return before
         row, self.audited = self.row, True
         judgement = judge.weigh(
             stored,
@@ -176,9 +195,13 @@ class Upload:
         self.keep(judge.transient, judgement.ledger)
         return judgement.ledger
 
+    def _leaves_shadow(self) -> bool:
+        held = self.state.shadow.holds
+        return not self.settings.shadow and any(map(held, self.row.targets))
+
     def keep(self, transient: Transient, ledger: Ledger) -> None:
         """Write the ledger down."""
-        self.state.ledgers.put(transient.pk, ledger, name=transient.name, slug=transient.slug)
+        self.ledgers.put(transient.pk, ledger, name=transient.name, slug=transient.slug)
 
     def _must_read_back(self, curve: LightCurve, ledger: Ledger | None) -> bool:
         """Tell whether the plan needs to see the rows: first upload, or a changed value."""
@@ -220,6 +243,8 @@ class Upload:
             seconds_max=self.settings.request_seconds_max,
             bytes_max=self.settings.request_bytes_max,
         )
+        if self.settings.shadow:
+            return rehearse(plan, at=self.clients.clock())
         return deliver(plan, self.client, verify=stored is not None, deadline=self.deadline)
 
     def target(self, name: str) -> Target | None:
@@ -249,6 +274,7 @@ class Upload:
         lease = self.state.leases.take("create", lease_s=self.settings.lease_s)
         if lease is None:
             return self.later("another creation is under way", wait_s=2.0, count=False)
+        self.creation = lease
         try:
             target = self.target(self.name)
             if target is None:
@@ -258,13 +284,20 @@ class Upload:
                     target=self.name,
                     remedy="It was removed; nothing is created.",
                 )
-            transient = create(
-                self.client,
-                target,
-                self.client.vocabulary(),
-                settled=self.row.settle is not None,
-            )
+            if self.settings.shadow:
+                planned = rehearse_creation(self.client, target)
+                if planned is None:
+                    return self._creation_planned()
+                transient = planned
+            else:
+                transient = create(
+                    self.client,
+                    target,
+                    self.client.vocabulary(),
+                    settled=self.row.settle is not None,
+                )
         finally:
+            self.creation = None
             self.state.leases.release("create", lease)
         self.clients.remember(self.name, transient)
         key = str(transient.pk)
@@ -273,6 +306,16 @@ class Upload:
         logger.info("created", extra={"target": self.name, "transient": transient.pk})
         hints = (Hint(self.name, key, fence),) if fence else ()
         return UploadOutcome("created", hints=hints)
+
+    def _creation_planned(self) -> UploadOutcome:
+        """Record that the transient would be created, and with which points."""
+        exposures = list(self.row.versions)
+        self.state.shadow.plan(self.key, self.row.targets, exposures)
+        self.state.receipts.put(
+            self.key, creation_planned(self.name, exposures, at=self.clients.clock())
+        )
+        self.state.outbox.finish(self.key, self.fence, sent=self.row, result="done")
+        return UploadOutcome(str(State.SHADOW), counts={str(Outcome.PLANNED): len(exposures)})
 
     # ---------------------------------------------------------------- unclear outcomes
 
@@ -330,9 +373,8 @@ class Upload:
                 if count := receipt.count(outcome):
                     counts[str(outcome)] = counts.get(str(outcome), 0) + count
         poisoned = next((receipt for receipt in self.receipts if receipt.poisoned), None)
-        if last.poisoned or (poisoned and last.state in {State.VERIFIED, State.ACCEPTED}):
+        if last.poisoned or (poisoned and last.state in _WELL):
             # What was refused by itself is in quarantine: nothing of the row is owed any more.
-            self.state.outbox.record(ok=True)
             self.state.outbox.finish(self.key, self.fence, sent=self.row, result="done")
             return UploadOutcome(
                 "refused",
@@ -340,9 +382,13 @@ class Upload:
                 counts=counts,
                 receipts=tuple(self.receipts),
             )
-        if last.state in {State.VERIFIED, State.ACCEPTED}:
-            self.state.outbox.record(ok=True)
+        if last.state in _WELL:
+            if last.state is not State.SHADOW:
+                self.state.troubles.clear(CREDENTIALS)
             self.state.outbox.finish(self.key, self.fence, sent=self.row, result="done")
+            if self._leaves_shadow():
+                for name in self.row.targets:
+                    self.state.shadow.leave(name)
             return UploadOutcome(str(last.state), counts=counts, receipts=tuple(self.receipts))
         if last.error is None:
             # Time ran out: the rest is due at once.
@@ -398,12 +444,11 @@ class Upload:
             )
             return UploadOutcome("settling", error=error)
         if error.retryable:
-            if isinstance(error, YsePzError):
-                self.state.outbox.record(ok=False)
             return self._again(error)
         if isinstance(error, HeldError):
             return self.later(str(error), wait_s=0.0, count=False, error=error)
         if isinstance(error, CredentialsError):
+            self.state.troubles.note(CREDENTIALS, fact=error.fact)
             return self.later(str(error), wait_s=300.0, error=error)
         self.state.outbox.finish(
             self.key,
@@ -437,12 +482,14 @@ class Upload:
             return UploadOutcome("stale", error=error)
         longer = backoff_delay(
             self.row.attempts + 1,
-            base=OWED_WAIT_S,
-            cap=OWED_WAIT_MAX_S,
+            base=settings.owed_wait_s,
+            cap=settings.owed_wait_max_s,
             jitter=draw,
             after=error.retry_after,
         )
-        return self.later(str(error), wait_s=longer, error=error)
+        # A row that YSE-PZ was not asked for has not failed: its wait does not grow.
+        tried = not isinstance(error, HeldBackError)
+        return self.later(str(error), wait_s=longer, error=error, count=tried)
 
     def later(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -168,12 +169,70 @@ def test_status_tells_the_three_silences_apart(console: Console) -> None:
     """Never asked, asked and nothing new, asked and no answer are three different things."""
     console.run("targets", "add", "2019np")
     assert _answer(console) == "never asked"
+    assert _silence(console) == "never asked"
     console.cycle()
     assert _answer(console) == "photometry"
+    assert _silence(console) is None
     console.cycle()
+    assert _answer(console) == "nothing new"
+    assert _silence(console) == "nothing new"
     console.mars.faults.add(Fault("status", status=503))
     console.cycle()
     assert _answer(console, code=1).startswith("no answer: MARS: 2019np: ")
+    assert _silence(console, code=1) == "no answer"
+    begun = _status(console, code=1)["silent_since"]
+    console.cycle()
+    assert _status(console, code=1)["silent_since"] == begun
+    shown = console.run("status", "2019np").output
+    assert "silence    no answer since " in shown
+
+
+def test_a_source_that_could_not_be_asked_is_not_called_silent(console: Console) -> None:
+    """While YSE-PZ cannot say where a target is, nobody asks the source: status says so."""
+    console.cycle(YSE_PZ_URL="http://127.0.0.1:9")
+    assert _answer(console, code=1).startswith("never asked: YSE-PZ: ")
+    assert _status(console, code=1)["last_asked"] is None
+    console.cycle()
+    before = _status(console)
+    console.service().state.resolutions.drop("2019np")
+    console.cycle(YSE_PZ_URL="http://127.0.0.1:9")
+    after = _status(console, code=1)
+    assert after["answer"].startswith("not asked: YSE-PZ: ")
+    assert after["silence"] == "not asked"
+    assert after["last_asked"] == before["last_asked"]
+    console.cycle()
+    assert _silence(console) == "nothing new"
+
+
+def test_an_answer_that_cannot_be_read_is_not_called_silence(console: Console) -> None:
+    """A source that answers something else is told as unreadable."""
+    console.mars.faults.add(Fault("garbage"))
+    console.cycle()
+    assert _answer(console, code=1).startswith("unreadable: MARS: 2019np: ")
+
+
+def test_status_says_which_target_is_stale_by_its_limit(console: Console) -> None:
+    """The limit is the target's own, else the global one and 3 cadences at least."""
+    console.cycle()
+    long = _status(console)
+    assert (long["stale"], long["freshness_limit_s"]) == (False, 6 * 3600.0)
+    console.service().enqueue(Target("2019np", freshness_s=0.05))
+    time.sleep(0.1)
+    stale = _status(console, code=1)
+    assert (stale["stale"], stale["freshness_limit_s"]) == (True, 0.05)
+    assert "stale: its limit is 0 s" in console.run("status", "2019np").output
+    console.service().enqueue(Target("2019np", cadence_s=86400.0))
+    assert _status(console)["freshness_limit_s"] == 3 * 86400.0
+
+
+def _status(console: Console, *, code: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = told(console.run("status", "2019np", "--json"), code=code)
+    return found
+
+
+def _silence(console: Console, *, code: int = 0) -> str | None:
+    silence: str | None = _status(console, code=code)["silence"]
+    return silence
 
 
 def _answer(console: Console, *, code: int = 0) -> str:

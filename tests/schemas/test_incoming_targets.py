@@ -34,6 +34,7 @@ object_id = "ZTF19aacgslb"
 since = 2019-01-01
 source = "mars"
 cadence = "2h"
+freshness = "1d"
 creation = { status = "New", obs_group = "ZTF", tags = ["YSE"], disc_date = 2019-01-09 }
 mjdmatchmin = 0.01
 clobber = true
@@ -68,6 +69,7 @@ def test_a_good_file_is_taken_whole() -> None:
         "mars",
     )
     assert first.cadence_s == 7200.0
+    assert first.freshness_s == 86400.0
     assert first.creation == {
         "status": "New",
         "obs_group": "ZTF",

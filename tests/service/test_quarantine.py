@@ -104,6 +104,7 @@ def test_a_rejected_row_is_never_sent(house: House) -> None:
 
     again = house.service()
     again.enqueue(NP)
+    again.listen()
     again.state._connection.call("DEL", again.state._quiet)
     house.cycle(again, "2019np")
     assert len(mags(house)) == 3

@@ -68,7 +68,7 @@ def ask_mars(mars: MarsStandIn, waits: list[float]) -> Iterator[Source]:
     """Return a source that asks the stand-in MARS."""
     source = build_source(
         "mars",
-        mars_url=mars.url,
+        {"MARS_URL": mars.url},
         timeouts=Timeouts(connect_s=2, get_s=2, post_s=2, fetch_s=20),
         sleep=waits.append,
         jitter=lambda: 0.0,
@@ -82,7 +82,7 @@ def ask_alerce(alerce: AlerceStandIn, waits: list[float]) -> Iterator[Source]:
     """Return a source that asks the stand-in ALeRCE."""
     source = build_source(
         "alerce",
-        alerce_url=alerce.api_url,
+        {"ALERCE_URL": alerce.api_url},
         timeouts=Timeouts(connect_s=2, get_s=2, fetch_s=20),
         sleep=waits.append,
         jitter=lambda: 0.0,

@@ -52,7 +52,7 @@ def test_the_golden_light_curve_reads_as_it_always_did() -> None:
             return Reply(200, (GOLDEN / "alerce_lightcurve.json").read_bytes())
 
     with Recorded() as server:
-        source = build_source("alerce", alerce_url=server.url)
+        source = build_source("alerce", {"ALERCE_URL": server.url})
         answer = one(source, Ask(Target("2019np", object_id="ZTF19aacgslb"), Rules()))
         source.close()
 
@@ -174,7 +174,7 @@ def test_a_wrong_address_is_told_from_an_unknown_object(
     alerce: AlerceStandIn, question: Question
 ) -> None:
     """A 404 of somebody else's web server is an error, and names what came."""
-    source = build_source("alerce", alerce_url=alerce.url)
+    source = build_source("alerce", {"ALERCE_URL": alerce.url})
     answer = one(source, question(object_id="ZTF19aaaaaaa"))
     source.close()
 
@@ -227,7 +227,7 @@ def test_a_cone_that_is_ignored_is_noticed(question: Question, shower: Shower) -
     with Deaf() as server:
         for number in range(5):
             shower(server, f"ZTF{number}", count=1, ra=10.0 + number)
-        source = build_source("alerce", alerce_url=server.api_url)
+        source = build_source("alerce", {"ALERCE_URL": server.api_url})
         answer = one(source, question())
         source.close()
 
@@ -308,7 +308,7 @@ def test_another_shape_is_an_error(question: Question, body: str) -> None:
             return Reply(200, body.encode())
 
     with Strange() as server:
-        source = build_source("alerce", alerce_url=server.url)
+        source = build_source("alerce", {"ALERCE_URL": server.url})
         answer = one(source, question())
         source.close()
 

@@ -117,7 +117,7 @@ def test_alerts_that_arrive_between_pages_shift_nothing(
     with Growing() as mars:
         shower(mars, count=205)
         before = mars.alert_count
-        source = build_source("mars", mars_url=mars.url)
+        source = build_source("mars", {"MARS_URL": mars.url})
         answer = one(source, question())
         source.close()
 

@@ -11,13 +11,13 @@ import pytest
 
 from yse_ingest.errors import StateError, StateVersionError
 from yse_ingest.ledger import Ledger
+from yse_ingest.state import State
+from yse_ingest.state.embedded import EmbeddedRedis
 from yse_ingest.targets import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from yse_ingest.state import State
 
     Connect = Callable[..., State]
     Curve = Callable[..., Any]
@@ -127,11 +127,17 @@ def test_after_a_loss_nothing_is_sent_for_the_request_limit(
     old = state.outbox.claim_key("7", lease_s=LEASE_S, cap=9)
     assert old is not None
     flush(state)
-    before_ms = state.now_ms()
     assert state.notice_loss(0.7)
     assert not state.notice_loss(0.7)
-    assert state.quiet_until_ms() >= before_ms + 700
+    assert state.quiet_until_ms() >= state.now_ms() + 600
     owe(state, "7", curve())
+    mark = state.unheard()
+    assert mark is not None
+    assert not state.heard("an older loss", 0.001)
+    assert state.outbox.claim_key("7", lease_s=LEASE_S, cap=9) is None
+    before_ms = state.now_ms()
+    assert state.heard(mark, 0.7)
+    assert state.unheard() is None
     assert state.outbox.claim_key("7", lease_s=LEASE_S, cap=9, early=True) is None
     [claim] = until(lambda: state.outbox.claim(9, lease_s=LEASE_S, cap=9))
     assert state.now_ms() >= before_ms + 700
@@ -267,6 +273,33 @@ def test_a_lost_file_begins_with_what_redis_knows(connect: Connect, file: Path) 
     restored = connect(decisions=file)
     assert restored.targets.names() == ["a"]
     assert restored.targets.paused() == {"a": "why"}
+
+
+def test_a_restart_of_redis_may_have_lost_its_last_second(tmp_path: Path, curve: Curve) -> None:
+    """What was claimed in it is unknown: nothing is begun or claimed, and claims settle."""
+    with EmbeddedRedis(tmp_path / "redis") as redis:
+        state = State.connect(redis.url(), namespace="n", decisions=None, request_limit_s=30)
+        for key in ("7", "8"):
+            owe(state, key, curve())
+        state.ledgers.put(7, Ledger.empty(), name="a", slug="a")
+        begun = state.outbox.claim_key("7", lease_s=LEASE_S, cap=9)
+        assert begun is not None
+        assert state.outbox.start(*begun, 1, lease_s=LEASE_S)
+        redis.kill()
+        redis.start()
+
+        assert not state.outbox.start(*begun, 2, lease_s=LEASE_S)
+        assert state.outbox.claim_key("8", lease_s=LEASE_S, cap=9) is None
+        assert state.quiet_until_ms() > state.now_ms() + 20_000
+        row = state.outbox.owed("7")
+        assert row is not None
+        assert row.settle == {"stage": "ping"}
+        assert state.ledgers.count() == 1
+        assert not state.notice_loss(30)
+        again = State.connect(redis.url(), namespace="n", decisions=None)
+        assert not again.notice_loss(30)
+        for each in (state, again):
+            each.close()
 
 
 # ------------------------------------------------------------------ the file

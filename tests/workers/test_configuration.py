@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from workers.defaults import QUEUES, configuration, overruled
+from workers.defaults import configuration, overruled
 from workers.deployment import Deployment, read_deployment
 from yse_ingest.cli.deployment import template
 from yse_ingest.errors import SettingsError
 from yse_ingest.settings import Settings
+from yse_ingest.state import QUEUES
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = Settings.from_env({})
@@ -31,7 +32,9 @@ def test_a_folder_without_celeryconfig_has_the_defaults(tmp_path: Path) -> None:
     assert read_deployment(tmp_path, {}) == Deployment()
     found = configured()
     assert found["worker_pool"] == "threads"
-    assert set(found["beat_schedule"]) == {"dispatch", "drain", "audit", "sweep"}
+    pulses = {f"pulse-{queue}" for queue in QUEUES}
+    ticks = {"dispatch", "drain", "audit", "sweep", "watch"}
+    assert set(found["beat_schedule"]) == ticks | pulses
 
 
 def test_a_foreign_celeryconfig_is_refused_by_name(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from celery.signals import task_postrun, task_prerun
 
 from workers import logs
+from yse_ingest.redaction import redacted
 from yse_ingest.settings import Settings
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def test_secrets_never_reach_the_log(shown: Callable[..., list[str]]) -> None:
 def test_addresses_without_passwords_are_left_alone() -> None:
     """A port and an at sign in a path are no password."""
     text = "http://127.0.0.1:5555/a@b and redis://host:6379/0"
-    assert logs.redacted(text) == text
+    assert redacted(text) == text
 
 
 def test_celerys_own_lines_are_not_doubled(shown: Callable[..., list[str]]) -> None:

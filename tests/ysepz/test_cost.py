@@ -144,3 +144,23 @@ def test_speed_is_bounded(shown: list[tuple[float, float]]) -> None:
     for modelled, seconds in shown:
         speed.observe(modelled, seconds)
     assert Speed.FASTEST <= speed.ratio <= Speed.SLOWEST
+
+
+@pytest.mark.parametrize(("slow", "lost"), [(1.0, 0), (2.9, 0), (5.0, 1), (10.0, 2), (18.0, 3)])
+def test_a_server_slower_than_the_model_is_found_out(slow: float, lost: int) -> None:
+    """Requests that a slow server kills at its 30 s get smaller, and all points arrive.
+
+    Without the lesson every one of them would be as long as the first.
+    """
+    speed, stored, missing, killed = Speed(), 900, 300, 0
+    while missing:
+        piece = cut(curve_of(["g-ZTF"] * missing), {"g-ZTF": stored}, speed=speed)[0]
+        modelled = modelled_seconds(stored, {"g-ZTF": len(piece)}, {"g-ZTF": stored})
+        if slow * modelled > 30.0:
+            killed += 1
+            speed.gave_up()
+            continue
+        speed.observe(modelled, slow * modelled)
+        stored, missing = stored + len(piece), missing - len(piece)
+
+    assert killed == lost

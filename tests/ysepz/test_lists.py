@@ -225,7 +225,10 @@ def test_aliases_are_read_once_and_then_what_was_added(
     assert [alias.name for alias in client.aliases()][-1] == "ZTF19new"
     assert len(client.aliases()) == 4
     assert dict(server.log[-1].query)["offset"] == "3"
-    now[0] += 4000.0
+    now[0] += 86_000.0
+    assert len(client.aliases()) == 4
+    assert dict(server.log[-1].query)["offset"] == "3"
+    now[0] += 1000.0
     assert len(client.aliases()) == 4
     assert dict(server.log[-1].query)["offset"] == "0"
 

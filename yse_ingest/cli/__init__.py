@@ -30,12 +30,16 @@ class Commands(click.Group):
         "push": "push",
         "enqueue": "enqueue",
         "status": "status",
+        "health": "health",
+        "notify": "notify",
         "targets": "targets",
         "quarantine": "quarantine",
         "reconcile": "reconcile",
         "hold": "hold",
         "resume": "hold",
         "up": "up",
+        "shadow": "shadow",
+        "adopt": "adopt",
     }
     """Command to its module, which has it under the same name; in the order of a first day."""
 

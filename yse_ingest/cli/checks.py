@@ -6,14 +6,19 @@ a finding, never the end of the examination.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from yse_ingest.errors import SettingsError, VocabularyError, YseIngestError
+from yse_ingest.cli.overview import sources
+from yse_ingest.errors import (
+    SettingsError,
+    StateUnavailableError,
+    VocabularyError,
+    YseIngestError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -68,7 +73,7 @@ def examine(env_file: Path | None) -> Iterator[Check]:
     yield from _guarded("targets file", lambda: _targets_file(service))
     yield from _guarded("Redis", lambda: _redis(service))
     yield from _guarded("broker", lambda: _queues(service))
-    for name in _sources(service):
+    for name in sources(service):
         yield from _guarded(f"source {name}", partial(_source, service, name))
     if service.settings.ysepz_url is None:
         yield Check(
@@ -158,6 +163,29 @@ def _redis(service: Service) -> Iterator[Check]:
             "YSE-PZ did not answer for a while; it is tried now and then",
             "See the line of YSE-PZ; what is owed waits.",
         )
+    for name in sources(service):
+        if (breaker := state.source_breaker(name).state())["open"]:
+            yield Check(
+                "fetches",
+                "warn",
+                f"{name} is down ({breaker['reason']}); it is tried now and then",
+                f"See the line of source {name}; what it has is fetched when it is back.",
+            )
+    yield _budget(service)
+
+
+def _budget(service: Service) -> Check:
+    from yse_ingest.cli.sharing import held, spent
+
+    budget, turns = service.budget.state(), service.state.gate.state()
+    fact = f"{spent(budget)}; up to {turns['turns']} requests at once"
+    if turns["waiting"]:
+        fact += f", {turns['waiting']} wait for their turn"
+    waits = held(budget)
+    if waits is None:
+        return Check("budget", "ok", fact)
+    remedy = "Nothing to do; YSE_INGEST_BUDGET allows more."
+    return Check("budget", "warn", f"{fact}; {waits}", remedy)
 
 
 def _beside_us(state: State) -> Iterator[Check]:
@@ -197,15 +225,6 @@ def _queues(service: Service) -> Iterator[Check]:
         yield Check("queues", "ok", f"waiting messages: {shown}")
 
 
-def _sources(service: Service) -> list[str]:
-    """Return the sources that are in use."""
-    names = {service.settings.default_source}
-    # A file that cannot be read is told in a line of its own.
-    with contextlib.suppress(SettingsError):
-        names |= {service.source_of(target) for target in service.targets_file().targets}
-    return sorted(names)
-
-
 def _source(service: Service, name: str) -> Iterator[Check]:
     from yse_ingest.sources import Ask
     from yse_ingest.targets import Target
@@ -229,8 +248,14 @@ def _source(service: Service, name: str) -> Iterator[Check]:
 
 
 def _ysepz(service: Service) -> Iterator[Check]:
-    client = service.ysepz
-    client.check_login()
+    client = service.ysepz.for_purpose("doctor")
+    try:
+        client.check_login()
+    except StateUnavailableError:
+        # Redis is told in a line of its own; YSE-PZ can be asked without it.
+        alone = type(service)(replace(service.settings, state_url=None))
+        client = alone.ysepz.for_purpose("doctor")
+        client.check_login()
     account = client.account
     yield Check("YSE-PZ", "ok", f"{client.url} takes {account.username} ({account.origin})")
     vocabulary = client.vocabulary()
@@ -289,7 +314,7 @@ def _schedule() -> Iterator[Check]:
 
 def _workers(service: Service) -> Iterator[Check]:
     from workers.celery import app
-    from workers.defaults import QUEUES
+    from yse_ingest.state import QUEUES
 
     with app.connection_for_read(service.settings.broker_url) as connection:
         try:

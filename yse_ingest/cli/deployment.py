@@ -12,6 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
+from yse_ingest.cli.flower import new_password
 from yse_ingest.envfile import ENV_FILE
 from yse_ingest.errors import SettingsError, YseIngestError
 
@@ -71,7 +72,8 @@ def _files(folder: Path) -> Iterator[_File]:
     yield _File("celeryconfig.py", template("celeryconfig.py"))
     yield _File("Procfile", procfile)
     yield _File("targets.toml", template("targets.toml"))
-    yield _File(ENV_FILE, template(ENV_FILE), SECRET_MODE)
+    env = template(ENV_FILE).replace("FLOWER_PASSWORD", new_password())
+    yield _File(ENV_FILE, env, SECRET_MODE)
     unit = Template(template("process.service"))
     names = []
     for name, command in processes(procfile):

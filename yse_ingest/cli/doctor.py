@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from yse_ingest.cli.terminal import DONE, FAILED, Terminal, terminal_options
+from yse_ingest.redaction import redacted, secrets_of
 
 if TYPE_CHECKING:
     from yse_ingest.cli.checks import Check
@@ -31,7 +34,9 @@ def doctor(terminal: Terminal) -> None:
     from yse_ingest.cli.checks import examine
 
     found: list[Check] = []
+    secrets = secrets_of(os.environ)
     for check in examine(terminal.env_file):
+        check = replace(check, fact=redacted(check.fact, secrets))
         found.append(check)
         if not terminal.as_json:
             click.echo(_line(check))

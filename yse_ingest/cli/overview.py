@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.cli.preview import unclear
 from yse_ingest.clients import CREATION_KEY
+from yse_ingest.errors import SettingsError
+from yse_ingest.ledger import Flag
 from yse_ingest.sources import Status
-from yse_ingest.state import side_connection
 from yse_ingest.times import iso_of_unix
+from yse_ingest.watch.freshness import REFUSED, UNREADABLE, Freshness, freshness, is_news
+from yse_ingest.watch.sight import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from yse_ingest.ledger import Ledger
     from yse_ingest.service import Service
     from yse_ingest.state import Clock, RowSummary, State
     from yse_ingest.targets import Target
 
 ROWS_MAX = 100_000
-QUEUES = ("fetch", "upload", "control")
-NO_ANSWER = "no answer"
+NO_ANSWER, NOT_ASKED = "no answer", "not asked"
+NEVER_ASKED, NOTHING_NEW = "never asked", "nothing new"
+TROUBLED = frozenset({"stopped", "refused", "settling", "owed"})
+WITHOUT = frozenset({NEVER_ASKED, NOT_ASKED, NO_ANSWER, REFUSED, UNREADABLE})
+"""Answers that are none: what follows the colon says why."""
 PRIVATE = "private"
 """Instead of what only the members of its groups may see."""
 
@@ -43,7 +51,7 @@ class Line:
     owed: int
     """Points still to be sent."""
     state: str
-    """idle, owed, in flight, settling, refused, stopped, paused."""
+    """idle, owed, in flight, settling, refused, stopped, paused; shadow: it would be sent."""
     reason: str
     """Why it is owed, settling, refused or paused."""
     due_ms: int | None
@@ -52,6 +60,14 @@ class Line:
     """Its photometry is for the members of some groups alone."""
     noticed: Mapping[str, int]
     """What the last comparison with YSE-PZ found amiss: rows changed, moved, gone for good."""
+    silence: str | None
+    """never asked, not asked, no answer, nothing new; None: its last answer was news."""
+    silent_ms: int | None
+    """Since when; None: that is not known."""
+    limit_s: float
+    """So long it may be without an answer."""
+    stale: bool
+    """It was without for longer."""
 
     @property
     def stored(self) -> int:
@@ -64,8 +80,8 @@ class Line:
         word, _, what = self.answer.partition(": ")
         if word in {Status.AMBIGUOUS, Status.UNKNOWN}:
             return str(unclear(self.target, self.source, word, what))
-        if word == NO_ANSWER or self.state in {"stopped", "refused", "settling", "owed"}:
-            said = what if word == NO_ANSWER else self.reason
+        if (what and word in WITHOUT) or self.state in TROUBLED:
+            said = what if word in WITHOUT else self.reason
             if said and self.target not in said:
                 said = f"{self.target}: {said}"
             return said or None
@@ -79,6 +95,10 @@ class Line:
             "last_asked": _iso(self.asked_ms),
             "last_answered": _iso(self.answered_ms),
             "answer": self.answer,
+            "silence": self.silence,
+            "silent_since": _iso(self.silent_ms),
+            "freshness_limit_s": self.limit_s,
+            "stale": self.stale,
             "newest": PRIVATE if self.private else _iso(self.newest_ms),
             "stored": self.stored if self.private else dict(self.bands),
             "owed": self.owed,
@@ -94,10 +114,18 @@ class Machinery:
     """What all targets depend on."""
 
     redis: str
+    shadow: bool
+    """Nothing is written to YSE-PZ, on purpose."""
     held: str | None
     """Why a person stopped all uploads."""
     breaker: Mapping[str, Any]
     """See `yse_ingest.state.breaker.Breaker.state`."""
+    sources: Mapping[str, Mapping[str, Any]]
+    """Source to the state of its breaker."""
+    turns: Mapping[str, int]
+    """Requests to YSE-PZ; see `yse_ingest.state.gate.SharedGate.state`."""
+    budget: Mapping[str, Any]
+    """YSE-PZ's time; see `yse_ingest.state.budget.Budget.state`."""
     quiet_until_ms: int
     """Nothing is sent before this: the state was lost or is older than the world."""
     queues: Mapping[str, int] | None
@@ -111,8 +139,12 @@ class Machinery:
         quiet = self.quiet_until_ms if self.quiet_until_ms > self.now_ms else None
         return {
             "redis": self.redis,
+            "shadow": self.shadow,
             "held": self.held,
             "breaker": dict(self.breaker),
+            "sources": {name: dict(each) for name, each in self.sources.items()},
+            "turns": dict(self.turns),
+            "budget": dict(self.budget),
             "quiet_until": _iso(quiet),
             "queues": self.queues,
             "writers": [dict(writer) for writer in self.writers],
@@ -129,7 +161,8 @@ def look(service: Service, names: Sequence[str] | None = None) -> list[Line]:
     owed = {name: row for row in state.outbox.rows(ROWS_MAX) for name in row.targets}
     targets = [target for target, _ in state.targets.all() if not names or target.name in names]
     clocks = state.clocks.all(target.name for target in targets)
-    paused = state.targets.paused()
+    paused, added = state.targets.paused(), state.targets.added_ms()
+    now_ms = state.now_ms()
     audits = _Audits(
         stops=state.audits.stops(),
         found=state.audits.all_found(),
@@ -143,6 +176,13 @@ def look(service: Service, names: Sequence[str] | None = None) -> list[Line]:
             row=owed.get(target.name),
             paused=paused.get(target.name),
             audits=audits,
+            freshness=freshness(
+                service,
+                target,
+                clocks.get(target.name, {}).get(service.source_of(target)),
+                added_ms=added.get(target.name),
+                now_ms=now_ms,
+            ),
         )
         for target in targets
     ]
@@ -153,13 +193,26 @@ def machinery(service: Service) -> Machinery:
     state = service.state
     return Machinery(
         redis=state.address,
+        shadow=service.settings.shadow,
         held=state.outbox.held(),
         breaker=state.outbox.breaker(),
+        sources={name: state.source_breaker(name).state() for name in sources(service)},
+        turns=state.gate.state(),
+        budget=state.budget.state(),
         quiet_until_ms=state.quiet_until_ms() or 0,
         queues=queue_lengths(service),
         now_ms=state.now_ms(),
         writers=state.audits.writers(),
     )
+
+
+def sources(service: Service) -> list[str]:
+    """Return the sources that are in use."""
+    names = {service.settings.default_source}
+    # A file that cannot be read is told in a line of its own.
+    with contextlib.suppress(SettingsError):
+        names |= {service.source_of(target) for target in service.targets_file().targets}
+    return sorted(names)
 
 
 def queue_lengths(service: Service) -> dict[str, int]:
@@ -170,16 +223,7 @@ def queue_lengths(service: Service) -> dict[str, int]:
     StateError
         When the broker gives no answer.
     """
-    from workers.broker import key_prefix
-
-    settings = service.settings
-    prefix = key_prefix(settings.namespace)
-    broker = side_connection(settings.broker_url)
-    try:
-        lengths = broker.batch([("LLEN", f"{prefix}{queue}") for queue in QUEUES])
-    finally:
-        broker.close()
-    return dict(zip(QUEUES, map(int, lengths), strict=True))
+    return waiting(service.settings)
 
 
 def outbox_key(state: State, name: str) -> str:
@@ -196,12 +240,16 @@ def _line(
     row: RowSummary | None,
     paused: str | None,
     audits: _Audits,
+    freshness: Freshness,
 ) -> Line:
     state = service.state
     known = state.resolutions.get(target.name)
-    ledger = state.ledgers.get(int(known["pk"])) if known else None
+    ledger = service.ledgers.get(int(known["pk"])) if known else None
+    bands, planned = _standing(ledger, shadow=service.settings.shadow)
     detail = clock.detail if clock else {}
     word, reason = _state(row, paused)
+    if service.settings.shadow and word == "idle":
+        word, reason = "shadow", f"{planned} points would be sent" if planned else ""
     stopped = audits.stops.get(str(known["pk"])) if known else None
     if stopped is not None and paused is None:
         word, reason = "stopped", stopped
@@ -212,13 +260,17 @@ def _line(
         answered_ms=clock.answered_ms if clock else None,
         answer=_answer(clock),
         newest_ms=detail.get("newest_ms"),
-        bands={} if ledger is None else dict(Counter(ledger.standing.band.tolist())),
+        bands=bands,
         owed=row.points if row else 0,
         state=word,
         reason=reason,
         due_ms=None if paused else state.targets.due_ms(target.name),
         private=bool(service.rules(target).groups),
         noticed=_noticed(state, audits, int(known["pk"])) if known else {},
+        silence=freshness.silence,
+        silent_ms=freshness.since_ms,
+        limit_s=freshness.limit_s,
+        stale=freshness.stale and paused is None,
     )
 
 
@@ -243,18 +295,31 @@ def _noticed(state: State, audits: _Audits, transient_id: int) -> dict[str, int]
     return {kind: count for kind, count in noticed.items() if count}
 
 
+def _standing(ledger: Ledger | None, *, shadow: bool) -> tuple[dict[str, int], int]:
+    """Return band to number of points that YSE-PZ holds, and how many would be sent."""
+    if ledger is None:
+        return {}, 0
+    ledger = ledger.standing
+    seen = ledger.having(Flag.VERIFIED)
+    bands = Counter(ledger.band[seen | (not shadow)].tolist())
+    return dict(bands), int((~seen).sum()) if shadow else 0
+
+
 def _answer(clock: Clock | None) -> str:
     """Say which of the three silences it is, or what the source said."""
-    if clock is None or clock.silence == "never asked":
-        return "never asked"
+    if clock is None or clock.silence == NEVER_ASKED:
+        return f"{NEVER_ASKED}: {clock.error}" if clock and clock.error else NEVER_ASKED
+    if clock.silence == NOT_ASKED:
+        return f"{NOT_ASKED}: {clock.error}"
     if clock.silence == NO_ANSWER:
-        return f"{NO_ANSWER}: {clock.error}"
+        word = clock.status if clock.status in {REFUSED, UNREADABLE} else NO_ANSWER
+        return f"{word}: {clock.error}"
     if clock.status in {Status.AMBIGUOUS, Status.UNKNOWN}:
         return f"{clock.status}: {clock.detail.get('reason') or ''}".rstrip(": ")
-    if clock.status == Status.EMPTY:
-        reason = clock.detail.get("reason")
-        return f"nothing new; {reason}" if reason else "nothing new"
-    return "photometry"
+    if is_news(clock):
+        return "photometry"
+    reason = clock.detail.get("reason")
+    return f"{NOTHING_NEW}; {reason}" if reason else NOTHING_NEW
 
 
 def _state(row: RowSummary | None, paused: str | None) -> tuple[str, str]:

@@ -31,7 +31,12 @@ CADENCE_S = 30.0
 FROM_ALERCE = 3
 """So many of the supernovae come from the stand-in ALeRCE, the others from MARS."""
 
-_KEPT = {"CELERY_BROKER_URL", "YSE_INGEST_LOG", "YSE_INGEST_LOG_LEVEL"}
+_KEPT = {
+    "CELERY_BROKER_URL",
+    "YSE_INGEST_LOG",
+    "YSE_INGEST_LOG_LEVEL",
+    "YSE_INGEST_SHADOW",
+}
 _SECRETS = {"YSE_PZ_USERNAME", "YSE_PZ_PASSWORD", "YSE_PZ_PASSWORD_FILE"}
 
 

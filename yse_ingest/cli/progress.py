@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from yse_ingest.state import Clock, RowSummary
 
 ROWS_MAX = 100_000
+SHADOW = "shadow"
+"""All that would be sent is recorded, and nothing is."""
 REFUSED = "refused"
 """Status of a clock whose question cannot be put at all: asking again is useless."""
 
@@ -48,7 +50,7 @@ class Progress:
     @property
     def done(self) -> bool:
         """Tell whether everything its source has stands in YSE-PZ, and was seen there."""
-        return self.state in {"verified", "nothing to send"}
+        return self.state in {"verified", "nothing to send", SHADOW}
 
     @property
     def refused(self) -> bool:
@@ -97,9 +99,11 @@ def look(service: Service, *, since_ms: int = 0) -> list[Progress]:
             found.append(Progress(target.name, source, "waiting"))
             continue
         known = state.resolutions.get(target.name)
-        ledger = None if known is None else state.ledgers.get(int(known["pk"]))
+        ledger = None if known is None else service.ledgers.get(int(known["pk"]))
         receipts = [] if known is None else state.receipts.list(str(known["pk"]))
         state_now, reason = _state(clock, owed.get(target.name), ledger)
+        if service.settings.shadow and state_now in {"verified", "accepted"}:
+            state_now = SHADOW
         found.append(
             Progress(
                 target.name,

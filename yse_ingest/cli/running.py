@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from yse_ingest.cli import progress
+from yse_ingest.cli.flower import with_login
 from yse_ingest.cli.processes import (
     Supervised,
     Tail,
@@ -78,7 +79,12 @@ class Run:
             if port != wanted:
                 self.say(f"Port {wanted} is taken: Flower gets {port}.")
             env["FLOWER_PORT"] = str(port)
-            self._flower_url = f"http://127.0.0.1:{port}"
+            env, login = with_login(
+                env,
+                state_dir=self.service.settings.state_dir,
+                sandbox=self.playground is not None,
+            )
+            self._flower_url = f"http://127.0.0.1:{port} ({login})"
         if once:
             now_ms = self.service.state.now_ms()
             self.service.sync_targets_file()

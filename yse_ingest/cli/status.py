@@ -70,8 +70,13 @@ def _not_followed(name: str) -> Exception:
 
 
 def _is_well(line: Line) -> bool:
-    unclear = line.answer.startswith(("no answer", "ambiguous", "unknown"))
-    return line.state in {"idle", "paused"} and not unclear
+    from yse_ingest.cli.overview import NEVER_ASKED, WITHOUT
+
+    word, _, why = line.answer.partition(": ")
+    # A target that has just been added is well; one that could not be asked is not.
+    without = word in WITHOUT and (word != NEVER_ASKED or bool(why))
+    unclear = without or line.stale or word in {"ambiguous", "unknown"}
+    return line.state in {"idle", "paused", "shadow"} and not unclear
 
 
 def _last_receipt(service: Service, line: Line) -> dict[str, Any] | None:
@@ -86,9 +91,12 @@ def _last_receipt(service: Service, line: Line) -> dict[str, Any] | None:
 
 def _show_machinery(below: Machinery) -> None:
     from yse_ingest.cli.render import ahead, listed, say
+    from yse_ingest.cli.sharing import down, held, spent
 
     queues = "" if below.queues is None else f", queues: {listed(below.queues)}"
     say(f"Redis {below.redis}{queues}")
+    if below.shadow:
+        say("Shadow: nothing is written to YSE-PZ, what would be sent is recorded")
     if below.held is not None:
         say(f"All uploads are held: {below.held}. `yse-ingest resume` ends it.", style="yellow")
     for writer in below.writers:
@@ -96,6 +104,11 @@ def _show_machinery(below: Machinery) -> None:
     if below.breaker["open"]:
         probe = ahead(below.breaker["next_ms"], below.now_ms)
         say(f"YSE-PZ does not answer; it is tried again {probe}", style="yellow")
+    for name, breaker in down(below.sources):
+        probe = ahead(breaker["next_ms"], below.now_ms)
+        say(f"{name} does not answer; it is tried again {probe}", style="yellow")
+    if waits := held(below.budget):
+        say(f"{spent(below.budget)}; {waits}. Pushes and targets added by hand go on.")
     if below.quiet_until_ms > below.now_ms:
         wait = ahead(below.quiet_until_ms, below.now_ms)
         say(f"The state was lost: nothing is sent, sending begins {wait}", style="yellow")
@@ -147,6 +160,8 @@ def _show_all(lines: list[Line], below: Machinery) -> None:
             "idle": "green",
             "never asked": "yellow",
             "no answer": "red",
+            "not asked": "red",
+            "unreadable": "red",
             "ambiguous": "red",
             "unknown": "red",
             "refused": "red",
@@ -176,6 +191,18 @@ def _newest(line: Line, minute_of: Any) -> str:
     return minute_of(line.newest_ms) if line.newest_ms else ""
 
 
+def _silence(line: Line, below: Machinery) -> str:
+    from yse_ingest.cli.render import duration, minute_of
+
+    if line.silence is None:
+        return ""
+    text = line.silence
+    if line.silent_ms:
+        lasted = duration((below.now_ms - line.silent_ms) / 1000)
+        text += f" since {minute_of(line.silent_ms)} UTC ({lasted})"
+    return f"{text}; stale: its limit is {duration(line.limit_s)}" if line.stale else text
+
+
 def _show_one(line: Line, below: Machinery, receipt: dict[str, Any] | None) -> None:
     from yse_ingest.cli.render import ago, ahead, listed, minute_of, say
 
@@ -186,6 +213,7 @@ def _show_one(line: Line, below: Machinery, receipt: dict[str, Any] | None) -> N
         ("asked", ago(line.asked_ms, below.now_ms)),
         ("answered", ago(line.answered_ms, below.now_ms)),
         ("answer", line.answer),
+        ("silence", _silence(line, below)),
         ("newest", _newest(line, minute_of)),
         ("in YSE-PZ", stored),
         ("owed", str(line.owed)),

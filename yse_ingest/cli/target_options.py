@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from yse_ingest.service import Service
     from yse_ingest.targets import Target
@@ -38,7 +38,7 @@ class CreationOptions(TypedDict):
 def place_options(command: _Command) -> _Command:
     """Give a command the place, object and source of a target."""
     for option in (
-        click.option("--source", metavar="SOURCE", help="Where to ask: mars or alerce."),
+        click.option("--source", metavar="SOURCE", help="Where to ask: alerce, fink, mars..."),
         click.option("--since", metavar="DATE", help="Nothing before this date belongs to it."),
         click.option("--object-id", metavar="ID", help="The source's name of the object."),
         click.option("--dec", type=float, help="Declination, ICRS [deg]."),
@@ -82,6 +82,16 @@ def known_target(service: Service, name: str, *, ask_state: bool) -> Target | No
         if target.name == wanted:
             return target
     return service.state.targets.get(wanted) if ask_state else None
+
+
+def chosen_targets(service: Service, names: Sequence[str]) -> list[Target]:
+    """Return the named targets, as followed where they are; all there are without names."""
+    from yse_ingest.targets import Target
+
+    service.sync_targets_file()
+    if not names:
+        return [target for target, _ in service.state.targets.all()]
+    return [known_target(service, name, ask_state=True) or Target(name) for name in names]
 
 
 def all_targets(service: Service) -> list[Target]:

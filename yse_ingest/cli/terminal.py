@@ -19,6 +19,7 @@ from yse_ingest.errors import (
     VocabularyError,
     YsePzError,
 )
+from yse_ingest.redaction import redacted, secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,6 +116,15 @@ def terminal_options(command: _Command) -> _Command:
     return run  # type: ignore[return-value]
 
 
+def reading_service(terminal: Terminal) -> Service:
+    """Return the service with a client of YSE-PZ that cannot write."""
+    from dataclasses import replace
+
+    from yse_ingest.service import Service
+
+    return Service.from_settings(replace(terminal.settings(), shadow=True))
+
+
 def exit_code(error: YseIngestError) -> int:
     """Return 2 for what the reader wrote or configured wrongly, else 1."""
     if isinstance(error, SettingsError):
@@ -131,10 +141,12 @@ def report(error: YseIngestError, *, as_json: bool) -> None:
     context = click.get_current_context(silent=True)
     if context is not None and isinstance(error, _ANSWERS):
         error = about(error, Terminal.of(context).target)
+    secrets = secrets_of(os.environ)
     if as_json:
-        click.echo(json.dumps({"error": error.as_dict()}, indent=2, default=str))
+        text = json.dumps({"error": error.as_dict()}, indent=2, default=str)
+        click.echo(redacted(text, secrets))
     else:
-        click.echo(error_block(error), err=True)
+        click.echo(redacted(error_block(error), secrets), err=True)
 
 
 def about(error: YseIngestError, target: str | None) -> YseIngestError:
@@ -166,7 +178,8 @@ def log_to_terminal() -> None:
             fields = [
                 f"{name}={value}" for name, value in vars(record).items() if name not in plain
             ]
-            click.echo(" ".join([record.getMessage(), *fields]), err=True)
+            line = " ".join([record.getMessage(), *fields])
+            click.echo(redacted(line, secrets_of(os.environ)), err=True)
 
     logger = logging.getLogger("yse_ingest")
     if not any(isinstance(handler, Lines) for handler in logger.handlers):

@@ -34,6 +34,11 @@ SANDBOX_DIR = Path("var/sandbox")
     help="End as soon as every target was fetched, uploaded and read back.",
 )
 @click.option(
+    "--shadow",
+    is_flag=True,
+    help="Write nothing to YSE-PZ: record what would be sent (YSE_INGEST_SHADOW).",
+)
+@click.option(
     "--timeout",
     default="10m",
     show_default=True,
@@ -43,7 +48,13 @@ SANDBOX_DIR = Path("var/sandbox")
 @click.option("--targets", "count", type=click.IntRange(1, 31), hidden=True)
 @terminal_options
 def up(
-    terminal: Terminal, *, sandbox: bool, once: bool, timeout: str, count: int | None
+    terminal: Terminal,
+    *,
+    sandbox: bool,
+    once: bool,
+    shadow: bool,
+    timeout: str,
+    count: int | None,
 ) -> None:
     """Run the processes of the Procfile, and restart what dies.
 
@@ -56,6 +67,7 @@ def up(
       yse-ingest up                        this folder's service
       yse-ingest up --sandbox              try it: nothing leaves this machine
       yse-ingest up --sandbox --once       the same, ending when all is stored
+      yse-ingest up --shadow               beside the old jobs: nothing is written
     """
     from yse_ingest.cli.running import Run
     from yse_ingest.times import parse_duration
@@ -64,6 +76,8 @@ def up(
         limit_s = parse_duration(timeout)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--timeout") from error
+    if shadow:
+        os.environ["YSE_INGEST_SHADOW"] = "true"
     with contextlib.ExitStack() as stack:
         service, playground = _prepared(stack, count=count, sandbox=sandbox)
         run = Run(terminal, service, playground)

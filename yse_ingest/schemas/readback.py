@@ -9,6 +9,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
+from marshmallow.validate import Range
+
+PK_MAX = 2**63 - 1
+"""Largest primary key of a database."""
+PK_DIGITS_MAX = 18
 
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z?", re.ASCII)
 
@@ -29,7 +34,8 @@ def pk_of_link(value: object) -> int:
     except ValueError:  # "http://[" is no address
         path = ""
     tail = path.rstrip("/").rpartition("/")[2]
-    if not (tail.isascii() and tail.isdecimal()):
+    # A number of 5000 digits would not even be converted.
+    if not (tail.isascii() and tail.isdecimal() and len(tail) <= PK_DIGITS_MAX):
         raise ValidationError("is no link to a row")
     return int(tail)
 
@@ -43,7 +49,10 @@ def _number(value: object) -> float | None:
     """Return a number of a stored row; what is not finite is None, like null."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValidationError("is not a number")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValidationError("is no number that a column holds") from None
     return number if math.isfinite(number) else None
 
 
@@ -58,6 +67,14 @@ def _moment(value: object) -> str:
     return value
 
 
+def _if_moment(value: object) -> str | None:
+    """Return a time, or None for what is none: it is told to people and decides nothing."""
+    try:
+        return _moment(value)
+    except ValidationError:
+        return None
+
+
 def _names(value: object) -> list[str]:
     """Return a list of names, each as text or in a list of its own."""
     parts = value if isinstance(value, list) else [value]
@@ -65,6 +82,12 @@ def _names(value: object) -> list[str]:
     if any(isinstance(name, bool) or not isinstance(name, str | int) for name in names):
         raise ValidationError("is no list of names")
     return [str(name) for name in names]
+
+
+def _pk() -> fields.Integer:
+    return fields.Integer(
+        required=True, strict=True, validate=Range(0, PK_MAX, error="is no primary key")
+    )
 
 
 def _measured() -> fields.Function:
@@ -120,7 +143,7 @@ class StoredHeaderSchema(IncomingSchema):
 class StoredPointSchema(IncomingSchema):
     """The fields of a stored point in ``/download_data/``, and its pk."""
 
-    pk = fields.Integer(required=True, strict=True)
+    pk = _pk()
     band = fields.String(required=True)
     obs_date = fields.Function(deserialize=_moment, required=True)
     mag = _measured()
@@ -131,10 +154,11 @@ class StoredPointSchema(IncomingSchema):
     forced = fields.Boolean(load_default=False, allow_none=True)
     created_by = fields.Function(deserialize=_names, required=True)
     modified_by = fields.Function(deserialize=_names, required=True)
+    created_date = fields.Function(deserialize=_if_moment, load_default=None, allow_none=True)
 
 
 class _RowSchema(IncomingSchema):
-    pk = fields.Integer(required=True, strict=True)
+    pk = _pk()
     content = fields.Dict(required=True, data_key="fields")
 
 

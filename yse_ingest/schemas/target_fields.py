@@ -223,5 +223,6 @@ class TargetSchema(DefaultsSchema):
     ra = Degrees(low=0.0, high=RA_MAX)
     dec = Degrees(low=-90.0, high=90.0)
     object_id = Text()
+    freshness = Duration()
     since = Moment()
     creation = Creation()

@@ -188,6 +188,7 @@ class _Reader:
                 since=loaded.get("since"),
                 source=loaded.get("source"),
                 cadence_s=loaded.get("cadence"),
+                freshness_s=loaded.get("freshness"),
                 creation=loaded.get("creation"),
                 overrides=_rules_of(loaded),
             )

@@ -1,6 +1,7 @@
 """Where photometry comes from: one module per source behind one Protocol.
 
-``build_source("mars", mars_url=...)`` makes one; ``source.fetch([Ask(target, rules)])`` asks.
+``build_source("fink")`` makes one; ``source.fetch([Ask(target, rules)])`` asks. `SOURCES` holds
+every source that is installed; ``docs/write-a-source.md`` shows how to add one.
 """
 
 from __future__ import annotations
@@ -10,29 +11,33 @@ import time
 from typing import TYPE_CHECKING
 
 from yse_ingest.errors import SettingsError
-from yse_ingest.sources.alerce import AlerceSource
 from yse_ingest.sources.base import (
     Answer,
     Ask,
     Capabilities,
     FoundObject,
+    Kind,
     Source,
     Status,
     Twin,
 )
-from yse_ingest.sources.http import HttpClient, Timeouts
-from yse_ingest.sources.mars import RETIRED, MarsSource
+from yse_ingest.sources.http import Timeouts
+from yse_ingest.sources.registry import Registry
+from yse_ingest.sources.setup import Option, Setup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 __all__ = [
-    "ALERCE_URL",
     "SOURCES",
     "Answer",
     "Ask",
     "Capabilities",
     "FoundObject",
+    "Kind",
+    "Option",
+    "Registry",
+    "Setup",
     "Source",
     "Status",
     "Timeouts",
@@ -40,21 +45,14 @@ __all__ = [
     "build_source",
 ]
 
-ALERCE_URL = "https://api.alerce.online/ztf/v1"
-"""ALeRCE's public API."""
-
-SOURCES: Mapping[str, type[MarsSource | AlerceSource]] = {
-    MarsSource.name: MarsSource,
-    AlerceSource.name: AlerceSource,
-}
+SOURCES: Mapping[str, type[Source]] = Registry.installed()
 """Every source by its name in settings; ``capabilities`` and ``title`` are on the class."""
 
 
 def build_source(
     name: str,
+    environment: Mapping[str, str] | None = None,
     *,
-    mars_url: str | None = None,
-    alerce_url: str = ALERCE_URL,
     timeouts: Timeouts | None = None,
     sleep: Callable[[float], None] = time.sleep,
     jitter: Callable[[], float] = random.random,
@@ -65,8 +63,8 @@ def build_source(
     ----------
     name
         One of `SOURCES`.
-    mars_url, alerce_url
-        Where they live.
+    environment
+        Values of its options: ``{"FINK_URL": "https://..."}``. What is absent has its default.
     timeouts
         See `Timeouts`.
     sleep, jitter
@@ -77,35 +75,19 @@ def build_source(
     SettingsError
         When there is no such source, or it is not configured.
     """
-    if name == MarsSource.name:
-        if not mars_url:
-            raise SettingsError("MARS_URL is not set", service="MARS", remedy=RETIRED)
-        return MarsSource(
-            HttpClient(
-                mars_url,
-                service=MarsSource.title,
-                timeouts=timeouts,
-                unresolved_remedy=RETIRED,
-                concurrency=4,
-                sleep=sleep,
-                jitter=jitter,
-            )
+    if name not in SOURCES:
+        raise SettingsError(
+            f"there is no source {name!r}",
+            service="settings",
+            field="source",
+            value=name,
+            remedy=f"Known are {', '.join(SOURCES)}.",
         )
-    if name == AlerceSource.name:
-        return AlerceSource(
-            HttpClient(
-                alerce_url,
-                service=AlerceSource.title,
-                timeouts=timeouts,
-                concurrency=1,
-                sleep=sleep,
-                jitter=jitter,
-            )
+    return SOURCES[name].from_setup(
+        Setup(
+            environment=environment or {},
+            timeouts=timeouts or Timeouts(),
+            sleep=sleep,
+            jitter=jitter,
         )
-    raise SettingsError(
-        f"there is no source {name!r}",
-        service="settings",
-        field="source",
-        value=name,
-        remedy=f"Known are {', '.join(SOURCES)}.",
     )

@@ -21,15 +21,20 @@ from yse_ingest.sources.answers import (
     read_rows,
 )
 from yse_ingest.sources.base import Answer, Ask, Capabilities
+from yse_ingest.sources.setup import Option
 from yse_ingest.targets import separation_arcsec
 from yse_ingest.times import MJD_ZERO_JD, jd_of_time_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import Self
 
     from yse_ingest.sources.http import HttpClient
     from yse_ingest.sources.reply import HttpReply
+    from yse_ingest.sources.setup import Setup
 
+PUBLIC_URL = "https://api.alerce.online/ztf/v1"
+URL = Option("ALERCE_URL", "Address of ALeRCE's ZTF API.", default=PUBLIC_URL)
 BATCH_SIZE = 10
 PAGE_SIZE = 100
 PAGES_MAX = 5
@@ -58,11 +63,23 @@ class AlerceSource:
         exposure_tolerance_s=16.0,
         bands=("g", "r", "i"),
     )
+    options: ClassVar[tuple[Option, ...]] = (URL,)
 
     def __init__(self, http: HttpClient) -> None:
         self._http = http
         self._detection = DetectionSchema()
         self._object = ObjectSchema()
+
+    @classmethod
+    def from_setup(cls, setup: Setup) -> Self:
+        """Return one, ready to be asked from any number of threads.
+
+        Raises
+        ------
+        SettingsError
+            When ``ALERCE_URL`` is no address.
+        """
+        return cls(setup.http(setup.value(URL) or PUBLIC_URL, service=cls.title))
 
     @property
     def url(self) -> str:

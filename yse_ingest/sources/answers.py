@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
 from yse_ingest.delta import twins
 from yse_ingest.errors import SourceReplyError, YseIngestError
-from yse_ingest.photometry import Alerts
+from yse_ingest.photometry import Alerts, Limits
 from yse_ingest.schemas._load import Fault, Refusal, load_rows
 from yse_ingest.sources.association import (
     NEIGHBOUR_ARCSEC,
@@ -45,6 +45,9 @@ class Reading:
 
     alerts: Alerts
     refused: tuple[Refusal, ...] = ()
+    limits: Limits = field(default_factory=Limits.empty)
+    dropped: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Object id and reason to the number of its rows that are no detections we want."""
 
     @classmethod
     def merged(cls, readings: Iterable[Self]) -> Self:
@@ -65,7 +68,12 @@ class Reading:
         for row, key in enumerate(ids):
             seen.setdefault(key, row)
         rows = np.array(list(seen.values()), dtype=np.int64)
-        return cls(alerts.take(rows), tuple(refused.values()))
+        return cls(
+            alerts.take(rows),
+            tuple(refused.values()),
+            Limits.concatenate(part.limits for part in parts),
+            sum((part.dropped for part in parts), Counter()),
+        )
 
 
 def read_rows(
@@ -76,6 +84,7 @@ def read_rows(
     date_format: Literal["jd", "mjd"],
     bands: Iterable[str],
     object_id: str | None = None,
+    time_scale: Literal["utc", "tai"] = "utc",
 ) -> Reading:
     """Return the rows that a schema can read, with one conversion of all their times.
 
@@ -93,6 +102,8 @@ def read_rows(
         Letters that have a band in YSE-PZ; a row of any other is refused.
     object_id
         The object of all rows, where rows do not say so themselves.
+    time_scale
+        Scale of ``time``.
     """
     loaded, refused = load_rows(schema, rows, id_key=id_key)
     known = sorted(bands)
@@ -107,7 +118,8 @@ def read_rows(
     if not kept:
         return Reading(Alerts.empty(), tuple(refused))
     times = np.array([row["time"] for row in kept], dtype=np.float64)
-    alerts = Alerts.from_rows(kept, time_ms=to_time_ms(times, date_format=date_format))
+    time_ms = to_time_ms(times, date_format=date_format, scale=time_scale)
+    alerts = Alerts.from_rows(kept, time_ms=time_ms)
     return Reading(alerts, tuple(refused))
 
 
@@ -207,6 +219,7 @@ def _told(
     ask: Ask, reading: Reading, alerts: Alerts, association: Association, *, full: bool
 ) -> Answer:
     kept, lesser = _without_twins(alerts.take(association.belongs).unique())
+    accepted = {found.object_id for found in association.objects if found.accepted}
     return Answer(
         target_name=ask.target.name,
         status=_STATUS[association.verdict],
@@ -214,10 +227,30 @@ def _told(
         refused=reading.refused,
         twins=lesser,
         objects=association.objects,
+        limits=_limits_of(reading.limits, accepted, since_ms=None if full else ask.since_ms),
+        dropped=_dropped_of(reading.dropped, accepted),
         set_aside=dict(Counter(alerts.object_id[~association.belongs].tolist())),
+        others=alerts.take(~association.belongs),
         full=full,
         reason=association.reason,
     )
+
+
+def _limits_of(limits: Limits, accepted: set[str], *, since_ms: int | None) -> Limits:
+    """Return the upper limits of the objects that are the target, each exposure once."""
+    belongs = np.isin(limits.object_id, np.array(sorted(accepted), dtype="U"))
+    if since_ms is not None:
+        belongs &= limits.time_ms > since_ms
+    return limits.take(belongs).unique()
+
+
+def _dropped_of(dropped: Counter[tuple[str, str]], accepted: set[str]) -> dict[str, int]:
+    """Return how many rows of the target were left out, by reason."""
+    counts: Counter[str] = Counter()
+    for (object_id, reason), number in dropped.items():
+        if object_id in accepted:
+            counts[reason] += number
+    return dict(counts)
 
 
 def _without_twins(alerts: Alerts) -> tuple[Alerts, tuple[Twin, ...]]:

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
-from yse_ingest.photometry import Alerts
+from yse_ingest.photometry import Alerts, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import Self
 
     from yse_ingest.errors import YseIngestError
     from yse_ingest.schemas import Refusal
+    from yse_ingest.sources.setup import Option, Setup
     from yse_ingest.targets import Rules, Target
 
 
@@ -34,9 +36,20 @@ class Status(StrEnum):
     """No usable answer: nothing is known about this target now."""
 
 
+class Kind(StrEnum):
+    """What a row of photometry is; where several are of one exposure, the first stands."""
+
+    DETECTION = "detection"
+    """Found in the difference image, by itself."""
+    FORCED = "forced"
+    """Measured where something was found at another time; a flux of either sign."""
+    LIMIT = "limit"
+    """Nothing was found, down to a magnitude."""
+
+
 @dataclass(frozen=True)
 class Capabilities:
-    """What a source can do."""
+    """What a source can do, and how its rows are to be read."""
 
     batch_size: int
     """Targets that are asked for in one request, or in one message."""
@@ -48,6 +61,27 @@ class Capabilities:
     """How far two programs' times of one exposure may lie apart [s]."""
     bands: tuple[str, ...]
     """Band letters of its alerts."""
+    kinds: frozenset[Kind] = frozenset({Kind.DETECTION})
+    """What it can deliver; what is wanted stands in the question."""
+    time_scale: Literal["utc", "tai"] = "utc"
+    """Scale of the times on the wire; every `Answer` is in UTC."""
+    time_of: Literal["start", "middle"] = "start"
+    """Which moment of the exposure a time is."""
+    asynchronous: bool = False
+    """Whether it works on a question for minutes or hours (`Status.PENDING`)."""
+    needs_token: bool = False
+    requests_per_hour: float | None = None
+    """What its operators allow; None: they name no figure."""
+
+    @property
+    def limits(self) -> bool:
+        """Tell whether it knows upper limits."""
+        return Kind.LIMIT in self.kinds
+
+    @property
+    def forced(self) -> bool:
+        """Tell whether it has forced photometry."""
+        return Kind.FORCED in self.kinds
 
 
 @dataclass(frozen=True)
@@ -62,6 +96,8 @@ class Ask:
     """When the target was discovered, Unix time [ms], where that is known."""
     known_objects: tuple[str, ...] = ()
     """Object ids that were accepted when everything was read last."""
+    kinds: frozenset[Kind] = frozenset({Kind.DETECTION})
+    """What is wanted; a source leaves out what it does not have."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +136,9 @@ class Answer:
     target_name: str
     status: Status
     alerts: Alerts = field(default_factory=Alerts.empty)
-    """The rows that belong: each native id once, without twins, in order of time."""
+    """The detections that belong: each native id once, without twins, in order of time."""
+    limits: Limits = field(default_factory=Limits.empty)
+    """Upper limits of the objects that belong, where they were asked for; in order of time."""
     refused: tuple[Refusal, ...] = ()
     """Rows that could not be read."""
     twins: tuple[Twin, ...] = ()
@@ -108,6 +146,10 @@ class Answer:
     """Every object seen, nearest first."""
     set_aside: Mapping[str, int] = field(default_factory=dict)
     """Object id to the number of its rows that were seen and do not belong."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Why rows that belong were left out by the source's own flags, to their number."""
+    others: Alerts = field(default_factory=Alerts.empty)
+    """The rows that were seen and do not belong."""
     full: bool = False
     """Whether everything was read, not only what is recent."""
     error: YseIngestError | None = None
@@ -136,13 +178,26 @@ class Answer:
 
 
 class Source(Protocol):
-    """Where photometry comes from."""
+    """Where photometry comes from; `yse_ingest.sources.SOURCES` knows every one by name."""
 
     name: ClassVar[str]
     """As in settings: ``mars``."""
     title: ClassVar[str]
     """As people write it: MARS."""
     capabilities: ClassVar[Capabilities]
+    options: ClassVar[tuple[Option, ...]]
+    """Its settings."""
+
+    @classmethod
+    def from_setup(cls, setup: Setup) -> Self:
+        """Return one, ready to be asked from any number of threads.
+
+        Raises
+        ------
+        SettingsError
+            When it is not configured, or not usably.
+        """
+        ...
 
     @property
     def url(self) -> str:

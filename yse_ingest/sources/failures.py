@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NEXT_CYCLE = "It is asked again with the next cycle."
+RETRY_AFTER_KEPT_S = 86400.0
+"""Whoever asks us to wait longer is asked again after this [s]."""
 
 # The second kind comes while a body is read.
 TRANSPORT_ERRORS = (
@@ -72,39 +74,40 @@ def told(
     connect_s, silence_s
         The time-outs of the request [s].
     """
-    causes = _causes(error)
     address = urlsplit(url).netloc
-
-    def caused_by(kind: type[BaseException]) -> bool:
-        return any(isinstance(cause, kind) for cause in causes)
-
-    if caused_by(socket.gaierror):
+    if caused_by(error, socket.gaierror):
         return UnresolvedError(f"the host {urlsplit(url).hostname} does not resolve")
-    if caused_by(ConnectionRefusedError):
+    if caused_by(error, ConnectionRefusedError):
         return PassingError(f"nothing listens at {address}")
-    if caused_by(ssl.SSLError):
-        return PassingError(f"no trusted connection to {address} ({causes[-1]})")
+    if caused_by(error, ssl.SSLError):
+        return PassingError(f"no trusted connection to {address} ({_causes(error)[-1]})")
     if isinstance(error, requests.ConnectTimeout):
         return PassingError(f"no connection to {address} within {connect_s:g} s")
-    if caused_by(TimeoutError):
+    if caused_by(error, TimeoutError):
         return PassingError(f"said nothing for {silence_s:g} s")
     if isinstance(error, HTTPError):
         return PassingError("lost the connection in the middle of its answer")
     return PassingError("closed the connection without an answer")
 
 
+def caused_by(error: BaseException, kind: type[BaseException]) -> bool:
+    """Tell whether an error, or what led to it, is of a kind."""
+    return any(isinstance(cause, kind) for cause in _causes(error))
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return how long the service asks us to wait, from seconds or a date [s]."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdecimal():
-        return float(text)
+        return min(float(text), RETRY_AFTER_KEPT_S)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        wait_s = (moment - datetime.now(UTC)).total_seconds()
+    except (ValueError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return min(max(0.0, wait_s), RETRY_AFTER_KEPT_S)
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

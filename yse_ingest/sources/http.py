@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 
-from yse_ingest import __version__
+from yse_ingest import __version__, transport
 from yse_ingest.backoff import backoff_delay
 from yse_ingest.errors import (
     SettingsError,
@@ -31,6 +30,7 @@ from yse_ingest.sources.failures import (
     NEXT_CYCLE,
     TRANSPORT_ERRORS,
     PassingError,
+    caused_by,
     retry_after,
     told,
 )
@@ -213,8 +213,15 @@ class HttpClient:
         )
 
     def _redirected(self, method: str, url: str, location: str, status: int) -> str:
-        target = urljoin(url, location)
-        here, there = urlsplit(url), urlsplit(target)
+        try:
+            target = urljoin(url, location)
+            here, there = urlsplit(url), urlsplit(target)
+        except ValueError as error:  # "http://[" is no address
+            raise SourceRefusedError(
+                "redirects to an address that is none",
+                service=self.service,
+                remedy="Set its URL to the address that answers.",
+            ) from error
         same_host = here.hostname == there.hostname
         keeps_secrecy = there.scheme in {here.scheme, "https"}
         keeps_method = method == "GET" or status in {307, 308}
@@ -250,22 +257,30 @@ class HttpClient:
                     service=self.service,
                     remedy=NEXT_CYCLE,
                 )
-            with self._session().request(
-                method,
-                url,
-                params=params,
-                data=body,
-                headers={} if body is None else {"Content-Type": "application/json"},
-                timeout=(min(self.timeouts.connect_s, left), min(silence, left)),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            bounds = transport.bounded(
+                deadline=time.monotonic() + left, body_max=self._body_cap
+            )
+            with (
+                bounds,
+                self._session().request(
+                    method,
+                    url,
+                    params=params,
+                    data=body,
+                    headers={} if body is None else {"Content-Type": "application/json"},
+                    timeout=(min(self.timeouts.connect_s, left), min(silence, left)),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
                 kind = response.headers.get("Content-Type", "").partition(";")[0]
                 content = self._read(response, deadline)
                 return HttpReply(
                     self.service, response.status_code, kind, content
                 ), response.headers
         except TRANSPORT_ERRORS as error:
+            if caused_by(error, transport.TooSlowError):
+                raise self._too_slow() from error
             failure = told(
                 error,
                 url=self.base_url,
@@ -304,23 +319,24 @@ class HttpClient:
                     remedy="Ask for less at a time.",
                 )
             if self._clock() > deadline:
-                raise SourceUnavailableError(
-                    f"was still answering after {self.timeouts.fetch_s:g} s",
-                    service=self.service,
-                    remedy=NEXT_CYCLE,
-                )
+                raise self._too_slow()
         return b"".join(parts)
+
+    def _too_slow(self) -> SourceUnavailableError:
+        return SourceUnavailableError(
+            f"was still answering after {self.timeouts.fetch_s:g} s",
+            service=self.service,
+            remedy=NEXT_CYCLE,
+        )
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = requests.Session()
+            session = transport.session()
             session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
             # Otherwise the session would send what ~/.netrc holds for the host.
             session.auth = _no_credentials
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=1))
             self._local.session = session
             self._sessions.add(session)
         return session
@@ -339,7 +355,7 @@ def check_url(url: str, *, service: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         parts, host = urlsplit(""), None
-    if parts.username is not None or parts.password is not None:
+    if "@" in url:
         raise SettingsError(
             f"the URL of {service} holds credentials",
             service="settings",

@@ -10,7 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from yse_ingest.errors import SourceRefusedError, SourceReplyError, YseIngestError
+from yse_ingest.errors import (
+    SettingsError,
+    SourceRefusedError,
+    SourceReplyError,
+    YseIngestError,
+)
 from yse_ingest.schemas.mars import ID_KEY, AlertSchema
 from yse_ingest.sources.answers import (
     Reading,
@@ -21,13 +26,16 @@ from yse_ingest.sources.answers import (
     read_rows,
 )
 from yse_ingest.sources.base import Answer, Ask, Capabilities
+from yse_ingest.sources.setup import Option
 from yse_ingest.times import jd_of_time_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Self
 
     from yse_ingest.sources.http import HttpClient
     from yse_ingest.sources.reply import HttpReply
+    from yse_ingest.sources.setup import Setup
 
 PAGE_SIZE = 100
 PAGES_MAX = 200
@@ -36,6 +44,7 @@ RETIRED = (
     "MARS was retired by its operator LCO, and mars.lco.global no longer resolves. Set "
     "MARS_URL to a server of your own that speaks MARS, or leave it unset to use ALeRCE."
 )
+URL = Option("MARS_URL", "Address of a self-hosted MARS.")
 _SPLIT_STATUSES = frozenset({405, 413, 500})
 _REMEDIES = {
     404: "Check that MARS_URL is the address of a MARS.",
@@ -66,6 +75,7 @@ class MarsSource:
         exposure_tolerance_s=16.0,
         bands=("g", "r", "i"),
     )
+    options: ClassVar[tuple[Option, ...]] = (URL,)
 
     def __init__(
         self, http: HttpClient, *, batch_size: int = BATCH_SIZE, pages_max: int = PAGES_MAX
@@ -74,6 +84,20 @@ class MarsSource:
         self._batch_size = batch_size
         self._pages_max = pages_max
         self._schema = AlertSchema()
+
+    @classmethod
+    def from_setup(cls, setup: Setup) -> Self:
+        """Return one, ready to be asked from any number of threads.
+
+        Raises
+        ------
+        SettingsError
+            When ``MARS_URL`` is not set, or no address.
+        """
+        url = setup.value(URL)
+        if url is None:
+            raise SettingsError("MARS_URL is not set", service="MARS", remedy=RETIRED)
+        return cls(setup.http(url, service=cls.title, concurrency=4, unresolved_remedy=RETIRED))
 
     @property
     def url(self) -> str:

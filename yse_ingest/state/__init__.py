@@ -9,22 +9,35 @@ from __future__ import annotations
 from yse_ingest.state.clocks import Clock
 from yse_ingest.state.connection import Connection, Finding, side_connection
 from yse_ingest.state.decisions import Decision
+from yse_ingest.state.keys import QUEUES, key_prefix
+from yse_ingest.state.ledgers import LedgerStore
+from yse_ingest.state.notices import Change, Delivery, Present
 from yse_ingest.state.owed import Claim, OwedRow, RowSummary, exposure_field, exposure_fields
 from yse_ingest.state.store import State
 from yse_ingest.state.targets import DueTarget, FileSync
+from yse_ingest.state.troubles import CREDENTIALS, STATE_LOST, Trouble
 
 __all__ = [
+    "CREDENTIALS",
+    "QUEUES",
+    "STATE_LOST",
+    "Change",
     "Claim",
     "Clock",
     "Connection",
     "Decision",
+    "Delivery",
     "DueTarget",
     "FileSync",
     "Finding",
+    "LedgerStore",
     "OwedRow",
+    "Present",
     "RowSummary",
     "State",
+    "Trouble",
     "exposure_field",
     "exposure_fields",
+    "key_prefix",
     "side_connection",
 ]

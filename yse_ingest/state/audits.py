@@ -29,7 +29,6 @@ class Audits:
         self._connection = connection
         self._decisions = decisions
         self._wanted = keys("audit", "wanted")
-        self._next = keys("audit", "next")
         self._gone = keys("audit", "gone")
         self._found = keys("audit", "found")
         self._stops = keys("audit", "stops")
@@ -66,24 +65,6 @@ class Audits:
         """Return what `found` does, for every transient."""
         raw = self._connection.call("HGETALL", self._found)
         return {key: loads(text) for key, text in raw.items()}
-
-    def allow(self, *, share: float, expected_s: float) -> bool:
-        """Return whether another audit may begin, which then is taken into account.
-
-        So that audits take at most ``share`` of one server worker's time: after one of s
-        seconds none begins for s / share.
-        """
-        wait_ms = max(1, round(expected_s * 1000 / share))
-        return bool(self._connection.call("SET", self._next, 1, "NX", "PX", wait_ms))
-
-    def allow_again(self) -> None:
-        """Take back what `allow` granted: the audit did not begin."""
-        self._connection.call("DEL", self._next)
-
-    def charge(self, seconds: float, *, share: float) -> None:
-        """Correct what the last audit took [s]."""
-        wait_ms = max(1, round(seconds * 1000 / share))
-        self._connection.call("SET", self._next, 1, "PX", wait_ms)
 
     # YSE-PZ was set back --------------------------------------------------------------------
 

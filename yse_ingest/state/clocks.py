@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from yse_ingest.state.keys import dumps, loads
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class Clock:
     """What is known of one target at one source.
 
-    Three kinds of silence are told apart by `silence`: a source that was never asked, one that
-    was asked and gave no answer, and one that answered (``status`` and ``detail`` say what: for
-    instance that there is nothing new).
+    Three kinds of silence are told apart by `silence`: a source that was not asked (never, or
+    not any more), one that was asked and gave no answer, and one that answered (``status`` and
+    ``detail`` say what: for instance that there is nothing new).
     """
 
     asked_ms: int | None = None
@@ -31,15 +31,21 @@ class Clock:
     status: str | None = None
     """What became of the last question, in one word."""
     error: str | None = None
-    """Why the last question has no answer; None where it has one."""
+    """Why the last question has no answer, or was not asked; None where it has one."""
+    silent_ms: int | None = None
+    """Since when questions have no answer [Unix ms]; None: the last one has."""
+    unasked_ms: int | None = None
+    """Since when it is not asked although it is due [Unix ms]; None: it is."""
     detail: Mapping[str, Any] = field(default_factory=dict)
     """What the last answer said."""
 
     @property
-    def silence(self) -> Literal["never asked", "no answer", "answered"]:
+    def silence(self) -> Literal["never asked", "not asked", "no answer", "answered"]:
         """Return how the silence of a source is to be read."""
         if self.asked_ms is None:
             return "never asked"
+        if self.unasked_ms is not None:
+            return "not asked"
         if self.error is not None or self.answered_ms is None:
             return "no answer"
         return "answered"
@@ -97,11 +103,30 @@ class Clocks:
             ("HSET", key, *flat),
             ("ZREM", self._pending, name),
         ]
+        commands.append(("HDEL", key, f"{source}|unasked_ms"))
         if error is None:
-            commands.append(("HDEL", key, f"{source}|error"))
+            commands.append(("HDEL", key, f"{source}|error", f"{source}|silent_ms"))
         else:
             commands.append(("HSET", key, f"{source}|error", error))
+            commands.append(("HSETNX", key, f"{source}|silent_ms", asked_ms))
         self._connection.batch(commands, atomic=True)
+
+    def unasked(self, name: str, source: str, *, reason: str) -> None:
+        """Note that a target was due and the source could not be asked, and why.
+
+        Its last question and answer stay as they are: nobody was asked.
+        """
+        name = canonical_name(name)
+        key = self._keys("clock", name)
+        now_ms = self._connection.now_ms()
+        self._connection.batch(
+            [
+                ("HSETNX", key, f"{source}|unasked_ms", now_ms),
+                ("HSET", key, f"{source}|error", reason),
+                ("ZREM", self._pending, name),
+            ],
+            atomic=True,
+        )
 
     def get(self, name: str) -> dict[str, Clock]:
         """Return the clocks of a target by source; a source never asked is missing."""
@@ -119,7 +144,7 @@ class Clocks:
 
     def forget(self, name: str, source: str) -> None:
         """Forget one clock: the next question is a full one."""
-        parts = ("asked_ms", "answered_ms", "status", "error", "detail")
+        parts = (item.name for item in fields(Clock))
         key = self._keys("clock", canonical_name(name))
         self._connection.call("HDEL", key, *(f"{source}|{part}" for part in parts))
 
@@ -128,7 +153,7 @@ def _clocks(raw: Mapping[str, str]) -> dict[str, Clock]:
     sources: dict[str, dict[str, Any]] = {}
     for label, value in raw.items():
         source, part = label.rsplit("|", 1)
-        if part in {"asked_ms", "answered_ms"}:
+        if part.endswith("_ms"):
             known: Any = int(value)
         else:
             known = loads(value) if part == "detail" else value

@@ -133,6 +133,10 @@ class Connection:
         seconds, micros = self.call("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
 
+    def run_id(self) -> str:
+        """Return the name that the server gave itself when it was started."""
+        return str(self.call("INFO", "server")["run_id"])
+
     def close(self) -> None:
         """Close every connection of the pool."""
         self._client.connection_pool.disconnect()

@@ -1,7 +1,8 @@
 """Which installation a Redis belongs to, and whether it lost what it knew.
 
-``installed`` in Redis holds the installation's id and the number of the last decision it knows.
-Nothing can be claimed while it is missing or names another installation than this process saw
+``installed`` in Redis holds the installation's id, the number of the last decision it knows,
+and the run of the server that knew it. Nothing can be claimed or begun while it is missing,
+names another installation than this process saw, or the server was started again
 (`yse_ingest.state.scripts.CLAIM`), so that between a loss and its discovery nothing is sent.
 """
 
@@ -32,6 +33,8 @@ class Mark(NamedTuple):
     """Number of the last decision it knows."""
     from_file: bool
     """Whether a file of decisions stands behind it."""
+    run: str = ""
+    """Which run of the server knew it."""
 
 
 class Loss(NamedTuple):
@@ -41,6 +44,8 @@ class Loss(NamedTuple):
     """What it has to know after recovery."""
     replay: list[Decision]
     """Decisions it does not know, in order."""
+    restarted: bool = False
+    """Nothing but a restart of the server: its last second may be lost."""
 
 
 class Installation:
@@ -48,7 +53,7 @@ class Installation:
 
     def __init__(self, connection: Connection, keys: Keys, decisions: DecisionLog) -> None:
         self._connection = connection
-        self._key = keys("installed")
+        self.key = keys("installed")
         self._decisions = decisions
         self._seen = ""
 
@@ -82,6 +87,7 @@ class Installation:
             When this Redis belongs to the decisions of another file.
         """
         mark = self._read()
+        run = self._connection.run_id()
         if file is not None and file.id is not None:
             loss = self._compare(mark, file, file.id)
         elif self._seen and (mark is None or mark.id != self._seen):
@@ -89,11 +95,15 @@ class Installation:
         else:
             loss = None
             if mark is None or file is not None:
-                self._begin(mark, file, snapshot)
-        if loss is None:
-            current = self._read()
-            self._seen = current.id if current else ""
-        return loss
+                self._begin(mark, file, snapshot, run=run if mark is None else mark.run)
+        if loss is not None:
+            return loss._replace(mark=loss.mark._replace(run=run))
+        if mark is not None and mark.run != run:
+            known = self._read() or mark
+            return Loss(known._replace(run=run), [], restarted=True)
+        current = self._read()
+        self._seen = current.id if current else ""
+        return None
 
     def _compare(self, mark: Mark | None, file: DecisionFile, known: str) -> Loss | None:
         if mark is not None and mark.id != known and mark.from_file:
@@ -108,15 +118,18 @@ class Installation:
         missing = [item for item in file.decisions if item.seq > seq]
         return Loss(Mark(known, file.seq, from_file=True), missing)
 
-    def _begin(self, mark: Mark | None, file: DecisionFile | None, snapshot: Snapshot) -> None:
+    def _begin(
+        self, mark: Mark | None, file: DecisionFile | None, snapshot: Snapshot, *, run: str
+    ) -> None:
         known = mark.id if mark else uuid.uuid4().hex
         if file is None:
             # Two processes may start at once: the first one names the installation.
             self._connection.batch(
                 [
-                    ("HSETNX", self._key, "id", known),
-                    ("HSETNX", self._key, "seq", 0),
-                    ("HSETNX", self._key, "file", 0),
+                    ("HSETNX", self.key, "id", known),
+                    ("HSETNX", self.key, "seq", 0),
+                    ("HSETNX", self.key, "file", 0),
+                    ("HSETNX", self.key, "run", run),
                 ],
                 atomic=True,
             )
@@ -124,16 +137,22 @@ class Installation:
         file.write(INSTALLED, {"id": known})
         for what, about in snapshot():
             file.write(what, about)
-        self.write(Mark(known, file.seq, from_file=True))
+        self.write(Mark(known, file.seq, from_file=True, run=run))
 
     def write(self, mark: Mark) -> None:
         """Make this Redis that of an installation."""
-        values = ("id", mark.id, "seq", mark.seq, "file", int(mark.from_file))
-        self._connection.call("HSET", self._key, *values)
+        file = int(mark.from_file)
+        values = ("id", mark.id, "seq", mark.seq, "file", file, "run", mark.run)
+        self._connection.call("HSET", self.key, *values)
         self._seen = mark.id
 
     def _read(self) -> Mark | None:
-        raw = self._connection.call("HGETALL", self._key)
+        raw = self._connection.call("HGETALL", self.key)
         if "id" not in raw:
             return None
-        return Mark(raw["id"], int(raw.get("seq", 0)), from_file=raw.get("file") == "1")
+        return Mark(
+            raw["id"],
+            int(raw.get("seq", 0)),
+            from_file=raw.get("file") == "1",
+            run=raw.get("run", ""),
+        )

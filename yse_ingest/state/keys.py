@@ -7,12 +7,20 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     quiet                    nothing is claimed before this time [ms] (string)
     targets                  name -> record (hash)
     targets:due|paused|cadence|pending   (zset, hash, hash, zset of claims not yet asked)
+    targets:added            name -> since when it is followed (hash)
     resolution:<name>        a cached look-up in YSE-PZ (string, expires)
     ledger:<id>, ledgers     packed points and meta (hash); id -> last read-back (zset)
+    shadow:ledger:<id>, shadow:ledgers   as if what was planned had been sent
+    shadow:planned:<key>     exposure -> when it would have been sent [ms] (hash)
+    shadow:targets           name -> key that is planned for in shadow (hash)
+    adopted                  name -> what was found when it was adopted (hash)
     outbox:rows|due|inflight|refused   key -> points, due, lease end, since (zsets)
     outbox:settling          keys (set)
     outbox:row:<key>, outbox:points:<key>   what is owed to one transient (hashes)
     outbox:hold|breaker      (string, hash)
+    breaker:<source>         (hash)
+    turns:held|waiting|seen  requests to YSE-PZ under way, and who waits for a turn (zsets)
+    budget                   "<minute>:<purpose>" -> time that YSE-PZ worked for us [ms] (hash)
     fence                    the last fence issued (string)
     lease:<name>             (string, expires)
     quarantine:<target>, quarantine:<target>:order   refused rows (hash, zset by age)
@@ -21,8 +29,14 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     quarantines, rejections  targets that have such (sets)
     receipts:<key>           the last receipts (list)
     tombstones:<id>, tombstones   rows of ours that are gone (hash); transients (set)
-    audit:wanted|found|gone|stops|writers|next|set_back   what audits are to see, and saw
+    audit:wanted|found|gone|stops|writers|set_back   what audits are to see, and saw
     clock:<name>             last asked and answered per source (hash)
+    heartbeats               kind of work -> when it was last done (hash)
+    troubles                 what a person should know, and nothing else tells (hash)
+    quarantine:kinds         source|field|reason -> when it was first seen (hash)
+    watch:conditions         what is wrong now, since when, whether it was told (hash)
+    notices:<channel>        changes still to be told (list)
+    notices:<channel>:sent|failing   times of messages (zset); failures and next try (hash)
 """
 
 from __future__ import annotations
@@ -34,6 +48,10 @@ from typing import Any
 
 from yse_ingest.errors import SettingsError
 
+QUEUES = ("fetch", "upload", "control")
+"""The queues of the broker."""
+NO_PREFIX = "yse_ingest"
+"""The default namespace: its queues go by their plain names."""
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 
@@ -57,6 +75,11 @@ class Keys:
     def __call__(self, *parts: str) -> str:
         """Return the key of these parts."""
         return ":".join(("yse_ingest", self.namespace, *parts))
+
+
+def key_prefix(namespace: str) -> str:
+    """Return what stands before the broker's keys: two deployments may share one Redis."""
+    return "" if namespace == NO_PREFIX else f"yse_ingest:{namespace}:"
 
 
 def dumps(value: object) -> str:

@@ -22,10 +22,11 @@ _SCAN = 1000
 class LedgerStore:
     """Ledgers by the transient's numeric id. All are derivable: a damaged one is missing."""
 
-    def __init__(self, connection: Connection, keys: Keys) -> None:
+    def __init__(self, connection: Connection, keys: Keys, *, shelf: str = "ledger") -> None:
         self._connection = connection
         self._keys = keys
-        self._index = keys("ledgers")
+        self._shelf = shelf
+        self._index = keys(f"{shelf}s")
 
     def get(self, transient_id: int) -> Ledger | None:
         """Return the ledger of a transient; None when there is none, or it is damaged."""
@@ -124,7 +125,7 @@ class LedgerStore:
         return int(self._connection.call("ZCARD", self._index))
 
     def _key(self, transient_id: int | str) -> str:
-        return self._keys("ledger", str(transient_id))
+        return self._keys(self._shelf, str(transient_id))
 
 
 def _unpack(meta: bytes, points: bytes) -> Ledger:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from yse_ingest.state import scripts
-from yse_ingest.state.breaker import Breaker
 from yse_ingest.state.keys import dumps
 from yse_ingest.state.owed import (
     PLACES,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from yse_ingest.photometry import LightCurve
+    from yse_ingest.state.breaker import Breaker
     from yse_ingest.state.connection import Connection
     from yse_ingest.state.decisions import DecisionLog
     from yse_ingest.state.keys import Keys
@@ -48,6 +48,7 @@ class Outbox:
         keys: Keys,
         decisions: DecisionLog,
         *,
+        breaker: Breaker,
         installation: Callable[[], str] = str,
         lost: Callable[[], object] = bool,
     ) -> None:
@@ -62,7 +63,7 @@ class Outbox:
         self._refused = keys("outbox", "refused")
         self._settling = keys("outbox", "settling")
         self._hold = keys("outbox", "hold")
-        self._breaker = Breaker(connection, keys("outbox", "breaker"))
+        self._breaker = breaker
         self._gate = [
             keys("installed"),
             keys("quiet"),
@@ -149,6 +150,17 @@ class Outbox:
         keys = self._connection.call("ZRANGE", self._due, 0, limit - 1) if limit > 0 else []
         return self._claim(keys, limit=limit, lease_s=lease_s, cap=cap, early=False)
 
+    def due_targets(self, limit: int) -> dict[str, list[str]]:
+        """Return the rows that are due, the oldest first, each with its targets."""
+        keys = self._connection.call(
+            "ZRANGE", self._due, "-inf", self._connection.now_ms(), "BYSCORE", "LIMIT", 0, limit
+        )
+        fields = self._connection.batch([("HKEYS", self._of(key)[0]) for key in keys])
+        return {
+            key: [name.removeprefix("target:") for name in row if name.startswith("target:")]
+            for key, row in zip(keys, fields, strict=True)
+        }
+
     def claim_key(
         self, key: str, *, lease_s: float, cap: int, early: bool = False
     ) -> Claim | None:
@@ -171,7 +183,7 @@ class Outbox:
             args=[_ms(lease_s), cap, limit, int(early), self._installation(), *keys],
         )
         if flat is None:
-            # This Redis is not the one that the process began with.
+            # This Redis is not the one that the process began with, or was started again.
             self._lost()
             return []
         return [
@@ -203,7 +215,7 @@ class Outbox:
         return bool(
             self._connection.run(
                 scripts.START,
-                keys=[self._inflight, self._of(key)[0]],
+                keys=[self._inflight, self._of(key)[0], self._gate[0]],
                 args=[key, fence, _ms(lease_s), attempt],
             )
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.state import scripts
@@ -22,6 +23,10 @@ Rows = list[dict[str, Any]]
 
 ROWS_PER_TARGET = 500
 """So many refused rows are kept per target; the oldest go first."""
+KINDS_MAX = 200
+"""So many kinds of refusal are noted, and"""
+KIND_LENGTH = 120
+"""so many characters of their reasons."""
 EXCERPT_LENGTH = 500
 """So many characters of the raw row are kept."""
 
@@ -34,6 +39,7 @@ class Quarantine:
         self._keys = keys
         self._decisions = decisions
         self._targets = keys("quarantines")
+        self._kinds = keys("quarantine:kinds")
 
     def put(self, target: str, rows: Iterable[Mapping[str, Any]]) -> int:
         """Keep refused rows of a target; return how many were not known.
@@ -54,6 +60,7 @@ class Quarantine:
         if not fields:
             return 0
         name = canonical_name(target)
+        self._note_kinds(map(loads, fields[1::2]), target=name, now_ms=now_ms)
         return int(
             self._connection.run(
                 scripts.QUARANTINE_PUT,
@@ -61,6 +68,26 @@ class Quarantine:
                 args=[name, ROWS_PER_TARGET, now_ms, *fields],
             )
         )
+
+    def _note_kinds(
+        self, rows: Iterable[Mapping[str, Any]], *, target: str, now_ms: int
+    ) -> None:
+        known = set(self._connection.call("HKEYS", self._kinds))
+        new = {kind_of(row, target=target) for row in rows} - known
+        for kind in sorted(new)[: max(0, KINDS_MAX - len(known))]:
+            self._connection.call("HSETNX", self._kinds, kind, now_ms)
+
+    def kinds(self) -> dict[tuple[str, str, str], int]:
+        """Return when each kind of refusal was first seen: by source, field and reason.
+
+        Numbers within reasons are written as "#": they differ from row to row.
+        """
+        raw = self._connection.call("HGETALL", self._kinds)
+        return {
+            (source, field, reason): int(first_ms)
+            for kind, first_ms in raw.items()
+            for source, field, reason in [kind.split("|", 2)]
+        }
 
     def known(self, target: str) -> set[str]:
         """Return the native ids of a target's refused rows."""
@@ -175,6 +202,13 @@ class Quarantine:
 
     def _order(self, name: str) -> str:
         return self._keys("quarantine", name, "order")
+
+
+def kind_of(row: Mapping[str, Any], *, target: str) -> str:
+    """Return what makes refusals of one kind: "source|field|reason", without the target."""
+    reason = (row["reason"] or "").replace(target, "*")
+    reason = re.sub(r"-?\d[\d.e+-]*", "#", reason)[:KIND_LENGTH]
+    return f"{row['source'] or ''}|{row['field'] or ''}|{reason}"
 
 
 def _kept(row: Mapping[str, Any], *, now_ms: int) -> dict[str, Any]:

@@ -33,6 +33,14 @@ local function holds(row, inflight, key, fence)
 end
 """
 
+# A server that was started again may have lost its last second: claims, STARTs, fences.
+_SAME_SERVER = """
+local function same_server(installed)
+  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  return redis.call('HGET', installed, 'run') == run
+end
+"""
+
 # A row has become owed, or owes more: where it goes depends on where it is.
 _ENQUEUE = """
 local function enqueue(row, due, inflight, refused, key, changed, due_ms)
@@ -131,12 +139,16 @@ return changed
 CLAIM = (
     _NOW
     + _FENCE
+    + _SAME_SERVER
     + """
 -- KEYS: installed quiet hold breaker fence due inflight settling row...
 -- ARGV: lease_ms cap limit early installation key...
 local taken = {}
-if redis.call('HGET', KEYS[1], 'id') ~= ARGV[5] then return false end
+if redis.call('HGET', KEYS[1], 'id') ~= ARGV[5] or not same_server(KEYS[1]) then
+  return false
+end
 if redis.call('EXISTS', KEYS[3]) == 1 then return taken end
+if redis.call('HEXISTS', KEYS[1], 'unheard') == 1 then return taken end
 if now < tonumber(redis.call('GET', KEYS[2]) or '0') then return taken end
 local room = math.min(tonumber(ARGV[3]), tonumber(ARGV[2]) - redis.call('ZCARD', KEYS[7]))
 local open = redis.call('HEXISTS', KEYS[4], 'interval_ms') == 1
@@ -166,7 +178,7 @@ for i = 9, #KEYS do
 end
 if open and #taken > 0 then
   -- No other probe before this one has reported, or its lease is over.
-  redis.call('HSET', KEYS[4], 'probing', 1, 'next_ms', now + ARGV[1])
+  redis.call('HSET', KEYS[4], 'probing', 'claim', 'next_ms', now + ARGV[1])
 end
 return taken
 """
@@ -201,8 +213,10 @@ return count
 START = (
     _NOW
     + _HOLDS
+    + _SAME_SERVER
     + """
--- KEYS: inflight row; ARGV: key fence lease_ms attempt
+-- KEYS: inflight row installed; ARGV: key fence lease_ms attempt
+if not same_server(KEYS[3]) then return 0 end
 if not holds(KEYS[2], KEYS[1], ARGV[1], ARGV[2]) then return 0 end
 if redis.call('HGET', KEYS[2], 'started') + 1 ~= tonumber(ARGV[4]) then return 0 end
 redis.call('HSET', KEYS[2], 'started', ARGV[4])
@@ -351,25 +365,15 @@ return count
 """
 )
 
-BREAKER_RECORD = (
+HEARD = (
     _NOW
     + """
--- KEYS: breaker; ARGV: ok threshold first_ms longest_ms
-if ARGV[1] == '1' then
-  redis.call('DEL', KEYS[1])
-  return 0
-end
-local interval = tonumber(redis.call('HGET', KEYS[1], 'interval_ms') or '0')
-if interval > 0 then
-  -- Others that were in flight fail with the probe: one failure, one longer wait.
-  if redis.call('HDEL', KEYS[1], 'probing') == 0 then return 0 end
-  interval = math.min(interval * 2, tonumber(ARGV[4]))
-else
-  if redis.call('HINCRBY', KEYS[1], 'failures', 1) < tonumber(ARGV[2]) then return 0 end
-  interval = tonumber(ARGV[3])
-end
-redis.call('HSET', KEYS[1], 'interval_ms', interval, 'next_ms', now + interval)
-return 0
+-- KEYS: installed quiet; ARGV: unheard limit_ms
+-- Another loss since then has to be answered anew.
+if redis.call('HGET', KEYS[1], 'unheard') ~= ARGV[1] then return 0 end
+redis.call('HDEL', KEYS[1], 'unheard')
+redis.call('SET', KEYS[2], now + ARGV[2])
+return 1
 """
 )
 

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from typing import TYPE_CHECKING, Any, Self
 
 from yse_ingest.errors import StateVersionError, TargetError
+from yse_ingest.limits import Limits
+from yse_ingest.state import scripts
+from yse_ingest.state.adoptions import Adoptions
 from yse_ingest.state.audits import Audits
+from yse_ingest.state.breaker import Breaker
+from yse_ingest.state.budget import Budget
 from yse_ingest.state.clocks import Clocks
 from yse_ingest.state.connection import Connection, Finding, refuse_old_server
 from yse_ingest.state.decisions import DecisionLog
+from yse_ingest.state.gate import SharedGate
+from yse_ingest.state.heartbeats import Heartbeats
 from yse_ingest.state.installation import Installation, Loss
 from yse_ingest.state.keys import Keys
 from yse_ingest.state.leases import Leases
 from yse_ingest.state.ledgers import LedgerStore
+from yse_ingest.state.notices import Notices
 from yse_ingest.state.outbox import Outbox
 from yse_ingest.state.quarantine import Quarantine
 from yse_ingest.state.receipts import Receipts
 from yse_ingest.state.resolutions import ResolutionStore
+from yse_ingest.state.shadow import Shadow
 from yse_ingest.state.targets import LEFT_FILE, TargetStore, target_from_json, target_to_json
 from yse_ingest.state.tombstones import Tombstones
+from yse_ingest.state.troubles import STATE_LOST, Troubles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,13 +45,20 @@ LAYOUT = 1
 """Number of the layout in Redis; raised when older code would misread it."""
 REQUEST_LIMIT_S = 30.0
 """How long YSE-PZ may still work on a request that nobody waits for [s]."""
+TOLD_LOST_S = 3600.0
+"""So long a lost state is something to tell people about [s]."""
 
 
 class State:
     """What the service remembers. Thread-safe; every error is a `StateError`."""
 
     def __init__(
-        self, connection: Connection, *, namespace: str, decisions: Path | None
+        self,
+        connection: Connection,
+        *,
+        namespace: str,
+        decisions: Path | None,
+        limits: Limits | None = None,
     ) -> None:
         keys = Keys(namespace)
         self._connection = connection
@@ -53,10 +71,19 @@ class State:
         self.targets = TargetStore(connection, keys, self.decisions)
         self.resolutions = ResolutionStore(connection, keys)
         self.ledgers = LedgerStore(connection, keys)
+        self.limits = limits or Limits()
+        self._breaker = Breaker(connection, keys("outbox", "breaker"), self.limits)
+        self.budget = Budget(connection, keys, self.limits)
+        self.gate = SharedGate(
+            connection, keys, limits=self.limits, breaker=self._breaker, budget=self.budget
+        )
+        self.shadow = Shadow(connection, keys, self.ledgers)
+        self.adoptions = Adoptions(connection, keys)
         self.outbox = Outbox(
             connection,
             keys,
             self.decisions,
+            breaker=self._breaker,
             installation=lambda: self._installation.id,
             lost=lambda: self.notice_loss(self._request_limit_s),
         )
@@ -66,6 +93,9 @@ class State:
         self.clocks = Clocks(connection, keys)
         self.audits = Audits(connection, keys, self.decisions)
         self.tombstones = Tombstones(connection, keys, self.decisions)
+        self.heartbeats = Heartbeats(connection, keys)
+        self.troubles = Troubles(connection, keys)
+        self.notices = Notices(connection, keys)
 
     @classmethod
     def connect(
@@ -77,6 +107,7 @@ class State:
         socket_timeout: float = 15.0,
         connect_timeout: float = 5.0,
         request_limit_s: float = REQUEST_LIMIT_S,
+        limits: Limits | None = None,
     ) -> Self:
         """Connect, check the server and the layout, and see whether the state was lost.
 
@@ -92,6 +123,8 @@ class State:
             How long to wait for a reply, and for a connection [s].
         request_limit_s
             See `notice_loss` [s].
+        limits
+            How much of YSE-PZ's time may be taken.
 
         Raises
         ------
@@ -107,7 +140,7 @@ class State:
         connection = Connection.open(
             url, socket_timeout=socket_timeout, connect_timeout=connect_timeout
         )
-        state = cls(connection, namespace=namespace, decisions=decisions)
+        state = cls(connection, namespace=namespace, decisions=decisions, limits=limits)
         try:
             refuse_old_server(connection.call("INFO", "server"), address=connection.address)
             state._check_layout()
@@ -116,6 +149,23 @@ class State:
             connection.close()
             raise
         return state
+
+    @classmethod
+    def look_at(cls, url: str, *, namespace: str, timeout_s: float) -> Self:
+        """Return the state for reading alone: nothing is checked, recovered or written.
+
+        Raises
+        ------
+        SettingsError
+            When URL or namespace cannot work.
+        """
+        connection = Connection.open(url, socket_timeout=timeout_s, connect_timeout=timeout_s)
+        return cls(connection, namespace=namespace, decisions=None)
+
+    @property
+    def installed(self) -> bool:
+        """Tell whether this Redis holds a state at all."""
+        return bool(self._connection.call("EXISTS", self._keys("installed")))
 
     def __enter__(self) -> Self:
         """Return the state; it is closed at the end of the block."""
@@ -152,17 +202,47 @@ class State:
         uptime_s = int(self._connection.call("INFO", "server")["uptime_in_seconds"])
         return self.now_ms() - 1000 * uptime_s
 
+    def source_breaker(self, source: str) -> Breaker:
+        """Return the breaker of a source, for one question and its answer."""
+        return Breaker(self._connection, self._keys("breaker", source), self.limits)
+
     def quiet_until_ms(self) -> int:
         """Return until when nothing may be claimed [Unix ms]; 0: there was no loss."""
-        return int(self._connection.call("GET", self._quiet) or 0)
+        until_ms = int(self._connection.call("GET", self._quiet) or 0)
+        if self.unheard() is None:
+            return until_ms
+        return max(until_ms, self.now_ms() + round(self._request_limit_s * 1000))
+
+    def unheard(self) -> str | None:
+        """Return the mark of a loss after which YSE-PZ was not heard of; None: none is."""
+        mark: str | None = self._connection.call("HGET", self._installation.key, "unheard")
+        return mark
+
+    def heard(self, mark: str, request_limit_s: float) -> bool:
+        """Note that YSE-PZ answered a request that was begun after `unheard`.
+
+        Whatever was sent before has left its queue: from now on the request limit counts.
+        False: there was another loss in the meantime.
+        """
+        return bool(
+            self._connection.run(
+                scripts.HEARD,
+                keys=[self._installation.key, self._quiet],
+                args=[mark, max(1, round(request_limit_s * 1000))],
+            )
+        )
 
     def notice_loss(self, request_limit_s: float) -> bool:
         """Find out whether Redis lost the state, and recover; return whether it did.
 
         After a loss a request may still be under way that nobody remembers. So nothing is
-        claimed for ``request_limit_s``; every claim ends as one of unknown outcome; ledgers are
-        derived anew; people's decisions are restored from their file. A first start ever has
-        nothing to wait for. A claim that meets a lost state calls this by itself.
+        claimed until YSE-PZ was `heard` of and ``request_limit_s`` is over; every claim ends as
+        one of unknown outcome; ledgers are derived anew; decisions are restored. A first start
+        has nothing to wait for. A claim that meets a lost state calls this by itself.
+
+        A Redis that was merely started again may have lost its last second (``appendfsync
+        everysec``): what was claimed and sent in it. Then the same is done, and ledgers stay:
+        what they miss is sent once more, and YSE-PZ knows it.
 
         Parameters
         ----------
@@ -185,14 +265,21 @@ class State:
     def _recover(self, loss: Loss, request_limit_s: float) -> None:
         until_ms = self.now_ms() + max(1, round(request_limit_s * 1000))
         # First of all, and the mark last: whoever dies in between begins again.
-        self._connection.call("SET", self._quiet, max(until_ms, self.quiet_until_ms()))
+        self._connection.call("SET", self._quiet, until_ms)
+        self._connection.call("HSET", self._installation.key, "unheard", uuid.uuid4().hex)
         claims = self.outbox.void_claims()
-        ledgers = self.ledgers.drop_all()
+        ledgers = 0
+        if not loss.restarted:
+            ledgers = self.ledgers.drop_all() + self.shadow.ledgers.drop_all()
+        self.targets.forget_file()
         restored = sum(self.apply(decision) for decision in loss.replay)
         self._connection.call("SET", self._keys("version"), LAYOUT)
+        what = "Redis was started again" if loss.restarted else "Redis had lost the state"
+        self.troubles.note(STATE_LOST, fact=what, lasting_s=TOLD_LOST_S)
         self._installation.write(loss.mark)
         logger.warning(
-            "state lost, nothing is uploaded for a while",
+            "%s, nothing is uploaded for a while",
+            what,
             extra={
                 "quiet_s": request_limit_s,
                 "claims": claims,
@@ -217,7 +304,7 @@ class State:
         silent = DecisionLog(None, self._connection, self._keys)
         targets = TargetStore(self._connection, self._keys, silent)
         quarantine = Quarantine(self._connection, self._keys, silent)
-        outbox = Outbox(self._connection, self._keys, silent)
+        outbox = Outbox(self._connection, self._keys, silent, breaker=self._breaker)
         about = decision.about
         try:
             match decision.what:

@@ -56,6 +56,8 @@ class TargetStore:
         self._paused = keys("targets", "paused")
         self._cadence = keys("targets", "cadence")
         self._pending = keys("targets", "pending")
+        self._synced = keys("targets", "synced")
+        self._added = keys("targets", "added")
 
     def put(self, target: Target, *, origin: Origin, due_ms: int | None = None) -> bool:
         """Follow a target, or change how; return whether it is new or changed.
@@ -70,6 +72,7 @@ class TargetStore:
 
     def _put(self, target: Target, *, origin: Origin, due_ms: int | None) -> bool:
         now_ms = self._connection.now_ms()
+        self._connection.call("HSETNX", self._added, target.name, now_ms)
         return bool(
             self._connection.run(
                 scripts.TARGET_PUT,
@@ -91,6 +94,16 @@ class TargetStore:
         )
         return _target(raw, cadence)[0] if raw else None
 
+    def by_hand(self, names: Iterable[str]) -> set[str]:
+        """Return which of these were added by hand, or are not followed at all."""
+        names = list(names)
+        records = self._connection.call("HMGET", self._targets, *names) if names else []
+        return {
+            name
+            for name, raw in zip(names, records, strict=True)
+            if raw is None or loads(raw)["origin"] == "adhoc"
+        }
+
     def names(self) -> list[str]:
         """Return the names of all targets, sorted."""
         return sorted(self._connection.call("HKEYS", self._targets))
@@ -101,6 +114,11 @@ class TargetStore:
             [("HGETALL", self._targets), ("HGETALL", self._cadence)]
         )
         return [_target(records[name], cadences.get(name)) for name in sorted(records)]
+
+    def added_ms(self) -> dict[str, int]:
+        """Return since when each target is followed, by name [Unix ms]."""
+        raw = self._connection.call("HGETALL", self._added)
+        return {name: int(added_ms) for name, added_ms in raw.items()}
 
     def count(self) -> int:
         """Return how many targets there are."""
@@ -117,6 +135,7 @@ class TargetStore:
                 ("ZREM", self._pending, name),
                 ("HDEL", self._paused, name),
                 ("HDEL", self._cadence, name),
+                ("HDEL", self._added, name),
                 ("DEL", self._keys("clock", name), self._keys("resolution", name)),
                 ("DEL", self._keys("refused", name)),
                 (
@@ -259,8 +278,21 @@ class TargetStore:
             for name, raw in sorted(records.items())
             if name not in wanted and name not in paused and loads(raw)["origin"] == "file"
         ]
-        self._connection.batch([("HSET", self._paused, name, gone) for name in left])
+        self._connection.batch(
+            [
+                *(("HSET", self._paused, name, gone) for name in left),
+                ("SET", self._synced, 1),
+            ]
+        )
         return FileSync(changed=changed, gone=left, back=back)
+
+    def knows_file(self) -> bool:
+        """Tell whether a targets file was brought in: a lost state knows none."""
+        return bool(self._connection.call("EXISTS", self._synced))
+
+    def forget_file(self) -> None:
+        """Have the targets file brought in again: what is known of it may be old."""
+        self._connection.call("DEL", self._synced)
 
 
 def target_to_json(target: Target) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """YSE-PZ: the client, its vocabulary, look-ups, creation, requests and their cost."""
 
 from yse_ingest.ysepz.account import Account
+from yse_ingest.ysepz.bulk import BulkReadBack
 from yse_ingest.ysepz.client import YsePz
 from yse_ingest.ysepz.cost import Speed, cut, modelled_seconds, read_back_seconds
 from yse_ingest.ysepz.creation import create
+from yse_ingest.ysepz.gate import LocalGate
 from yse_ingest.ysepz.http import Answer, Timeouts
 from yse_ingest.ysepz.lists import Alias
 from yse_ingest.ysepz.lookup import Resolution, resolve
@@ -22,7 +24,9 @@ __all__ = [
     "Alias",
     "Answer",
     "Band",
+    "BulkReadBack",
     "Header",
+    "LocalGate",
     "ReadBack",
     "Resolution",
     "Speed",

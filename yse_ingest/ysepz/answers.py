@@ -22,6 +22,7 @@ from yse_ingest.errors import (
     YsePzReplyError,
     YsePzUnavailableError,
 )
+from yse_ingest.redaction import forms, redacted
 from yse_ingest.ysepz.http import READ_BACK_FIRST, SERVICE
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 EXCERPT_LENGTH = 300
 """Most characters of an answer that are ever shown."""
 ACCEPTED = {"message": "success"}
+RETRY_AFTER_MAX_S = 86400.0
+"""Whoever asks us to wait longer is asked again after this [s]."""
 
 _PAGE_TITLE = re.compile(r"<title>\s*([\w.]+)\s+at\s+/")
 _PAGE_VALUE = re.compile(r'<pre class="exception_value">(.*?)</pre>', re.DOTALL)
@@ -70,12 +73,20 @@ def retry_after_s(answer: Answer, *, now: float) -> float | None:
     """Return what ``Retry-After`` asks for [s]; ``now`` is the Unix time [s]."""
     text = answer.headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdecimal():
-        return float(text)
+        return min(float(text), RETRY_AFTER_MAX_S)
     try:
         moment = email.utils.parsedate_to_datetime(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, moment - now)
+    return min(max(0.0, moment - now), RETRY_AFTER_MAX_S)
+
+
+def database_away(answer: Answer) -> bool:
+    """Tell whether an answer is the error page of a YSE-PZ whose database is away or busy."""
+    if answer.status != 500:
+        return False
+    exception = server_exception(answer.body)
+    return exception is not None and _DATABASE_TROUBLE.search(exception.value) is not None
 
 
 class AnswerReader:
@@ -91,6 +102,7 @@ class AnswerReader:
 
     def __init__(self, account: Account, *, slow_s: float) -> None:
         self._account = account
+        self._secrets = forms({account.password})
         self._slow_s = slow_s
 
     def content(self, answer: Answer, *, now: float) -> Any:
@@ -141,7 +153,7 @@ class AnswerReader:
         message = content.get("message") if isinstance(content, dict) else None
         if isinstance(message, str):
             raise UploadRefusedError(
-                f"refused: {_excerpt(message)}",
+                f"refused: {self._told(message)}",
                 service=SERVICE,
                 remedy="Nothing was written; correct what it names.",
             )
@@ -224,8 +236,11 @@ class AnswerReader:
             f"the answer to {answer.request} {what}", service=SERVICE, remedy=READ_BACK_FIRST
         )
 
+    def _told(self, text: str, length: int = EXCERPT_LENGTH) -> str:
+        return _excerpt(redacted(text, self._secrets), length)
+
     def _not_ysepz(self, answer: Answer, what: str) -> NoReturn:
-        shown = _excerpt(answer.body[: 4 * EXCERPT_LENGTH].decode(errors="replace"), 80)
+        shown = self._told(answer.body[: 4 * EXCERPT_LENGTH].decode(errors="replace"), 80)
         raise YsePzReplyError(
             f"the answer to {answer.request} {what}" + (f": {shown!r}" if shown else ""),
             service=SERVICE,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from yse_ingest.errors import PayloadError, TargetError, YsePzReplyError
+from yse_ingest.errors import TargetError, YsePzReplyError
 from yse_ingest.schemas.readback import PageSchema, TransientRowSchema
 from yse_ingest.schemas.vocabulary import BandRowSchema, InstrumentRowSchema, NamedRowSchema
 from yse_ingest.targets import separation_arcsec
-from yse_ingest.ysepz.answers import AnswerReader, server_exception
-from yse_ingest.ysepz.http import SERVICE, Answer, Http, Timeouts, normalised
+from yse_ingest.ysepz.answers import AnswerReader, database_away, server_exception
+from yse_ingest.ysepz.bulk import BulkReadBack, parse_bulk
+from yse_ingest.ysepz.http import SERVICE, Answer, Http, Timeouts, away, normalised, only_reads
 from yse_ingest.ysepz.lists import Alias, Aliases, Lists, boxes, read
 from yse_ingest.ysepz.readback import ReadBack, parse_read_back
 from yse_ingest.ysepz.transients import Transient, name_key
@@ -21,12 +24,21 @@ from yse_ingest.ysepz.vocabulary import BANDS, LISTS, Kind, Vocabulary
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from yse_ingest.limits import Purpose
     from yse_ingest.ysepz.account import Account
+    from yse_ingest.ysepz.gate import Gate
 
 VOCABULARY_AGE_S = 3600.0
 """A vocabulary older than this is read again [s]."""
 VOCABULARY_RETRY_S = 60.0
 """A name that is missing makes it be read again, unless it is younger than this [s]."""
+
+
+@dataclass
+class _Kept:
+    """What was read, for every copy of a client."""
+
+    vocabulary: Vocabulary | None
 
 
 class YsePz:
@@ -41,10 +53,12 @@ class YsePz:
     timeouts
         How long to wait.
     may_write
-        False: every request that writes is refused before it is sent.
+        False: nothing but GET ever leaves this client, or a copy of it.
     before_request
-        Called with "POST /add_transient_phot/" before every request that writes; an error that
-        it raises stops the request before a byte is sent.
+        Called with "POST /add_transient_phot/" before every request that writes, when its turn
+        has come; an error that it raises stops the request before a byte is sent.
+    gate
+        Where each request waits for its turn; by default one of this client.
     clock
         Unix time [s].
     vocabulary
@@ -59,21 +73,28 @@ class YsePz:
         timeouts: Timeouts | None = None,
         may_write: bool = True,
         before_request: Callable[[str], None] | None = None,
+        gate: Gate | None = None,
         clock: Callable[[], float] = time.time,
         vocabulary: Vocabulary | None = None,
     ) -> None:
         self.url = normalised(url)
         self.account = account
         self.timeouts = timeouts or Timeouts()
-        self.may_write = may_write
         self.before_request = before_request
         self._clock = clock
-        self._http = Http(self.url, account, timeouts=self.timeouts)
+        self._http = Http(
+            self.url,
+            account,
+            timeouts=self.timeouts,
+            gate=gate,
+            may_write=may_write,
+            away=lambda answer: away(answer) or database_away(answer),
+        )
         self._reader = AnswerReader(account, slow_s=self.timeouts.slow_s)
-        self._vocabulary = vocabulary
+        self._kept = _Kept(vocabulary)
         self._vocabulary_lock = threading.Lock()
         self._lists = Lists(self._http, self._reader, clock=clock)
-        self._aliases = Aliases(self._lists, clock=clock)
+        self._aliases = Aliases(clock=clock)
 
     def __repr__(self) -> str:
         return f"YsePz({self.url!r}, account={self.account.username!r})"
@@ -84,9 +105,30 @@ class YsePz:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def may_write(self) -> bool:
+        """Tell whether anything but GET may leave."""
+        return self._http.may_write
+
     def close(self) -> None:
         """Close every connection."""
         self._http.close()
+
+    def for_purpose(self, purpose: Purpose, *, keep: Callable[[], None] | None = None) -> Self:
+        """Return a client whose requests serve this purpose; connections and lists are shared.
+
+        Parameters
+        ----------
+        purpose
+            What its requests are counted as, and in which order they get their turns.
+        keep
+            Called before each request, reads too, when its turn has come: renews a lease.
+        """
+        twin = copy.copy(self)
+        http = self._http.for_purpose(purpose, keep=keep)
+        lists = Lists(http, self._reader, clock=self._clock)
+        vars(twin).update(_http=http, _lists=lists)
+        return twin
 
     # Is it there? -------------------------------------------------------------------------
 
@@ -118,9 +160,9 @@ class YsePz:
     def vocabulary(self, *, max_age_s: float = VOCABULARY_AGE_S) -> Vocabulary:
         """Return the names that YSE-PZ knows, read once and again when too old."""
         with self._vocabulary_lock:
-            known = self._vocabulary
+            known = self._kept.vocabulary
             if known is None or self._clock() - known.read_at > max_age_s:
-                known = self._vocabulary = self._read_vocabulary()
+                known = self._kept.vocabulary = self._read_vocabulary()
             return known
 
     def refresh(self) -> Vocabulary:
@@ -208,8 +250,8 @@ class YsePz:
         return [(self._transient(row), separation) for row, separation in ordered]
 
     def aliases(self) -> list[Alias]:
-        """Return every alias: read whole once an hour, in between only what was added."""
-        return self._aliases.read()
+        """Return every alias: read whole once a day, in between only what was added."""
+        return self._aliases.read(self._lists)
 
     def forget_aliases(self) -> None:
         """Make the next `aliases` read all of them."""
@@ -243,6 +285,23 @@ class YsePz:
             size=len(answer.body),
             seconds=answer.seconds,
         )
+
+    def bulk_read_back(self, title: str) -> BulkReadBack | None:
+        """Return what a saved query says of all transients; None: YSE-PZ has no such query.
+
+        Its rows ignore groups: compare them, never show them.
+
+        Parameters
+        ----------
+        title
+            Of the saved query, whose SQL is that of docs/sql-explorer.md.
+        """
+        answer = self._http.send("GET", f"/query_api/{quote(title, safe='')}/")
+        exception = server_exception(answer.body) if answer.status == 500 else None
+        if exception is not None and exception.name == "DoesNotExist":
+            return None
+        content = self._reader.content(answer, now=self._clock())
+        return parse_bulk(content, request=answer.request, seconds=answer.seconds)
 
     # What writes --------------------------------------------------------------------------
 
@@ -286,14 +345,10 @@ class YsePz:
 
     def _write(self, method: Any, path: str, content: Mapping[str, Any]) -> Answer:
         if not self.may_write:
-            raise PayloadError(
-                f"{method} {path} was not sent: this client only reads",
-                service=SERVICE,
-                remedy="Use a command that writes, for example push.",
-            )
-        if self.before_request is not None:
-            self.before_request(f"{method} {path}")
-        return self._http.send(method, path, content=content)
+            raise only_reads(f"{method} {path}")
+        hook = self.before_request
+        before = None if hook is None else (lambda: hook(f"{method} {path}"))
+        return self._http.send(method, path, content=content, before=before)
 
     def _transient(self, row: Mapping[str, Any]) -> Transient:
         return Transient(

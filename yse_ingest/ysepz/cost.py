@@ -92,6 +92,10 @@ class Speed:
             math.exp((1 - self.SHARE) * math.log(self.ratio) + self.SHARE * math.log(newest))
         )
 
+    def gave_up(self) -> None:
+        """Learn from a request that was killed or given up: the next one is half as long."""
+        self.ratio = self._clamped(2 * self.ratio)
+
     def seconds(self, modelled: float) -> float:
         """Return how long a request of this modelled cost will take [s]."""
         return modelled * self.ratio

@@ -7,16 +7,16 @@ a byte was sent (`YsePzUnavailableError`), or it may have been carried out
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 import time
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -27,7 +27,7 @@ from urllib3.exceptions import (
 )
 from urllib3.exceptions import ProxyError as UnreachableProxyError
 
-from yse_ingest import __version__
+from yse_ingest import __version__, transport
 from yse_ingest.errors import (
     OutcomeUnknownError,
     PayloadError,
@@ -36,11 +36,15 @@ from yse_ingest.errors import (
     YsePzReplyError,
     YsePzUnavailableError,
 )
+from yse_ingest.redaction import BLANK, forms, redacted
+from yse_ingest.ysepz.gate import LocalGate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from yse_ingest.limits import Purpose
     from yse_ingest.ysepz.account import Account
+    from yse_ingest.ysepz.gate import Gate, Turn
 
 SERVICE = "YSE-PZ"
 BODY_MAX = 64 * 2**20
@@ -52,7 +56,11 @@ IDLE_MAX_S = 5.0
 write on it would end in the dark."""
 DEADLINE_READS = 2
 """A whole answer may take this many read time-outs, however slowly it trickles."""
+AWAY = (408, 429, 502, 503, 504)
+"""Statuses of a web server whose YSE-PZ is overloaded or down."""
 READ_BACK_FIRST = "It may have been carried out: read back before anything is sent again."
+READING = "GET"
+"""The one method that leaves a client that may not write."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,11 @@ class Answer:
     body: bytes
     seconds: float
     """From the first byte sent to the last one read [s]."""
+
+
+def away(answer: Answer) -> bool:
+    """Tell whether an answer says that YSE-PZ, or its server, is overloaded or down."""
+    return answer.status in AWAY
 
 
 def normalised(url: str) -> str:
@@ -115,22 +128,63 @@ class Http:
     ----------
     base_url
         As `normalised` returns it.
+    may_write
+        False: nothing but GET leaves; set once, for good.
+    gate
+        Where each request waits for its turn; by default one of this process.
+    away
+        Tells whether an answer says that YSE-PZ is down.
     """
 
-    def __init__(self, base_url: str, account: Account, *, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        account: Account,
+        *,
+        timeouts: Timeouts,
+        may_write: bool = True,
+        gate: Gate | None = None,
+        away: Callable[[Answer], bool] = away,
+    ) -> None:
         self.base_url = base_url
         self.timeouts = timeouts
+        self._adapter = transport.Adapter if may_write else _ReadOnlyAdapter
+        self.gate = gate if gate is not None else LocalGate()
+        self.purpose: Purpose = "lookup"
+        self.keep: Callable[[], None] | None = None
+        self._away = away
         # Django reads Basic credentials as UTF-8; requests would write them as latin-1.
         self._auth = HTTPBasicAuth(account.username.encode(), account.password.encode())
+        login = f"{account.username}:{account.password}"
+        self._login = [form.encode() for form in forms({login})]
+        self._password = [form.encode() for form in forms({account.password})]
         self._local = threading.local()
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
         self._lock = threading.Lock()
+
+    @property
+    def may_write(self) -> bool:
+        """Tell whether anything but GET may leave."""
+        return self._adapter is not _ReadOnlyAdapter
 
     def close(self) -> None:
         """Close the connections of every thread."""
         with self._lock:
             for session in self._sessions:
                 session.close()
+
+    def for_purpose(self, purpose: Purpose, *, keep: Callable[[], None] | None) -> Self:
+        """Return the same connections for requests of this purpose.
+
+        Parameters
+        ----------
+        keep
+            Called before each request, reads too, when its turn has come: renews a lease. An
+            error that it raises stops the request before a byte is sent.
+        """
+        twin = copy.copy(self)
+        twin.purpose, twin.keep = purpose, keep
+        return twin
 
     def send(
         self,
@@ -139,8 +193,9 @@ class Http:
         *,
         params: Mapping[str, str] | None = None,
         content: object = None,
+        before: Callable[[], None] | None = None,
     ) -> Answer:
-        """Send one request and return the answer, whatever its status.
+        """Wait for a turn, send one request and return the answer, whatever its status.
 
         Parameters
         ----------
@@ -150,9 +205,13 @@ class Http:
             Query.
         content
             Sent as JSON.
+        before
+            Called when the turn has come, right before the first byte.
 
         Raises
         ------
+        HeldBackError
+            No turn came, or YSE-PZ is known to be down: nothing was sent.
         YsePzUnavailableError
             No answer, and it is proven that nothing was written.
         OutcomeUnknownError
@@ -160,22 +219,48 @@ class Http:
         YsePzReplyError
             A redirection, or an answer of more than `BODY_MAX`.
         PayloadError
-            The content is no JSON.
+            The content is no JSON, or this client only reads.
         """
         body = None if content is None else _encoded(content)
+        with self.gate.turn(f"{method} {path}", purpose=self.purpose) as turn:
+            if self.keep is not None:
+                self.keep()
+            if before is not None:
+                before()
+            answer = self._exchange(method, path, params=params, body=body, turn=turn)
+        self._refuse_redirection(answer)
+        return answer
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None,
+        body: bytes | None,
+        turn: Turn,
+    ) -> Answer:
         started = time.monotonic()
+        bounds = transport.bounded(
+            deadline=started + DEADLINE_READS * self.timeouts.read_s, body_max=BODY_MAX
+        )
         try:
-            with self._session().request(
-                method,
-                self.base_url + path,
-                params=params,
-                data=body,
-                timeout=(self.timeouts.connect_s, self.timeouts.read_s),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                text = self._read(response, started, f"{method} {path}")
+            with (
+                bounds,
+                self._session().request(
+                    method,
+                    self.base_url + path,
+                    params=params,
+                    data=body,
+                    timeout=(self.timeouts.connect_s, self.timeouts.read_s),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
+                turn.answered = True
+                text = self._read(response, started, f"{method} {path}", turn)
         except requests.RequestException as error:
+            turn.answered = False
             raise self._lost(method, path, error) from error
         finally:
             self._local.used = time.monotonic()
@@ -183,18 +268,16 @@ class Http:
             request=f"{method} {path}",
             status=response.status_code,
             headers=response.headers,
-            body=text,
+            body=self._without_secrets(text, response.status_code),
             seconds=time.monotonic() - started,
         )
-        self._refuse_redirection(answer)
+        turn.answered = not self._away(answer)
         return answer
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = requests.Session()
-            session.mount("http://", HTTPAdapter(max_retries=0))
-            session.mount("https://", HTTPAdapter(max_retries=0))
+            session = transport.session(self._adapter)
             session.auth = self._auth
             session.headers.update(
                 {
@@ -212,13 +295,16 @@ class Http:
             session.close()
         return session
 
-    def _read(self, response: requests.Response, started: float, request: str) -> bytes:
+    def _read(
+        self, response: requests.Response, started: float, request: str, turn: Turn
+    ) -> bytes:
         broken = response.status_code >= 400
         deadline = started + DEADLINE_READS * self.timeouts.read_s
         parts: list[bytes] = []
         size = 0
         # Not iter_content: it waits for a whole chunk, and a trickle would never end.
         while part := _next_part(response):
+            turn.renew()
             parts.append(part)
             size += len(part)
             if broken and size >= ERROR_BODY_MAX:
@@ -253,16 +339,43 @@ class Http:
             )
         return OutcomeUnknownError(fact, service=SERVICE, remedy=READ_BACK_FIRST)
 
+    def _without_secrets(self, body: bytes, status: int) -> bytes:
+        """Take our credentials out of an answer: Django's debug pages show the request's."""
+        # In data the password alone may be a word like any other: a name, a status.
+        for secret in self._login + (self._password if status != 200 else []):
+            if secret in body:
+                body = body.replace(secret, BLANK.encode())
+        return body
+
     def _refuse_redirection(self, answer: Answer) -> None:
         if not 300 <= answer.status < 400:
             return
         # Never followed: the account would go along, and a POST would become a GET.
-        location = answer.headers.get("Location", "").partition("?")[0][:120]
+        location = redacted(answer.headers.get("Location", "").partition("?")[0][:120])
         raise YsePzReplyError(
             f"{answer.request} was redirected to {location} (HTTP {answer.status})",
             service=SERVICE,
             remedy="Set YSE_PZ_URL to the address at which YSE-PZ itself answers.",
         )
+
+
+class _ReadOnlyAdapter(transport.Adapter):
+    """Lets nothing but GET pass, whoever asks and however the request was made."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        if request.method != READING:
+            raise only_reads(f"{request.method} {urlsplit(request.url or '').path}")
+        return super().send(request, *args, **kwargs)
+
+
+def only_reads(request: str) -> PayloadError:
+    """Return the error of a request that a reading client was to send."""
+    return PayloadError(
+        f"{request} was not sent: this client only reads",
+        service=SERVICE,
+        remedy="In shadow nothing is written (YSE_INGEST_SHADOW); else use a command that "
+        "writes, for example push.",
+    )
 
 
 def _next_part(response: requests.Response) -> bytes:

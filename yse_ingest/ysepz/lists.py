@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from yse_ingest.ysepz.http import Http
 
 PAGE_ROWS = 1000
-ALIASES_AGE_S = 3600.0
-"""Aliases are read whole again after this long [s]; in between only what was added."""
+ALIASES_AGE_S = 86400.0
+"""Aliases are read whole again after this long [s]; in between only what was added: a changed
+or deleted one is noticed by the last known row, or by a look-up that it leads nowhere."""
 BOX_MARGIN_DEG = 1e-7
 """Added to every side of a box, against rounding [deg]."""
 
@@ -101,22 +102,22 @@ class Alias(NamedTuple):
 class Aliases:
     """Every alias, kept: their list has no filter, so that each look-up would read it whole."""
 
-    def __init__(self, lists: Lists, *, clock: Callable[[], float]) -> None:
-        self._lists = lists
+    def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._known: list[Alias] = []
         self._read_at = -math.inf
         self._lock = threading.Lock()
 
-    def read(self) -> list[Alias]:
-        """Return every alias."""
+    def read(self, lists: Lists) -> list[Alias]:
+        """Return every alias, asking through these lists."""
         with self._lock:
             known = self._known
             fresh = self._clock() - self._read_at <= ALIASES_AGE_S
-            added = self._added(known) if known and fresh else None
+            added = self._added(lists, known) if known and fresh else None
             if added is None:
-                self._read_at = self._clock()
-                known, added = [], self._from(0)
+                began = self._clock()
+                known, added = [], self._from(lists, 0)
+                self._read_at = began
             self._known = [*known, *added]
             return self._known
 
@@ -125,13 +126,14 @@ class Aliases:
         with self._lock:
             self._read_at = -math.inf
 
-    def _added(self, known: list[Alias]) -> list[Alias] | None:
+    def _added(self, lists: Lists, known: list[Alias]) -> list[Alias] | None:
         """Return what was added since; None: the list has changed otherwise."""
-        last_and_added = self._from(len(known) - 1)
+        last_and_added = self._from(lists, len(known) - 1)
         return last_and_added[1:] if last_and_added[:1] == known[-1:] else None
 
-    def _from(self, offset: int) -> list[Alias]:
-        rows = self._lists.rows("alternatetransientnames", AliasRowSchema(), offset=offset)
+    @staticmethod
+    def _from(lists: Lists, offset: int) -> list[Alias]:
+        rows = lists.rows("alternatetransientnames", AliasRowSchema(), offset=offset)
         return [Alias(row["pk"], row["name"], row["transient"]) for row in rows]
 
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from yse_ingest.ysepz.vocabulary import Vocabulary
 
 
+EPOCH = "1970-01-01T00:00:00"
+"""Instead of a date that a row does not show."""
+
+
 @dataclass(frozen=True)
 class Header:
     """A photometry header: the shelf on which points of one instrument and group stand."""
@@ -119,10 +123,14 @@ def parse_read_back(
         refused += faulty
         points += [_point(row, header, account=account, vocabulary=vocabulary) for row in rows]
     times = parse_obs_dates([point["obs_date"] for point in points]).tolist() if points else []
+    created = parse_obs_dates([point["created_date"] or EPOCH for point in points])
     return ReadBack(
         transient=_transient(loaded["transient"][0], vocabulary),
         photometry=StoredPhotometry.from_rows(
-            [{**point, "time_ms": time} for point, time in zip(points, times, strict=True)]
+            [
+                {**point, "time_ms": time, "created_ms": at}
+                for point, time, at in zip(points, times, created.tolist(), strict=True)
+            ]
         ),
         headers=tuple(headers),
         refused=tuple(refused),
@@ -153,6 +161,7 @@ def _point(
         "forced": row["forced"],
         "created_by": _who(row["created_by"], account),
         "modified_by": _who(row["modified_by"], account),
+        "created_date": row["created_date"],
         "header": header.pk,
         "restricted": bool(header.groups),
     }

@@ -1,0 +1,331 @@
+"""The whole service with unmistakable secrets, and everything it ever writes."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+
+from yse_ingest.cli.deployment import write_deployment
+from yse_ingest.envfile import ENV_FILE
+from yse_ingest.redaction import forms
+from yse_ingest.sandbox import supernovae
+from yse_ingest.sandbox.faults import Fault
+from yse_ingest.sandbox.mars import MarsStandIn
+from yse_ingest.sandbox.ysepz import YsePzStandIn
+from yse_ingest.state import side_connection
+from yse_ingest.state.embedded import EmbeddedRedis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+YSEPZ = "Ysepz-zQ1/&%41 'one\""
+BROKER = "Broker-zQ2@/two%42"
+STATE = "State-zQ3:/three"
+SMTP = "Smtp-zQ4 four"
+FLOWER = "Flower-zQ5_five"
+LOGINS = {
+    "ingest": YSEPZ,
+    "queue": BROKER,
+    "state": STATE,
+    "mailer": SMTP,
+    "watcher": FLOWER,
+}
+PROGRAMS = Path(sys.executable).parent
+QUICK = {
+    "YSE_PZ_CONNECT_TIMEOUT": "1",
+    "YSE_PZ_READ_TIMEOUT": "2",
+    "YSE_PZ_REQUEST_LIMIT": "2",
+    "YSE_INGEST_SOURCE_GET_TIMEOUT": "2",
+    "YSE_INGEST_SOURCE_POST_TIMEOUT": "3",
+    "YSE_INGEST_SETTLE_GAP": "0.2",
+    "YSE_INGEST_LEASE": "4",
+    "YSE_INGEST_MESSAGE_LIMIT": "8",
+    "YSE_INGEST_VISIBILITY": "12",
+    "YSE_INGEST_RETRY_WAIT": "0.2",
+    "YSE_INGEST_RETRY_WAIT_MAX": "2",
+    "YSE_INGEST_CADENCE": "3",
+    "YSE_INGEST_LOG_LEVEL": "DEBUG",
+}
+
+
+def _told(name: str) -> list[bytes]:
+    """Return every form in which one of the secrets could be written."""
+    secret = LOGINS[name]
+    return [form.encode() for form in forms({secret, f"{name}:{secret}"})]
+
+
+class Deployment:
+    """A folder as `init` writes it, with a secret in every setting that may hold one."""
+
+    def __init__(self, folder: Path, redis: EmbeddedRedis, mars: str, ysepz: str) -> None:
+        self.folder, self.redis = folder, redis
+        self.said: dict[str, bytes] = {}
+        write_deployment(folder)
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.flower = int(probe.getsockname()[1])
+        self.at = at = f"127.0.0.1:{redis.port}"
+        settings = {
+            **QUICK,
+            "YSE_PZ_URL": ysepz,
+            "YSE_PZ_USERNAME": "ingest",
+            "YSE_PZ_PASSWORD": YSEPZ,
+            "CELERY_BROKER_URL": f"redis://queue:{quote(BROKER, safe='')}@{at}/0",
+            "YSE_INGEST_STATE_URL": f"redis://state:{quote(STATE, safe='')}@{at}/1",
+            "YSE_INGEST_SMTP_USERNAME": "mailer",
+            "YSE_INGEST_SMTP_PASSWORD": SMTP,
+            "FLOWER_BASIC_AUTH": f"watcher:{FLOWER}",
+            "FLOWER_PORT": str(self.flower),
+            "MARS_URL": mars,
+            "YSE_INGEST_TARGETS": "targets.toml",
+        }
+        lines = [f"{name}={value}" for name, value in settings.items()]
+        (folder / ENV_FILE).write_text("\n".join(lines) + "\n")
+        (folder / "targets.toml").write_text('[[targets]]\nname = "2019np"\n')
+        self.start_redis()
+
+    def start_redis(self) -> None:
+        """Give the server's users their passwords: it forgets them at each start."""
+        owner = side_connection(self.redis.url())
+        for name in ("queue", "state"):
+            owner.call("ACL", "SETUSER", name, "on", f">{LOGINS[name]}", "~*", "&*", "+@all")
+        owner.close()
+
+    def run(self, *command: str, within: float = 60.0, **env: str) -> int:
+        """Run a program in the folder; keep all it says."""
+        done = subprocess.run(
+            [PROGRAMS / command[0], *command[1:]],
+            cwd=self.folder,
+            env=_plain_environment(env),
+            capture_output=True,
+            timeout=within,
+            check=False,
+        )
+        self.said[f"{len(self.said)} {' '.join(command)}"] = done.stdout + done.stderr
+        return done.returncode
+
+    def celery(self, *arguments: str) -> int:
+        """Run Celery's own program with the folder's settings."""
+        settings = dict(
+            line.partition("=")[::2]
+            for line in (self.folder / ENV_FILE).read_text().splitlines()
+        )
+        return self.run("celery", "-A", "workers", *arguments, **settings)
+
+    def page(self, path: str) -> int:
+        """Fetch a page of Flower with its login; keep it."""
+        login = base64.b64encode(f"watcher:{FLOWER}".encode()).decode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.flower}{path}", headers={"Authorization": f"Basic {login}"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                self.said[f"flower {path}"] = answer.read()
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                self.said[f"flower {path}"] = error.read()
+            return int(error.code)
+        except OSError:
+            return 0
+
+    def command_lines(self) -> None:
+        """Keep what `ps` shows to everybody on this machine."""
+        for each in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                self.said[f"{each} {time.monotonic()}"] = each.read_bytes()
+
+    def files(self) -> None:
+        """Keep every file below the folder and Redis' own, but the one that holds secrets."""
+        for root in (self.folder, self.redis.directory):
+            for path in root.rglob("*"):
+                if path.is_file() and path.name != ENV_FILE:
+                    self.said[str(path)] = path.read_bytes()
+
+    def keys(self) -> None:
+        """Keep everything that stands in Redis."""
+        readers = {
+            "string": ("GET",),
+            "hash": ("HGETALL",),
+            "list": ("LRANGE", 0, -1),
+            "set": ("SMEMBERS",),
+            "zset": ("ZRANGE", 0, -1),
+        }
+        for database in (0, 1):
+            connection = side_connection(self.redis.url(database))
+            for key in connection.call("KEYS", "*"):
+                verb, *rest = readers[connection.call("TYPE", key)]
+                value = connection.call(verb, key, *rest, binary=True)
+                self.said[f"redis {database} {key}"] = repr(value).encode()
+            connection.close()
+
+
+def _plain_environment(env: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {**kept, **env}
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Iterator[tuple[Deployment, MarsStandIn, YsePzStandIn]]:
+    users = {"ingest": (YSEPZ,), "human": ("human",)}
+    with (
+        EmbeddedRedis(tmp_path / "redis") as redis,
+        MarsStandIn() as mars,
+        YsePzStandIn(worker_limit_s=2, users=users) as ysepz,
+    ):
+        known = {each.name: each for each in supernovae.load()}
+        supernovae.fill_mars(mars, known.values())
+        each = known["2019np"]
+        ysepz.add_transient("2019np", each.ra, each.dec)
+        yield Deployment(tmp_path / "yse", redis, mars.url, ysepz.url), mars, ysepz
+
+
+@pytest.mark.timeout(300)
+def test_no_secret_is_written_anywhere(
+    deployment: tuple[Deployment, MarsStandIn, YsePzStandIn], until: Callable[..., float]
+) -> None:
+    """Logs, files, Redis, Flower, the terminal and `ps` hold no secret, whatever goes wrong."""
+    here, mars, ysepz = deployment
+    output = here.folder / "up.out"
+    with output.open("wb") as file:
+        up = subprocess.Popen(
+            [PROGRAMS / "yse-ingest", "up"],
+            cwd=here.folder,
+            env=_plain_environment({}),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    try:
+        until(lambda: len(ysepz.rows("2019np")) > 30, within=60, what="stored")
+        here.command_lines()
+        _everything_fails(here, mars, ysepz, until)
+        _everything_is_asked(here, until)
+    finally:
+        up.send_signal(signal.SIGTERM)
+        try:
+            up.wait(60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(up.pid, signal.SIGKILL)
+    here.files()
+    here.keys()
+
+    assert sum(map(len, here.said.values())) > 100_000
+    told = [
+        f"{name}'s secret in {where}: ...{_around(text, form)}..."
+        for name in LOGINS
+        for form in _told(name)
+        for where, text in here.said.items()
+        if form in text
+    ]
+    assert told == []
+
+
+def _around(text: bytes, form: bytes) -> str:
+    at = text.index(form)
+    return repr(text[max(0, at - 100) : at + len(form) + 20])
+
+
+def _everything_fails(
+    here: Deployment, mars: MarsStandIn, ysepz: YsePzStandIn, until: Callable[..., float]
+) -> None:
+    """Break each service in each way; wait until the break was met."""
+    header = base64.b64encode(f"ingest:{YSEPZ}".encode()).decode()
+    page = (
+        f"KeyError at /add_transient_phot/\n'HTTP_AUTHORIZATION Basic {header} {YSEPZ}'\n\n"
+        f"Request headers: Authorization: Basic {header}"
+    )
+    faults: list[dict[str, Any]] = [
+        {"kind": "status", "status": 500, "body": page},
+        {"kind": "status", "status": 200, "body": f'{{"message": "no {header}"}}'},
+        {"kind": "status", "status": 200, "body": f"hello {header}"},
+        {"kind": "status", "status": 403, "body": page},
+        {"kind": "status", "status": 400, "body": f'{{"detail": "Basic {header}"}}'},
+        {
+            "kind": "status",
+            "status": 302,
+            "headers": {
+                "Location": f"http://ingest:{quote(YSEPZ, safe='')}@elsewhere.invalid/"
+            },
+        },
+        {"kind": "drop_before"},
+        {"kind": "hang", "seconds": 3},
+        {"kind": "garbage"},
+    ]
+    for number, fault in enumerate(faults):
+        name = f"bad{number}"
+        ysepz.add_transient(name, 10.0 + number, 20.0)
+        for night in range(2):
+            mars.add_alert(f"ZTF19aaaaa{number:02}", 2458494.9 + night, "g", ra=10.0 + number,
+                           dec=20.0, magpsf=18.0, sigmapsf=0.1)  # fmt: skip
+        ysepz.faults.add(Fault(**fault))
+        before = len(ysepz.log)
+        here.run("yse-ingest", "enqueue", name)
+        until(lambda: len(ysepz.log) > before, within=20, what=str(fault))  # noqa: B023
+        here.run("yse-ingest", "push", name, "-v")
+        ysepz.faults.clear()
+    mars.faults.add(Fault("garbage", times=3))
+    here.run("yse-ingest", "fetch", "2019np", "-v")
+    mars.faults.clear()
+    owner = side_connection(here.redis.url())
+    for kind in ("normal", "pubsub"):
+        owner.call("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+    owner.close()
+    here.redis.kill()
+    here.run("yse-ingest", "status")
+    here.run("yse-ingest", "doctor")
+    here.redis.start()
+    # For a while every password is wrong, as after a change at the server's end.
+    time.sleep(3)
+    here.start_redis()
+
+
+def _everything_is_asked(here: Deployment, until: Callable[..., float]) -> None:
+    """Ask everything that shows something."""
+    for command in (
+        ("status",), ("status", "2019np"), ("doctor",), ("doctor", "--json"), ("vocab",),
+        ("fetch", "2019np", "--payload"), ("fetch", "2019np", "-v"), ("push", "2019np", "-v"),
+        ("push", "2019np", "--json"), ("targets", "list"), ("targets", "export"),
+        ("quarantine", "list"),
+    ):  # fmt: skip
+        here.run("yse-ingest", *command)
+    for wrong in (
+        {"YSE_PZ_PASSWORD": YSEPZ, "YSE_PZ_USERNAME": ""},
+        {"YSE_PZ_URL": f"http://ingest:{quote(YSEPZ, safe='')}@127.0.0.1:9/"},
+        {"MARS_URL": f"http//state:{STATE}@127.0.0.1:9/"},
+        {"CELERY_BROKER_URL": f"redis://queue:{quote(BROKER, safe='')}@127.0.0.1:x/0"},
+        {"CELERY_BROKER_URL": f"amqp://queue:{quote(BROKER, safe='')}@127.0.0.1/0"},
+        {"YSE_INGEST_STATE_URL": f"redis://state:{quote(STATE, safe='')}@127.0.0.1:9/x"},
+        {"YSE_INGEST_STATE_URL": f"redis://queue:{quote(STATE, safe='')}@{here.at}/1"},
+    ):  # fmt: skip
+        here.run("yse-ingest", "doctor", **wrong)
+    for arguments in (
+        ("report",), ("inspect", "conf"), ("inspect", "stats"), ("inspect", "report"),
+        ("inspect", "registered"), ("status",),
+    ):  # fmt: skip
+        here.celery(*arguments)
+    node = f"fetch@{socket.gethostname()}"
+    until(
+        lambda: here.page(f"/worker/{node}") == 200, within=40, what="Flower knows the worker"
+    )
+    for path in (
+        "/", "/workers?json=true", "/tasks", "/broker", "/api/workers?refresh=true",
+        "/api/tasks", "/api/queues/length", "/metrics", "/healthcheck", "/nosuch",
+    ):  # fmt: skip
+        here.page(path)
+    assert b"worker_concurrency" in here.said[f"flower /worker/{node}"]
+    here.command_lines()

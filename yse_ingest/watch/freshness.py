@@ -1,0 +1,103 @@
+"""Freshness: which silence a target is in, since when, and whether that is too long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from yse_ingest.sources import Status
+
+if TYPE_CHECKING:
+    from yse_ingest.clients import Clients
+    from yse_ingest.state import Clock
+    from yse_ingest.targets import Target
+
+Silence = Literal["never asked", "not asked", "no answer", "nothing new"]
+
+UNREADABLE, REFUSED = "unreadable", "refused"
+"""Status of a question whose answer was something else than agreed, and of one refused."""
+CADENCES = 3.0
+"""A target may miss so many of its times before it can be stale."""
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How one target stands at its source."""
+
+    silence: Silence | None
+    """None: its last answer was news."""
+    since_ms: int | None
+    """Since when [Unix ms]; None: that is not known."""
+    answered_ms: int | None
+    """When it last had an answer [Unix ms]."""
+    limit_s: float
+    """So long it may be without an answer [s]."""
+    stale: bool
+    """It was without for longer."""
+
+
+def is_news(clock: Clock) -> bool:
+    """Tell whether the last answer held an exposure later than all before."""
+    return clock.status == Status.OK and clock.detail.get("news_ms") == clock.answered_ms
+
+
+def limit_of(clients: Clients, target: Target) -> float:
+    """Return how long a target may be without an answer [s]."""
+    if target.freshness_s is not None:
+        return target.freshness_s
+    settings = clients.settings
+    cadence_s = (
+        target.cadence_s or clients.targets_file().default_cadence_s or settings.cadence_s
+    )
+    return max(settings.freshness_s, CADENCES * cadence_s)
+
+
+def freshness(
+    clients: Clients,
+    target: Target,
+    clock: Clock | None,
+    *,
+    added_ms: int | None,
+    now_ms: int,
+) -> Freshness:
+    """Return how a target stands, by its clock at its source.
+
+    Parameters
+    ----------
+    clients
+        Settings and targets file.
+    target, clock
+        The target, and its clock; None: it was never asked.
+    added_ms
+        Since when it is followed [Unix ms].
+    now_ms
+        The time [Unix ms].
+    """
+    limit_s = limit_of(clients, target)
+    answered_ms = clock.answered_ms if clock else None
+    last_ms = answered_ms or added_ms
+    silence, since_ms = _silence(clock, added_ms, late_ms=now_ms - round(1000 * limit_s))
+    return Freshness(
+        silence=silence,
+        since_ms=since_ms,
+        answered_ms=answered_ms,
+        limit_s=limit_s,
+        stale=last_ms is not None and now_ms - last_ms > 1000 * limit_s,
+    )
+
+
+def _silence(
+    clock: Clock | None, added_ms: int | None, *, late_ms: int
+) -> tuple[Silence | None, int | None]:
+    if clock is None or clock.asked_ms is None:
+        return "never asked", added_ms
+    if clock.unasked_ms is not None:
+        return "not asked", clock.unasked_ms
+    if clock.asked_ms < late_ms:
+        # Nobody noted why: the tick, the message or the worker is missing.
+        return "not asked", clock.asked_ms
+    if clock.silence == "no answer":
+        return "no answer", clock.silent_ms
+    if is_news(clock):
+        return None, None
+    return "nothing new", clock.detail.get("news_ms")

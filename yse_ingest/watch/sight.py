@@ -1,0 +1,156 @@
+"""Sight: everything that conditions are judged by, read from Redis once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from yse_ingest.errors import StateError, YseIngestError
+from yse_ingest.state import QUEUES, key_prefix, side_connection
+from yse_ingest.watch.channels import names_of
+from yse_ingest.watch.freshness import Freshness, freshness
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from yse_ingest.clients import Clients
+    from yse_ingest.settings import Settings
+    from yse_ingest.state import Clock, Delivery, RowSummary, State, Trouble
+    from yse_ingest.targets import Target
+
+ROWS_MAX = 100_000
+CLOCKS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What Redis knew at one moment. Times are Unix times [ms]."""
+
+    clients: Clients
+    file_error: str | None
+    """Why the targets file cannot be read: then nothing is judged by it, nothing named."""
+    now_ms: int
+    installed: bool
+    heartbeats: Mapping[str, int]
+    queues: Mapping[str, int] | None
+    """Queue to its length; None: the broker gave no answer."""
+    held: str | None
+    breaker: Mapping[str, Any]
+    quiet_until_ms: int
+    rows: Sequence[RowSummary]
+    """What is owed."""
+    targets: Sequence[Target]
+    clocks: Mapping[str, Mapping[str, Clock]]
+    paused: Mapping[str, str]
+    added_ms: Mapping[str, int]
+    troubles: Sequence[Trouble]
+    kinds: Mapping[tuple[str, str, str], int]
+    """Kinds of refusal (source, field, reason) to when they were first seen."""
+    deliveries: Mapping[str, Delivery]
+    """Channel to how telling goes there."""
+    noted_ms: Mapping[str, int]
+    """Condition to since when it was noted."""
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings: the limits."""
+        return self.clients.settings
+
+    @property
+    def points_owed(self) -> int:
+        """Return how many points are owed."""
+        return sum(row.points for row in self.rows)
+
+    @cached_property
+    def private(self) -> frozenset[str]:
+        """Return the names of targets of which nothing but counts may be told."""
+        if self.file_error is not None:
+            return frozenset(target.name for target in self.targets)
+        rules = self.clients.rules
+        return frozenset(target.name for target in self.targets if rules(target).groups)
+
+    def is_private(self, row: RowSummary) -> bool:
+        """Tell whether an owed row is of a private target."""
+        return not self.private.isdisjoint(row.targets)
+
+    def asked(self) -> Iterator[tuple[Target, str, Clock | None, Freshness]]:
+        """Return each target that is followed and not paused: its source, clock, freshness."""
+        for target in self.targets:
+            if target.name in self.paused or self.file_error is not None:
+                continue
+            source = self.clients.source_of(target)
+            clock = self.clocks.get(target.name, {}).get(source)
+            fresh = freshness(
+                self.clients,
+                target,
+                clock,
+                added_ms=self.added_ms.get(target.name),
+                now_ms=self.now_ms,
+            )
+            yield target, source, clock, fresh
+
+
+def look(clients: Clients, state: State) -> Sight:
+    """Read everything once.
+
+    Raises
+    ------
+    StateError
+        When Redis gives no answer.
+    """
+    now_ms = state.now_ms()
+    file_error = None
+    try:
+        clients.targets_file()
+    except YseIngestError as error:
+        file_error = error.fact
+    targets = [target for target, _ in state.targets.all()]
+    names = [target.name for target in targets]
+    clocks: dict[str, dict[str, Clock]] = {}
+    for start in range(0, len(names), CLOCKS_AT_ONCE):
+        clocks |= state.clocks.all(names[start : start + CLOCKS_AT_ONCE])
+    try:
+        queues: dict[str, int] | None = waiting(clients.settings)
+    except StateError:
+        queues = None
+    return Sight(
+        clients=clients,
+        file_error=file_error,
+        now_ms=now_ms,
+        installed=state.installed,
+        heartbeats=state.heartbeats.all(),
+        queues=queues,
+        held=state.outbox.held(),
+        breaker=state.outbox.breaker(),
+        quiet_until_ms=state.quiet_until_ms(),
+        rows=state.outbox.rows(ROWS_MAX),
+        targets=targets,
+        clocks=clocks,
+        paused=state.targets.paused(),
+        added_ms=state.targets.added_ms(),
+        troubles=state.troubles.all(),
+        kinds=state.quarantine.kinds(),
+        deliveries={
+            name: state.notices.delivery(name, now_ms=now_ms)
+            for name in names_of(clients.settings)
+        },
+        noted_ms=state.notices.since(),
+    )
+
+
+def waiting(settings: Settings) -> dict[str, int]:
+    """Return how many messages wait in each queue.
+
+    Raises
+    ------
+    StateError
+        When the broker gives no answer.
+    """
+    prefix = key_prefix(settings.namespace)
+    broker = side_connection(settings.broker_url)
+    try:
+        lengths = broker.batch([("LLEN", f"{prefix}{queue}") for queue in QUEUES])
+    finally:
+        broker.close()
+    return dict(zip(QUEUES, map(int, lengths), strict=True))

@@ -1,0 +1,149 @@
+"""What can be wrong with targets: stale, owed for too long, unclear, refused rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from yse_ingest.sources import Status
+from yse_ingest.watch.condition import Condition
+from yse_ingest.watch.words import counted, lasting, minute_of, some
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from yse_ingest.watch.freshness import Freshness
+    from yse_ingest.watch.sight import Sight
+
+TWIN = "twin of"
+"""Reason of rows that are set aside by design: nothing to tell."""
+NOT_ASKED = frozenset({"beat", "broker", "queue:control", "queue:fetch", "work:dispatch"})
+"""Conditions from which it follows that no target is asked."""
+NOT_UPLOADED = frozenset(
+    {"beat", "broker", "queue:control", "queue:upload", "away", "held", "credentials", "quiet"}
+)
+
+
+def file_unusable(sight: Sight) -> Iterator[Condition]:
+    """Hold while the targets file cannot be read."""
+    if sight.file_error is not None:
+        yield Condition(
+            "targets-file",
+            f"the targets file cannot be used: {sight.file_error}",
+            remedy="Mend the file that YSE_INGEST_TARGETS names; it is read again by itself.",
+            safe="Nothing is forgotten.",
+            over="the targets file can be used again",
+        )
+
+
+def owed_too_long(sight: Sight) -> Iterator[Condition]:
+    """Hold while points are owed for longer than their limit: one condition for all."""
+    before_ms = sight.now_ms - round(1000 * sight.settings.limit_owed_s)
+    late = sorted(
+        (row for row in sight.rows if row.points and row.since_ms < before_ms),
+        key=lambda row: row.since_ms,
+    )
+    if not late:
+        return
+    points = counted(sum(row.points for row in late), "point")
+    shown = [row for row in late if not sight.is_private(row)]
+    names = [name for row in shown for name in row.targets]
+    why = next((f"; the oldest: {row.reason}" for row in shown if row.reason), "")
+    yield Condition(
+        "owed",
+        f"{points} of {counted(len(late), 'transient')} are owed since"
+        f" {minute_of(late[0].since_ms)}" + (f": {some(names)}{why}" if names else ""),
+        remedy="`yse-ingest status NAME` says why; `yse-ingest push NAME` sends now.",
+        safe="They wait in the outbox and are tried again.",
+        over="nothing is owed for too long any more",
+        since_ms=late[0].since_ms,
+        limit_s=sight.settings.limit_owed_s,
+        causes=NOT_UPLOADED,
+    )
+
+
+def stale(sight: Sight) -> Iterator[Condition]:
+    """Hold for each target that had no answer within its limit; private ones are counted."""
+    hidden: list[Freshness] = []
+    for target, source, clock, fresh in sight.asked():
+        if not fresh.stale:
+            continue
+        if target.name in sight.private:
+            hidden.append(fresh)
+            continue
+        causes = NOT_ASKED
+        if fresh.silence == "no answer":
+            causes = frozenset({f"source:{source}", f"format:{source}"})
+        elif clock is not None and clock.unasked_ms is not None:
+            causes = frozenset({"away", "credentials"})
+        yield Condition(
+            f"stale:{target.name}",
+            f"{target.name}: {source}: {_said(sight, fresh)}"
+            + (f": {clock.error.rstrip('.')}" if clock is not None and clock.error else ""),
+            remedy=f"See `yse-ingest status {target.name}`.",
+            safe="What was observed stays at the source; nothing is lost.",
+            over=f"{target.name} is fresh again",
+            since_ms=fresh.answered_ms or sight.added_ms.get(target.name),
+            limit_s=fresh.limit_s,
+            causes=causes,
+        )
+    if hidden:
+        yield Condition(
+            "stale-private",
+            f"{counted(len(hidden), 'private target')} had no answer within the limit",
+            remedy="See `yse-ingest status`.",
+            safe="What was observed stays at the source; nothing is lost.",
+            over="no private target is stale any more",
+            causes=NOT_ASKED | {"source", "format", "away", "credentials"},
+        )
+
+
+def unclear(sight: Sight) -> Iterator[Condition]:
+    """Hold for each target of which a person must say which object it is."""
+    hidden = 0
+    for target, source, clock, _ in sight.asked():
+        if clock is None or clock.status not in {Status.AMBIGUOUS, Status.UNKNOWN}:
+            continue
+        if target.name in sight.private:
+            hidden += 1
+            continue
+        yield Condition(
+            f"unclear:{target.name}",
+            f"{target.name}: {source}: {clock.status}: {clock.detail.get('reason') or ''}",
+            remedy=f"`yse-ingest status {target.name}` says what to choose from.",
+            safe="Nothing is sent for it until then.",
+            over=f"{target.name} is clear again",
+            failure=False,
+        )
+    if hidden:
+        yield Condition(
+            "unclear-private",
+            f"{counted(hidden, 'private target')}: it is not clear which object is meant",
+            remedy="See `yse-ingest status`.",
+            over="every private target is clear again",
+            failure=False,
+        )
+
+
+def new_kinds_of_refusal(sight: Sight) -> Iterator[Condition]:
+    """Hold for each kind of refused row that was ever seen: it is told once."""
+    for (source, field, reason), first_ms in sight.kinds.items():
+        if reason.startswith(TWIN):
+            continue
+        yield Condition(
+            f"quarantine:{source}|{field}|{reason}",
+            f"rows of {source} are refused for a new reason: {field} {reason}",
+            remedy="See `yse-ingest quarantine list`.",
+            safe="The other rows of their light curves go on.",
+            since_ms=first_ms,
+            failure=False,
+            at_once=True,
+        )
+
+
+def _said(sight: Sight, fresh: Freshness) -> str:
+    limit = lasting(fresh.limit_s)
+    if fresh.silence == "never asked":
+        return f"never asked, though it is followed for longer than {limit}"
+    what = fresh.silence if fresh.silence in {"not asked", "no answer"} else "no answer"
+    since = minute_of(fresh.since_ms or sight.now_ms)
+    return f"{what} since {since}; its limit is {limit}"
