@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint chaos cutover clean
+.PHONY: help run test lint chaos outage cutover fuzz guards audit clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -36,6 +36,18 @@ lint: $(VENV)/.installed ## Format, lint, types, import contracts
 
 chaos: $(VENV)/.installed ## Faults of every kind, three seeds; figures in docs/chaos.md (SEED=7 replays one)
 	$(BIN)/python -m tests.campaigns.chaos $(if $(SEED),--seed $(SEED))
+
+outage: $(VENV)/.installed ## YSE-PZ is away for a day, 720 times as fast, with 10,000 points owed
+	$(BIN)/python -m tests.campaigns.outage
+
+audit: ## Known vulnerabilities of the locked dependencies (asks PyPI)
+	@PYTHON=$(PYTHON) .ci/audit
+
+fuzz: $(VENV)/.installed ## 100,000 mutated inputs and a stateful model; INPUTS=n, SEED=n replays
+	$(BIN)/python -m tests.campaigns.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
+
+guards: $(VENV)/.installed ## Remove the guard of each known trap, and see its test fail
+	$(BIN)/python -m tests.campaigns.guards
 
 clean: ## Remove what was built, and the sandbox's state
 	rm -rf $(VENV) var dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* htmlcov

@@ -120,6 +120,10 @@ class Channel(transport.Channel):
 
     QoS = QoS
     do_restore = False
+    # What celery-types leaves out.
+    connection_errors: tuple[type[Exception], ...]
+    _queue_cycle: Any
+    _flush_brpop_reauth: Callable[[], None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -152,7 +156,7 @@ class Channel(transport.Channel):
 
     def _receive_one(self, c: Any) -> bool | None:
         try:
-            heard: bool | None = super()._receive_one(c)
+            heard: bool | None = super()._receive_one(c)  # type: ignore[misc]
         except RecursionError as error:
             _dropped("orders", error)
             raise Empty from error
@@ -165,7 +169,7 @@ class Channel(transport.Channel):
         except JunkError as error:
             _dropped(exchange, error)
             return True
-        delivered: bool = super()._deliver_fanout_message(message, exchange)
+        delivered: bool = super()._deliver_fanout_message(message, exchange)  # type: ignore[misc]
         return delivered
 
 

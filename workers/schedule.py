@@ -73,11 +73,24 @@ class Scheduler(PersistentScheduler):
         self._between_ticks = False
         if self._asked_to_end:
             raise SystemExit
+        self._heed_the_clock()
         wait: float = super().tick(*args, **kwargs)
         self._between_ticks = True
         if self._asked_to_end:
             raise SystemExit
         return wait
+
+    def _heed_the_clock(self) -> None:
+        """Forget times that lie ahead.
+
+        A clock that was an hour fast and is set right would silence beat for that hour (Celery
+        5.7, seen 2026-11): what was sent last has its time in the future, in its file too.
+        """
+        for entry in self.schedule.values():
+            now, last = entry.default_now(), entry.last_run_at
+            if now is not None and last is not None and last > now:
+                entry.last_run_at = now
+                self._heap = None
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
         self._asked_to_end = True

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from yse_ingest.ysepz import ReadBack, Transient
 
 ADOPTED, DONE_BEFORE, NOT_STORED, FAILED = "adopted", "done before", "not in YSE-PZ", "failed"
+WAITS = "waits"
+"""The budget of YSE-PZ's time is spent: adopt it later."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Adoption:
 
     target: str
     state: str
-    """adopted, done before, not in YSE-PZ, failed; ambiguous, unknown (the source)."""
+    """adopted, done before, not in YSE-PZ, waits, failed; ambiguous, unknown (the source)."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """`yse_ingest.inventory.Finding` to its number of exposures and rows."""
     at: str = ""
@@ -70,8 +72,10 @@ def adopt(
         if known is not None:
             yield known
             continue
-        if not _within_budget(service):
-            return
+        held = service.held_back("adopt", [target.name])
+        if held is not None:
+            yield Adoption(target.name, WAITS, reason=held.fact)
+            continue
         try:
             yield _adopt(service, target)
         except StateError:
@@ -90,7 +94,7 @@ def look_at(
         rules=service.rules(target),
         discovery_ms=transient.discovery_ms,
     )
-    stored = service.ysepz.read_back(transient.slug)
+    stored = service.ysepz.for_purpose("adopt").read_back(transient.slug)
     inventory = take_inventory(
         fetched,
         stored,
@@ -98,11 +102,6 @@ def look_at(
         ledger=service.state.ledgers.get(transient.pk),
     )
     return fetched, stored, inventory
-
-
-def _within_budget(_service: Service) -> bool:
-    """Tell whether YSE-PZ's time has room for another adoption: the one place that asks."""
-    return True
 
 
 def _done_before(service: Service, target: Target) -> Adoption | None:

@@ -285,7 +285,7 @@ def differs(curve: LightCurve, stored: StoredPhotometry, row: Ints) -> Bools:
     flux_tolerance = np.fmax(
         MAG_TOLERANCE * np.abs(curve.flux) / 1.0857, ERROR_SHARE * curve.flux_err
     )
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         mag_off = np.abs(curve.mag - stored.mag[at]) > tolerance
         flux_off = np.abs(curve.flux - flux[at]) > flux_tolerance
     return found & (mag_off | flux_off)

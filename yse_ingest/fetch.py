@@ -105,6 +105,7 @@ class Fetch:
             # One after the other, so that a source that is back is not stormed.
             wait_s += zlib.crc32(target.name.encode()) % 1000 / 1000 * SPREAD_S
             self.state.targets.set_due(target.name, self.state.now_ms() + int(wait_s * 1000))
+            self.state.clocks.unasked(target.name, source, reason=f"{source} is down")
             fields = {"target": target.name, "source": source, "wait_s": round(wait_s, 1)}
             logger.info("source is down, not asked", extra=fields)
         return wait_s > 0

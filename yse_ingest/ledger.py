@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
+from yse_ingest.errors import YsePzReplyError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -23,6 +25,8 @@ _PACKED = np.dtype(
     [("time", "u1", 6), ("slot", "u1"), ("flags", "u1"), ("pk", "<u4"), ("value_hash", "<u4")]
 )
 BYTES_PER_POINT = _PACKED.itemsize
+TIME_MS_MAX = 2**47 - 1
+SLOTS_MAX = 256
 
 
 class Flag(IntFlag):
@@ -110,11 +114,12 @@ class Ledger:
                 strict=True,
             )
         )
-        slots = tuple(Slot(*shelf) for shelf in dict.fromkeys(shelves))
+        slots = _within_a_byte(tuple(Slot(*shelf) for shelf in dict.fromkeys(shelves)))
         index = {slot: code for code, slot in enumerate(slots)}
         ours = stored.written_by(account)
         return cls(
-            time_ms=stored.time_ms,
+            # Beyond the year 6429 six bytes are not enough, and no exposure is near.
+            time_ms=np.clip(stored.time_ms, -TIME_MS_MAX, TIME_MS_MAX),
             slot=np.array([index[Slot(*shelf)] for shelf in shelves], np.uint8),
             flags=np.where(ours, Flag.OURS | Flag.VERIFIED, Flag.VERIFIED).astype(np.uint8),
             pk=stored.pk.astype(np.uint32),
@@ -236,7 +241,7 @@ class Ledger:
         pk: NDArray[np.uint32],
         value_hash: NDArray[np.uint32],
     ) -> Ledger:
-        slots = tuple(dict.fromkeys((*self.slots, *shelves)))
+        slots = _within_a_byte(tuple(dict.fromkeys((*self.slots, *shelves))))
         index = {slot: code for code, slot in enumerate(slots)}
         codes = np.array([index[shelf] for shelf in shelves], np.uint8)
         return replace(
@@ -299,6 +304,17 @@ class Ledger:
             gaps=dict(gaps),
             read_back_ms=read_back_ms,
         )
+
+
+def _within_a_byte(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
+    if len(slots) > SLOTS_MAX:
+        raise YsePzReplyError(
+            f"one transient has photometry in {len(slots)} combinations of instrument, group "
+            f"and band, and {SLOTS_MAX} can be told apart",
+            service="YSE-PZ",
+            remedy="Nothing is sent for it; is its photometry in YSE-PZ what it should be?",
+        )
+    return slots
 
 
 def gap_key(instrument: str, band: str) -> str:

@@ -311,8 +311,10 @@ class StoredPhotometry(Columns):
 
     def flux_at(self, zero_point: float = ZERO_POINT) -> tuple[Floats, Floats]:
         """Return flux and error at ``zero_point`` (nan where a row lacks them)."""
-        factor = np.power(10.0, 0.4 * (zero_point - self.zero_point))
-        return self.flux * factor, self.flux_err * factor
+        # Anybody may have stored any zero point; what overflows matches nothing.
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            factor = np.power(10.0, 0.4 * (zero_point - self.zero_point))
+            return self.flux * factor, self.flux_err * factor
 
     @property
     def value_hash(self) -> NDArray[np.uint32]:
@@ -348,7 +350,9 @@ def value_hash(
 
 def _steps(value: Floats) -> NDArray[np.uint64]:
     """Return values in steps of 1e-4, as 64 bits; one fixed pattern for what is not finite."""
+    with np.errstate(over="ignore"):
+        steps = value * 1e4
     limited = np.clip(
-        np.nan_to_num(value * 1e4, nan=2**40, posinf=2**40, neginf=-(2**40)), -(2**40), 2**40
+        np.nan_to_num(steps, nan=2**40, posinf=2**40, neginf=-(2**40)), -(2**40), 2**40
     )
     return np.rint(limited).astype(np.int64).view(np.uint64)

@@ -37,13 +37,13 @@ from yse_ingest.delta import (
 from yse_ingest.errors import (
     LeaseLostError,
     OutcomeUnknownError,
-    PayloadError,
     RequestTooLargeError,
     UploadRefusedError,
     YseIngestError,
 )
 from yse_ingest.ledger import Flag, Ledger
 from yse_ingest.photometry import LightCurve, StoredPhotometry, light_curve
+from yse_ingest.privacy import check_groups, invisible, membership_is_shown
 from yse_ingest.sources import Ask
 from yse_ingest.targets import Rules, Target
 from yse_ingest.times import format_time_ms, iso_of_unix
@@ -238,9 +238,9 @@ def plan_upload(
     """
     vocabulary.check_photometry(rules, [str(band) for band in np.unique(curve.band)])
     rows: StoredPhotometry | Ledger
+    check_groups(stored, rules)
     if stored is not None:
         rows = stored.photometry
-        _check_groups(stored, rules)
     else:
         rows = ledger.standing if ledger is not None else Ledger.empty()
     known_gaps = ledger.with_gaps(gaps).gaps if ledger is not None else gaps
@@ -349,27 +349,6 @@ def _leave_out(
         moved = displaced(curve, new, rows, account=account, window=window)
         verdict[list(moved)] = Verdict.MOVED
     return replace(comparison, verdict=verdict), moved
-
-
-def _check_groups(stored: ReadBack, rules: Rules) -> None:
-    """Refuse to hide points that everybody can see now."""
-    if not rules.groups:
-        return
-    for header in stored.headers:
-        same = (header.instrument, header.obs_group) == (rules.instrument, rules.obs_group)
-        if (
-            same
-            and set(header.groups) != set(rules.groups)
-            and np.any(stored.photometry.header == header.pk)
-        ):
-            raise PayloadError(
-                "groups would hide points of this instrument from those who can see them now",
-                service="YSE-PZ",
-                target=stored.name,
-                field="groups",
-                value=",".join(rules.groups),
-                remedy="Give the private photometry an obs_group of its own.",
-            )
 
 
 def _window_for_clobber(
@@ -697,9 +676,8 @@ def _send_points(
 ) -> bool:
     """Send the chunks; halve one that is too large, or of which one point is refused."""
     plan = receipt.plan
-    waiting: deque[tuple[Ints, float | None]] = deque(
-        zip(plan.chunks, plan.predicted_s, strict=True)
-    )
+    member = membership_is_shown(plan.stored, plan.rules)
+    waiting = _waiting(plan, first_alone=not member)
     while waiting:
         if deadline is not None and clock() >= deadline:
             return False
@@ -732,6 +710,31 @@ def _send_points(
                 plan.speed.observe(predicted, receipt.seconds - before)
             receipt.mark(rows, Outcome.ACCEPTED)
             receipt.answers.append("success")
+            member = member or _sees(receipt, client, rows)
+    return True
+
+
+def _waiting(plan: Plan, *, first_alone: bool) -> deque[tuple[Ints, float | None]]:
+    """Return the chunks with what each costs; ``first_alone``: one point goes ahead.
+
+    Whether this account may see what it sends is learnt from one point, not from all.
+    """
+    waiting: deque[tuple[Ints, float | None]] = deque(
+        zip(plan.chunks, plan.predicted_s, strict=True)
+    )
+    if waiting and first_alone:
+        rows, _ = waiting.popleft()
+        waiting.extendleft((part, None) for part in (rows[1:], rows[:1]) if len(part))
+    return waiting
+
+
+def _sees(receipt: Receipt, client: YsePz, rows: Ints) -> bool:
+    """Return when points that were just accepted are shown to this account; else raise."""
+    hidden = _still_missing(receipt, client, rows)
+    if len(hidden):
+        receipt.mark(hidden, Outcome.ABSENT)
+        plan = receipt.plan
+        raise invisible(len(hidden), plan.rules, target=plan.transient.name)
     return True
 
 
@@ -806,15 +809,8 @@ def _verify(receipt: Receipt, client: YsePz, *, clock: Callable[[], float]) -> N
             receipt.outcome[row] = Outcome.ALTERED
         elif receipt.outcome[row] is Outcome.ACCEPTED:
             receipt.outcome[row] = Outcome.VERIFIED
-    absent = receipt.rows(Outcome.ABSENT)
-    if len(absent):
-        receipt.error = UploadRefusedError(
-            f"{len(absent)} points were accepted, but are not to be seen",
-            service="YSE-PZ",
-            target=plan.transient.name,
-            remedy="Their photometry may be private to groups of which this account is no "
-            "member; ask an administrator of YSE-PZ.",
-        )
+    if absent := receipt.count(Outcome.ABSENT):
+        receipt.error = invisible(absent, plan.rules, target=plan.transient.name)
 
 
 def rules_for(

@@ -27,6 +27,8 @@ CITATIONS = {
     "mars": "ZTF public alerts (Bellm et al. 2019, Graham et al. 2019), served by MARS",
     "alerce": "ZTF public alerts (Bellm et al. 2019, Graham et al. 2019), served by ALeRCE "
     "(Förster et al. 2021)",
+    "fink": "ZTF public alerts (Bellm et al. 2019, Graham et al. 2019), served by Fink "
+    "(Möller et al. 2021)",
 }
 """Source to what a figure of its data should name."""
 MJD_OF_UNIX_ZERO = UNIX_ZERO_JD - MJD_ZERO_JD

@@ -47,6 +47,8 @@ class Rules:
     """YSE-PZ's name of the observing group under which the photometry stands."""
     groups: tuple[str, ...] = ()
     """Groups that alone may see it (none: everybody)."""
+    hide_public_points: bool = False
+    """Attach the groups although public points stand there: all others lose sight of them."""
     band_map: Mapping[str, str] = field(
         default_factory=lambda: {"g": "g-ZTF", "r": "r-ZTF", "i": "i-ZTF"}
     )

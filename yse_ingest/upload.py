@@ -139,7 +139,12 @@ class Upload:
             # Only a smaller gap was seen: nothing to send, but the window has shrunk.
             self.keep(transient, ledger.with_gaps(self.row.gaps))
         for target_name, curve in self.row.curves:
-            verify = verify or stored is not None or self._must_read_back(curve, ledger)
+            private = bool(
+                self.clients.rules(self.target(target_name) or Target(target_name)).groups
+            )
+            verify = (
+                verify or private or stored is not None or self._must_read_back(curve, ledger)
+            )
             if verify and stored is None:
                 stored = self.read_back(judge)
                 ledger = self.weigh(judge, stored, ledger)

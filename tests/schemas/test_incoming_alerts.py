@@ -167,7 +167,7 @@ def test_every_spelling_of_missing_is_missing(field: str, value: Any) -> None:
         ("sigmapsf", -0.1, "is -0.1, which is not positive"),
         ("sigmapsf", 100.0, "is missing (100.0)"),
         ("sigmapsf", 11, "is 11, outside 0 to 10"),
-        ("jd", 58881.5, "is 58881.5, outside 2400000.5 to 2488069.5"),
+        ("jd", 58881.5, "is 58881.5, outside 2447892.5 to 2488069.5"),
         ("ra", 360.0, "is 360.0, outside 0 to 360"),
         ("ra", -1e-9, "is -1e-09, outside 0 to 360"),
         ("dec", 91, "is 91, outside -90 to 90"),

@@ -293,3 +293,28 @@ def test_corrections() -> None:
     for broken in faulty:
         with pytest.raises(PayloadError):
             checked(PointChangeSchema(), broken)
+
+
+@pytest.mark.parametrize("date", ["0001-01-01T00:00:00", "1849-12-31T00:00:00"])
+def test_dates_of_another_age_are_refused(date: str) -> None:
+    """A date that is a wrong unit is refused, for a point and for a transient."""
+    request = {**UPLOAD, "0": {**POINT, "obs_date": date}}
+    with pytest.raises(PayloadError, match="outside the years 1850 to 2150"):
+        checked(PhotometryUploadSchema(), request)
+
+
+def test_one_exposure_stands_once_in_a_request() -> None:
+    """YSE-PZ does not compare the points of one request: both would be stored."""
+    assert checked(PhotometryUploadSchema(), UPLOAD)
+    with pytest.raises(PayloadError, match="is that of point 0"):
+        checked(PhotometryUploadSchema(), {**UPLOAD, "c": {**POINT, "mag": 19.0}})
+
+
+def test_one_transient_is_created_at_a_time() -> None:
+    """Two names with one slug in one request would leave neither."""
+    rows = {
+        name: {"name": name, "ra": 1.0, "dec": 2.0, "status": "New", "obs_group": "ZTF"}
+        for name in ("SN 1", "SN-1")
+    }
+    with pytest.raises(PayloadError, match="one transient at a time"):
+        checked(CreationSchema(), {"noupdatestatus": True, **rows})

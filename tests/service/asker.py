@@ -1,27 +1,52 @@
-"""One process of a service that asks YSE-PZ from several threads: for `test_turns`."""
+"""One process of a service that asks YSE-PZ from several threads: for `test_turns`.
+
+``asker.py rounds THREADS ROUNDS`` or ``asker.py until THREADS ANSWERS``.
+"""
 
 from __future__ import annotations
 
 import sys
 import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING
 
+from yse_ingest.errors import YsePzUnavailableError
 from yse_ingest.service import Service
 from yse_ingest.settings import Settings
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def main(threads: int, rounds: int) -> None:
-    """Look up, read back and read lists, as the queues do at once."""
+
+def look_and_read_back(service: Service, rounds: int) -> None:
+    """Look up and read back, as the queues do at once."""
+    client = service.ysepz.for_purpose("upload")
+    for _ in range(rounds):
+        found = client.transient_by_name("2019np")
+        if found is not None:
+            client.read_back(found.slug)
+
+
+def ask_until_answered(service: Service, answers: int) -> None:
+    """Ask again and again, until there were so many answers."""
+    while answers:
+        try:
+            service.ysepz.ping()
+            answers -= 1
+        except YsePzUnavailableError:
+            time.sleep(0.01)
+
+
+def main(how: str, threads: int, count: int) -> None:
+    """Do it in so many threads."""
     service = Service.from_settings(Settings.from_env())
-    service.ysepz.vocabulary()
-
-    def ask() -> None:
-        client = service.ysepz.for_purpose("upload")
-        for _ in range(rounds):
-            found = client.transient_by_name("2019np")
-            if found is not None:
-                client.read_back(found.slug)
-
-    asking = [threading.Thread(target=ask) for _ in range(threads)]
+    if how == "rounds":
+        service.ysepz.vocabulary()
+        work: Callable[[], None] = partial(look_and_read_back, service, count)
+    else:
+        work = partial(ask_until_answered, service, count)
+    asking = [threading.Thread(target=work) for _ in range(threads)]
     for thread in asking:
         thread.start()
     for thread in asking:
@@ -29,4 +54,4 @@ def main(threads: int, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

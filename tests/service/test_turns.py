@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,22 +34,59 @@ def environment(house: Any, ysepz: YsePzStandIn, **more: str) -> dict[str, str]:
     }
 
 
+def ask_from_three_processes(*arguments: str, env: dict[str, str]) -> None:
+    processes = [
+        subprocess.Popen([sys.executable, str(ASKER), *arguments], env=env) for _ in range(3)
+    ]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
+
+
+def mend_after(ysepz: YsePzStandIn, requests: int) -> None:
+    deadline = time.monotonic() + 60
+    while len(ysepz.log) < requests and time.monotonic() < deadline:
+        time.sleep(0.01)
+    ysepz.faults.clear()
+
+
 def test_processes_together_never_exceed_the_cap(house: Any) -> None:
     """Three processes of four threads: never more than two requests open at the server."""
     with YsePzStandIn(workers=12) as ysepz:
         ysepz.add_transient("2019np", RA, DEC)
         ysepz.faults.add(Fault("slow", seconds=0.02))
-        processes = [
-            subprocess.Popen(
-                [sys.executable, str(ASKER), "4", "3"], env=environment(house, ysepz)
-            )
-            for _ in range(3)
-        ]
-        assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
+        ask_from_three_processes("rounds", "4", "3", env=environment(house, ysepz))
 
         assert ysepz.max_in_flight == 2
         read_backs = [each for each in ysepz.log if each.path.startswith("/download_data/")]
         assert len(read_backs) == 3 * 4 * 3
+
+
+def test_processes_together_probe_one_at_a_time(house: Any) -> None:
+    """While YSE-PZ is down, eager processes have one request under way, then none for a while.
+
+    When it answers again all of them go on, two at a time.
+    """
+    with YsePzStandIn(workers=12) as ysepz:
+        ysepz.faults.add(Fault("hang", seconds=0.15))
+        mending = threading.Thread(target=mend_after, args=(ysepz, 11))
+        mending.start()
+        ask_from_three_processes(
+            "until",
+            "4",
+            "3",
+            env=environment(
+                house, ysepz, YSE_INGEST_PROBE_WAIT="0.2", YSE_INGEST_PROBE_WAIT_MAX="0.4"
+            ),
+        )
+        mending.join()
+
+        asked = sorted(ysepz.log, key=lambda each: each.started)
+        down = [each for each in asked if each.status == 0]
+        # The first six went before five failures were known; then the probes.
+        pauses = [after.started - before.ended for before, after in pairwise(down[6:])]
+        assert len(pauses) >= 4
+        assert min(pauses) > 0.15
+        assert len([each for each in asked if each.status == 200]) == 3 * 4 * 3
+        assert ysepz.max_in_flight == 2
 
 
 def test_push_with_a_state_takes_the_same_turns(house: Any) -> None:
@@ -77,15 +115,15 @@ def test_push_with_a_state_takes_the_same_turns(house: Any) -> None:
 
 def test_a_request_that_was_given_up_holds_no_turn(house: Any) -> None:
     """Its turn is free at once, though YSE-PZ may still be busy; the time of waiting counts."""
-    service = house.service(YSE_PZ_IN_FLIGHT="1", YSE_PZ_READ_TIMEOUT="0.3")
-    house.ysepz.faults.add(Fault("slow", seconds=2.0, times=1))
+    service = house.service(YSE_PZ_IN_FLIGHT="1")
+    house.ysepz.faults.add(Fault("slow", seconds=6.0, times=1))
 
     with pytest.raises(YsePzUnavailableError, match="no answer"):
         service.ysepz.ping()
 
     assert house.ysepz.in_flight == 1
     assert service.state.gate.state()["under_way"] == 0
-    assert service.budget.spending().total() >= 0.3
+    assert service.budget.spending().total() >= 2.0
     service.ysepz.ping()
 
 
@@ -130,7 +168,9 @@ def test_failures_of_look_ups_open_the_breaker_and_uploads_wait(house: Any) -> N
     assert service.drain() == []
 
     assert len(house.ysepz.log) == asked
-    assert service.state.clocks.get("2020b") == {}
+    clock = service.state.clocks.get("2020b")["mars"]
+    assert clock.asked_ms is None
+    assert "YSE-PZ is down" in (clock.error or "")
     due_ms = service.state.targets.due_ms("2020b")
     assert due_ms is not None
     assert due_ms > service.state.now_ms()
@@ -159,11 +199,16 @@ def test_a_source_that_is_down_is_not_asked(house: Any) -> None:
     service.refresh(["2019np"])
     asked = len(house.mars.log)
 
+    service.state.targets.set_due("2019np", 0)
+    service.dispatch()
     assert service.refresh(["2019np", "2020b"]) == []
 
     assert len(house.mars.log) == asked
-    assert service.state.clocks.get("2019np")["mars"].silence == "no answer"
-    assert service.state.clocks.get("2020b") == {}
+    assert service.state.targets.sweep(older_than_s=-1.0) == 0
+    once, never = (service.state.clocks.get(name)["mars"] for name in ("2019np", "2020b"))
+    assert (once.silence, never.silence) == ("not asked", "never asked")
+    assert once.status == "error"
+    assert once.error == never.error == "mars is down"
     for name in ("2019np", "2020b"):
         wait_ms = (service.state.targets.due_ms(name) or 0) - service.state.now_ms()
         assert 0 < wait_ms < 70_000

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from yse_ingest.sandbox.alerce import AlerceStandIn
+from yse_ingest.sandbox.fink import FinkStandIn
 from yse_ingest.sandbox.mars import MarsStandIn
-from yse_ingest.sources import Ask, Timeouts, build_source
+from yse_ingest.sources import Ask, Kind, Timeouts, build_source
 from yse_ingest.targets import Rules, Target
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ def mars() -> Iterator[MarsStandIn]:
 def alerce() -> Iterator[AlerceStandIn]:
     """Return a stand-in ALeRCE without detections."""
     with AlerceStandIn() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def fink() -> Iterator[FinkStandIn]:
+    """Return a stand-in Fink without alerts."""
+    with FinkStandIn() as stand_in:
         yield stand_in
 
 
@@ -92,6 +100,20 @@ def ask_alerce(alerce: AlerceStandIn, waits: list[float]) -> Iterator[Source]:
 
 
 @pytest.fixture
+def ask_fink(fink: FinkStandIn, waits: list[float]) -> Iterator[Source]:
+    """Return a source that asks the stand-in Fink."""
+    source = build_source(
+        "fink",
+        {"FINK_URL": fink.api_url},
+        timeouts=Timeouts(connect_s=2, post_s=2, fetch_s=20),
+        sleep=waits.append,
+        jitter=lambda: 0.0,
+    )
+    yield source
+    source.close()
+
+
+@pytest.fixture
 def question() -> Question:
     """Return a function that makes a question about SN 2019np, or what it is told instead."""
 
@@ -101,6 +123,7 @@ def question() -> Question:
         since_ms: int | None = None,
         discovery_ms: int | None = None,
         known_objects: tuple[str, ...] = (),
+        kinds: frozenset[Kind] = frozenset({Kind.DETECTION}),
         **target: Any,
     ) -> Ask:
         fields: dict[str, Any] = {"name": "2019np", "ra": RA, "dec": DEC} | target
@@ -110,6 +133,7 @@ def question() -> Question:
             since_ms=since_ms,
             discovery_ms=discovery_ms,
             known_objects=known_objects,
+            kinds=kinds,
         )
 
     return make
@@ -120,7 +144,7 @@ def shower() -> Shower:
     """Return a function that adds one alert a night; offsets [arcsec], ``start`` in days."""
 
     def add(
-        stand_in: MarsStandIn | AlerceStandIn,
+        stand_in: MarsStandIn | AlerceStandIn | FinkStandIn,
         object_id: str = "ZTF19aacgslb",
         count: int = 3,
         *,
@@ -133,7 +157,9 @@ def shower() -> Shower:
         **values: Any,
     ) -> None:
         add_one: Callable[..., object] = (
-            stand_in.add_alert if isinstance(stand_in, MarsStandIn) else stand_in.add_detection
+            stand_in.add_detection
+            if isinstance(stand_in, AlerceStandIn)
+            else stand_in.add_alert
         )
         for night in range(count):
             add_one(

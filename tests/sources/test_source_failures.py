@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
@@ -579,22 +580,36 @@ def test_each_thread_has_its_own_connection_and_uses_it_again(
 def test_no_more_requests_at_a_time_than_allowed(
     mars: MarsStandIn, client: Callable[..., HttpClient]
 ) -> None:
-    """Threads beyond the allowed number wait for their turn, or say that they did in vain."""
-    mars.faults.add(Fault("slow", seconds=0.3))
-    http = client(mars.url, concurrency=1, timeouts=Timeouts(fetch_s=0.45), retries=0)
-    errors = []
+    """Threads beyond the allowed number wait for their turn."""
+    mars.faults.add(Fault("slow", seconds=0.1))
+    http = client(mars.url, concurrency=1)
 
     def ask() -> None:
-        try:
-            http.get("", {"format": "json"}, deadline=http.deadline())
-        except SourceUnavailableError as error:
-            errors.append(error.fact)
+        http.get("", {"format": "json"}, deadline=http.deadline())
 
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-
     assert mars.max_in_flight == 1
-    assert errors
+    assert len(mars.log) == 3
+
+
+def test_a_turn_that_does_not_come_in_time_is_told(
+    mars: MarsStandIn, client: Callable[..., HttpClient]
+) -> None:
+    """Who waited in vain says so, and was not sent."""
+    mars.faults.add(Fault("slow", seconds=1.0))
+    http = client(mars.url, concurrency=1)
+    first = threading.Thread(
+        target=lambda: http.get("", {"format": "json"}, deadline=http.deadline())
+    )
+    first.start()
+    while mars.max_in_flight < 1:
+        time.sleep(0.01)
+    with pytest.raises(SourceUnavailableError, match="other questions"):
+        http.get("", {"format": "json"}, deadline=time.monotonic() + 0.1)
+    first.join()
+    assert len(mars.log) == 1
+

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -42,7 +42,7 @@ class Deployment:
         for work in WORKS:
             service.state.heartbeats.beat(work)
 
-    def follow(self, service: Service, *names: str, **fields: object) -> None:
+    def follow(self, service: Service, *names: str, **fields: Any) -> None:
         for name in names:
             service.enqueue(Target(name, **fields))
 

@@ -52,8 +52,7 @@ class Seen:
 
     @property
     def mail(self) -> EmailMessage:
-        parsed: Any = email.message_from_bytes(self.content, policy=email.policy.default)
-        return parsed
+        return email.message_from_bytes(self.content, policy=email.policy.default)
 
     @property
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""How a message leaves: by mail to a real server, by a command; bounded, and without secrets."""
+"""How a message leaves: by mail to a real server, by a command; bounded, without secrets."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_one_refused_receiver_does_not_keep_it_from_the_others(smtp: SmtpStandIn
 
 def command(*words: str, **changes: str) -> Command:
     line = shlex.join(words)
-    return Command(settings(YSE_INGEST_NOTIFY_COMMAND=line, **changes))
+    return Command(settings(25, YSE_INGEST_NOTIFY_COMMAND=line, **changes))
 
 
 def python(code: str) -> tuple[str, ...]:

@@ -17,12 +17,11 @@ from yse_ingest.sandbox.faults import Fault
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.watch.conftest import WORKS, Deployment
+    from tests.watch.conftest import Deployment
     from yse_ingest.service import Service
-else:
-    from tests.watch.conftest import WORKS
 
 NAMES = ("2019np", "ZTF20aaypcrt")
+WORKS = ("queue:fetch", "queue:upload", "queue:control", "dispatch", "drain", "sweep", "watch")
 
 
 def health(deployment: Deployment, *options: str, **changes: str) -> tuple[int, list[str]]:
@@ -36,7 +35,7 @@ def health(deployment: Deployment, *options: str, **changes: str) -> tuple[int, 
 
 @pytest.fixture
 def service(deployment: Deployment) -> Service:
-    """A service at work that follows two targets, whose photometry is stored."""
+    """Return a service at work: two targets, whose photometry is stored."""
     service = deployment.service()
     deployment.work(service)
     deployment.follow(service, *NAMES)
@@ -63,7 +62,7 @@ def queue_dead(deployment: Deployment, service: Service) -> None:
 
 
 def control_dead(deployment: Deployment, service: Service) -> None:
-    """The ticks pile up: somebody sends them, nobody works on them."""
+    """Let the ticks pile up: somebody sends them, nobody works on them."""
     _forget(service, *WORKS)
     state = service.state
     broker = state._connection.open(
@@ -149,7 +148,7 @@ SHORT = {
         (queue_dead, "queue:upload: the workers of the queue upload are silent: "),
         (control_dead, "queue:control: the workers of the queue control are silent: "),
         (dispatch_dead, "work:dispatch: dispatch has not done its work: no run since "),
-        (source_dead, "source:mars: mars answers nothing (2 targets: MARS: "),
+        (source_dead, "source:mars: mars answers nothing (2 targets ask it: MARS: "),
         (format_changed, "format:mars: mars answers something that cannot be read (1 target"),
         (ysepz_away, "away: YSE-PZ does not answer. Ask who runs it."),
         (owed, "owed: 33 points of 1 transient are owed since "),
@@ -264,7 +263,7 @@ def test_a_dead_redis_is_told(deployment: Deployment) -> None:
 
 @pytest.fixture
 def black_hole() -> Iterator[int]:
-    """A port that takes connections and never says a word."""
+    """Return a port that takes connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0), backlog=50) as listener:
         taken: list[socket.socket] = []
 

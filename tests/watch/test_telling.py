@@ -13,16 +13,24 @@ import pytest
 from tests.watch.smtp import Fault as MailFault
 from tests.watch.smtp import wait_for
 from yse_ingest.sandbox.faults import Fault
-from yse_ingest.state import Present
+from yse_ingest.state import CREDENTIALS, Present
 from yse_ingest.state.notices import HOUR_MS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tests.watch.conftest import Deployment
+    from yse_ingest.clients import Hint
     from yse_ingest.service import Service
 
 NAMES = ("2019np", "ZTF20aaypcrt")
+SHORT_WAITS = {
+    "YSE_INGEST_OWED_WAIT": "0.05",
+    "YSE_INGEST_OWED_WAIT_MAX": "0.1",
+    "YSE_INGEST_PROBE_WAIT": "0.05",
+    "YSE_INGEST_PROBE_WAIT_MAX": "0.1",
+}
 PAUSE_S = 0.03
 """Longer than a condition must hold here."""
 
@@ -45,48 +53,53 @@ def subjects(deployment: Deployment) -> list[str]:
 
 @pytest.fixture
 def quiet(deployment: Deployment, service: Service) -> Deployment:
-    """A service of which nothing is wrong, which has been watched for a while."""
+    """Return a service of which nothing is wrong, watched for a while."""
     deployment.work(service)
     look(service)
     assert not deployment.mail.taken
     return deployment
 
 
-def test_ysepz_down_for_many_retries_is_two_messages(
-    quiet: Deployment, service: Service
-) -> None:
+def test_ysepz_down_for_many_retries_is_two_messages(quiet: Deployment) -> None:
     """One message that it is away, one that it is back, however many tries failed."""
+    service = quiet.service(**SHORT_WAITS)
     names = [each.name for each in _supernovae()[:6]]
     quiet.follow(service, *names)
-    quiet.ysepz.faults.add(Fault("status", path="^/add_transient_phot", status=503))
-    failed = 0
-    # 2 may be in flight at once: each is given back before the next is taken.
-    for name in names:
-        for hint in service.refresh([name]):
-            for attempt in range(1, 9):
-                outcome = service.upload(hint.name, hint.key, hint.fence, attempt=attempt)
-                failed += 1
-                look(service, 1)
-                if outcome.state != "retry":
-                    break
-    # The breaker is open now: of the others, and of the probes, no request fails any more ...
-    assert failed >= 5
-    assert service.state.outbox.breaker()["open"]
-    # ... but probes do, for hours.
-    for _ in range(30):
-        service.state.outbox.record(ok=False)
+    hints = service.refresh(names)
+    quiet.ysepz.faults.add(Fault("status", status=503))
+    refused = len(quiet.ysepz.log)
+    for _ in range(60):
+        _deliver(service, hints)
         look(service, 1)
+        hints = service.drain()
+    refused = len(quiet.ysepz.log) - refused
+    assert refused > 20
     (away,) = quiet.mail.taken
     assert away.mail["Subject"] == "yse_ingest: YSE-PZ does not answer"
-    assert re.search(r"safe: \d+ points of \d transients wait; none is lost\.", away.text)
+    assert re.search(r"safe: \d+ points of 6 transients wait; none is lost\.", away.text)
     assert "do:   Ask who runs it." in away.text
 
     quiet.ysepz.faults.clear()
-    service.state.outbox.record(ok=True)
+    for _ in range(200):
+        _deliver(service, hints)
+        hints = service.drain()
+        if not service.state.outbox.rows(1):
+            break
+        time.sleep(PAUSE_S)
     look(service)
     _, back = quiet.mail.taken
     assert back.mail["Subject"] == "yse_ingest: over: YSE-PZ answers again"
     assert "it lasted" in back.text
+    assert "0 points owed" in back.text
+
+
+def _deliver(service: Service, hints: Sequence[Hint]) -> None:
+    """Upload, with the retries of Celery."""
+    for hint in hints:
+        for attempt in range(1, 9):
+            outcome = service.upload(hint.name, hint.key, hint.fence, attempt=attempt)
+            if outcome.state != "retry":
+                break
 
 
 def _supernovae() -> Any:
@@ -265,6 +278,11 @@ def test_one_dead_channel_does_not_stop_the_other(
     look(service)
     assert "WRONG  writing is held: the disk is changed." in told.read_text()
     assert "WRONG  messages cannot be sent by mail" in told.read_text()
+    # When mail works again, it does not tell by mail that mail was dead.
+    deployment.mail.faults = []
+    service.state._connection.call("DEL", service.state._keys("notices", "mail", "failing"))
+    look(service)
+    assert subjects(deployment) == ["yse_ingest: writing is held: the disk is changed"]
 
 
 def test_without_a_channel_changes_wait_until_there_is_one(deployment: Deployment) -> None:
@@ -296,7 +314,7 @@ def test_a_silent_source_is_told_once_and_when_it_answers(
             each for each in subjects(quiet) if each.startswith("yse_ingest: mars answers not")
         )
     ]
-    assert "(2 targets: MARS: " in quiet.mail.taken[0].text
+    assert "(2 targets ask it: MARS: " in quiet.mail.taken[0].text
     assert "stale" not in quiet.mail.taken[0].text
 
     quiet.mars.faults.clear()
@@ -341,9 +359,20 @@ def test_refused_credentials_are_told_and_when_they_work(quiet: Deployment) -> N
     assert b"wrong-and-secret" not in message.content
 
     right = quiet.service()
-    quiet.cycle(right, *NAMES)
+    right.refresh(NAMES)
     look(right)
     assert subjects(quiet)[1:] == ["yse_ingest: over: YSE-PZ accepts the account again"]
+
+
+def test_an_upload_that_is_taken_ends_refused_credentials(
+    quiet: Deployment, service: Service
+) -> None:
+    """Also where no look-up is needed any more."""
+    quiet.follow(service, "2019np")
+    hints = service.refresh(["2019np"])
+    service.state.troubles.note(CREDENTIALS, fact="refused")
+    _deliver(service, hints)
+    assert not service.state.troubles.all()
 
 
 @pytest.mark.parametrize("limit", ["0.1", "3600"])
@@ -398,7 +427,7 @@ def test_private_targets_are_counted_only(quiet: Deployment, tmp_path: Path) -> 
     for text in texts:
         assert not any(name in text for name in NAMES)
     assert any("of 2 transients are owed since" in text for text in texts)
-    assert any("mars answers nothing (2 targets)" in text for text in texts)
+    assert any("mars answers nothing (2 targets ask it)" in text for text in texts)
 
 
 def test_a_new_kind_of_refused_row_is_told_once(quiet: Deployment, service: Service) -> None:
@@ -417,6 +446,7 @@ def test_a_new_kind_of_refused_row_is_told_once(quiet: Deployment, service: Serv
     service.state.quarantine.put("ZTF20aaypcrt", [row(12, "twin of 11: reported twice")])
     look(service)
     assert len(quiet.mail.taken) == 2
+    assert not any("twin" in seen.text for seen in quiet.mail.taken)
 
 
 def test_a_lost_state_is_told(quiet: Deployment, service: Service) -> None:

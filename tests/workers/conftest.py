@@ -150,6 +150,7 @@ class Service:
         self.ysepz = ysepz
         self._start = start
         self.everything: Program | None = None
+        self._programs: list[Program] = []
         self.supernovae = {each.name: each for each in supernovae.load()}
         self.env = {
             **SHORT,
@@ -168,7 +169,15 @@ class Service:
             self.ysepz.add_transient(name, each.ra, each.dec)
 
     def celery(self, *arguments: str, cwd: Path | None = None, **env: str) -> Program:
-        return self._start("-A", "workers", *arguments, env={**self.env, **env}, cwd=cwd)
+        program = self._start("-A", "workers", *arguments, env={**self.env, **env}, cwd=cwd)
+        self._programs.append(program)
+        return program
+
+    def stop_everything(self) -> None:
+        """End every program of the service at once."""
+        for program in self._programs:
+            program.kill()
+        self._programs.clear()
 
     def worker(self, name: str, *queues: str) -> Program:
         listens = ["-Q", ",".join(queues)] if queues else []

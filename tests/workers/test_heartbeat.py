@@ -40,7 +40,7 @@ def mail() -> Iterator[SmtpStandIn]:
 
 @pytest.fixture
 def short(service: Service, mail: SmtpStandIn) -> Service:
-    """A sandbox with short limits, whose beat ticks every second."""
+    """Return a sandbox with short limits, whose beat ticks every second."""
     service.env |= {
         "YSE_INGEST_LIMIT_HEARTBEAT": str(LIMIT_S),
         "YSE_INGEST_NOTIFY_AFTER": "0.5",

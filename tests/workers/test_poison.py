@@ -29,7 +29,7 @@ class Bomb:
 def _message(**changes: Any) -> dict[str, Any]:
     """Return a message as Celery writes it, with changes."""
     body = changes.pop("body", [["nosuch"], {}, {}])
-    message = {
+    message: dict[str, Any] = {
         "body": base64.b64encode(json.dumps(body).encode()).decode(),
         "content-encoding": "utf-8",
         "content-type": "application/json",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -54,3 +55,15 @@ def test_told_between_two_ticks_beat_ends_at_once(tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         os.kill(os.getpid(), signal.SIGTERM)
     idle.close()
+
+
+def test_a_clock_that_is_set_back_does_not_silence_beat(tmp_path: Path) -> None:
+    """What was sent an hour ahead of now is sent again after its period, not after an hour."""
+    beat = scheduler(Scheduler, tmp_path)
+    beat.add(name="often", task="often", schedule=0.5)
+    assert beat.tick() <= 0.5
+    entry = beat.schedule["often"]
+    entry.last_run_at = entry.default_now() + timedelta(hours=1)
+    beat.populate_heap()
+    assert beat.tick() <= 0.5
+    beat.close()

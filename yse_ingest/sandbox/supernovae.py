@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from yse_ingest.sandbox.alerce import AlerceStandIn
+    from yse_ingest.sandbox.fink import FinkStandIn
     from yse_ingest.sandbox.mars import MarsStandIn
 
 ASSIGNED_RB: Final = 0.9
@@ -122,6 +123,28 @@ def fill_alerce(alerce: AlerceStandIn, supernovae: Iterable[Supernova]) -> None:
             alert.dec,
             candid=alert.candid,
             isdiffpos=1 if alert.isdiffpos == "t" else -1,
+            rb=alert.rb,
+            drb=alert.drb,
+            diffmaglim=UNPUBLISHED_LIMIT if alert.diffmaglim is None else alert.diffmaglim,
+        )
+
+
+def fill_fink(fink: FinkStandIn, supernovae: Iterable[Supernova]) -> None:
+    """Give a stand-in Fink every alert, in the order in which they were observed.
+
+    The real one begins on 2019-11-01 and shows no alert with rb below 0.55.
+    """
+    for alert in _in_order_of_time(supernovae):
+        fink.add_alert(
+            alert.object_id,
+            alert.jd,
+            alert.filter,
+            alert.magpsf,
+            alert.sigmapsf,
+            alert.ra,
+            alert.dec,
+            candid=alert.candid,
+            isdiffpos=alert.isdiffpos,
             rb=alert.rb,
             drb=alert.drb,
             diffmaglim=UNPUBLISHED_LIMIT if alert.diffmaglim is None else alert.diffmaglim,

@@ -21,8 +21,8 @@ from yse_ingest.schemas.alert_fields import (
 )
 
 ID_KEY = "candid"
-MJD_LIMITS = (0.0, 88069.0)
-"""1858-11-17 and 2100-01-01."""
+MJD_LIMITS = (47892.0, 88069.0)
+"""1990-01-01 and 2100-01-01: an earlier date, like that of MJD 0, stands for a missing one."""
 
 
 class DetectionSchema(AlertPart):

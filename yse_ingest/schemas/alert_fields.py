@@ -47,6 +47,18 @@ class Measurement(Number):
         return super().read(value)
 
 
+class TextMeasurement(Measurement):
+    """A measurement as a number, or as text that is one."""
+
+    def _number(self, value: Any) -> float:
+        if not isinstance(value, str):
+            return super()._number(value)
+        try:
+            return float(value)
+        except ValueError as error:
+            raise self.make_error("number", value=value) from error
+
+
 class RightAscension(Measurement):
     """Degrees, 0 included, 360 not."""
 
@@ -62,9 +74,9 @@ class Score(ValueField):
 
     def read(self, value: Any) -> float:
         """Return the value, or refuse it."""
-        if value in MISSING or (isinstance(value, float) and not math.isfinite(value)):
-            return math.nan
-        return self._number(value)
+        number = self._number(value)
+        # An integer beyond all floats is no score either: as infinity it would win every twin.
+        return number if math.isfinite(number) and number not in MISSING else math.nan
 
 
 class NativeId(ValueField):

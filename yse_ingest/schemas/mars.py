@@ -21,8 +21,8 @@ from yse_ingest.schemas.alert_fields import (
 )
 
 ID_KEY = "candid"
-JD_LIMITS = (2400000.5, 2488069.5)
-"""1858-11-17 and 2100-01-01."""
+JD_LIMITS = (2447892.5, 2488069.5)
+"""1990-01-01 and 2100-01-01: an earlier date, like that of MJD 0, stands for a missing one."""
 
 
 class CandidateSchema(AlertPart):

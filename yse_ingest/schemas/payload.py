@@ -38,6 +38,10 @@ RA_MAX = math.nextafter(360.0, 0.0)
 MAG_MIN, MAG_MAX = -30.0, 50.0
 """Beyond these a magnitude is -999 or 99, which mean "missing" [mag]."""
 
+YEAR_MIN, YEAR_MAX = 1850, 2150
+"""Beyond these a date is a wrong unit: YSE-PZ would store it, and match nothing with it."""
+REDSHIFT_MIN, REDSHIFT_MAX = -1.0, 20.0
+
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?)?", re.ASCII)
 
 _REMEDIES = {
@@ -197,11 +201,13 @@ def _is_date(value: object) -> None:
             "is not written YYYY-MM-DDTHH:MM:SS with up to six decimals and no offset"
         )
     try:
-        datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value)
     except ValueError:
         raise ValidationError(
             "is no date of the calendar (a second of 60 has no Unix time)"
         ) from None
+    if not YEAR_MIN <= moment.year <= YEAR_MAX:
+        raise ValidationError(f"is outside the years {YEAR_MIN} to {YEAR_MAX}")
 
 
 def _is_moment(value: object) -> None:
@@ -322,6 +328,12 @@ class PhotometryUploadSchema(_Open):
     def _has_points(self, data: dict[str, Any], **_: Any) -> None:
         if not data["points"]:
             raise ValidationError("holds no point")
+        # Points of one request are never matched with each other: both would be stored.
+        seen: dict[tuple[str, str], str] = {}
+        for label, point in data["points"].items():
+            first = seen.setdefault((point["band"], point["obs_date"]), label)
+            if first != label:
+                raise ValidationError({label: {"obs_date": [f"is that of point {first}"]}})
 
 
 class SurveyBlockSchema(_Outgoing):
@@ -358,7 +370,7 @@ class TransientFieldsSchema(_Outgoing):
     dec_err = _number(low=0.0)
     disc_date = _optional(_is_date)
     candidate_hosts = _text(length=None)
-    redshift = _number()
+    redshift = _number(low=REDSHIFT_MIN, high=REDSHIFT_MAX)
     redshift_err = _number(low=0.0)
     redshift_source = _text()
     non_detect_date = _optional(_is_date)
@@ -434,6 +446,12 @@ class CreationSchema(DocumentedUploadSchema):
     """A request to ``/add_transient/`` that creates transients."""
 
     transients = Labelled(NewTransientSchema())
+
+    @validates_schema
+    def _is_one(self, data: dict[str, Any], **_: Any) -> None:
+        # Two names with one slug, or at one place, break or merge each other (measured 2026-11).
+        if len(data["transients"]) != 1:
+            raise ValidationError("creates one transient at a time")
 
 
 def checked(

@@ -11,8 +11,10 @@ import numpy as np
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
 from marshmallow.validate import Range
 
-PK_MAX = 2**63 - 1
-"""Largest primary key of a database."""
+from yse_ingest.times import time_ms_of_date
+
+PK_MAX = 2**32 - 1
+"""Largest primary key of a row: the ledger keeps 32 bits, and 0 is a row not seen yet."""
 PK_DIGITS_MAX = 18
 
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z?", re.ASCII)
@@ -75,6 +77,15 @@ def _if_moment(value: object) -> str | None:
         return None
 
 
+def _date(value: object) -> str:
+    """Return a date with or without a time of day, as people entered it."""
+    try:
+        time_ms_of_date(str(value))
+    except (ValueError, OverflowError):
+        raise ValidationError("is no date") from None
+    return str(value)
+
+
 def _names(value: object) -> list[str]:
     """Return a list of names, each as text or in a list of its own."""
     parts = value if isinstance(value, list) else [value]
@@ -86,7 +97,7 @@ def _names(value: object) -> list[str]:
 
 def _pk() -> fields.Integer:
     return fields.Integer(
-        required=True, strict=True, validate=Range(0, PK_MAX, error="is no primary key")
+        required=True, strict=True, validate=Range(1, PK_MAX, error="is no primary key")
     )
 
 
@@ -118,7 +129,7 @@ class TransientRowSchema(IncomingSchema):
     slug = fields.String(required=True)
     ra = fields.Float(required=True)
     dec = fields.Float(required=True)
-    disc_date = fields.String(load_default=None, allow_none=True)
+    disc_date = fields.Function(deserialize=_date, load_default=None, allow_none=True)
     status = link(load_default=None, allow_none=True)
     obs_group = link(load_default=None, allow_none=True)
     tags = fields.List(link(), load_default=list)

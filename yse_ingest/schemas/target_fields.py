@@ -196,6 +196,7 @@ class RulesSchema(Schema):
     instrument = Text()
     obs_group = Text()
     groups = fields.List(Text(), error_messages={"invalid": "is no list of names"})
+    hide_public_points = Truth()
     band_map = BandMap()
     cone_radius_arcsec = Number(positive=True, high=CONE_RADIUS_MAX_ARCSEC)
     match_radius_arcsec = Number(positive=True, high=MATCH_RADIUS_MAX_ARCSEC)

@@ -14,15 +14,14 @@ from yse_ingest.errors import SourceRefusedError, SourceReplyError
 from yse_ingest.schemas._load import load_rows
 from yse_ingest.schemas.alerce import ID_KEY, DetectionSchema, ObjectSchema
 from yse_ingest.sources.answers import (
-    CONE_MARGIN_ARCSEC,
     Reading,
     answer,
+    inside_cone,
     look_radius,
     read_rows,
 )
 from yse_ingest.sources.base import Answer, Ask, Capabilities
 from yse_ingest.sources.setup import Option
-from yse_ingest.targets import separation_arcsec
 from yse_ingest.times import MJD_ZERO_JD, jd_of_time_ms
 
 if TYPE_CHECKING:
@@ -157,19 +156,7 @@ class AlerceSource:
             raise SourceReplyError(
                 f"lists an object that cannot be read: {refused[0]}", service=self.title
             )
-        inside = [
-            one
-            for one in found
-            if separation_arcsec(ra, dec, one["ra"], one["dec"]) <= radius + CONE_MARGIN_ARCSEC
-        ]
-        if 2 * len(inside) < len(found):
-            raise SourceReplyError(
-                f"answered without the filter: {len(found) - len(inside)} of {len(found)} "
-                "objects lie outside the cone",
-                service=self.title,
-                remedy="Nothing of it is used; check that its URL is the right one.",
-            )
-        return inside
+        return inside_cone(found, ra=ra, dec=dec, radius=radius, service=self.title)
 
     def _light_curve(self, ask: Ask, object_id: str, deadline: float) -> Reading:
         """Return the detections of one object; none where it is not known."""

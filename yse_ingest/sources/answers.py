@@ -21,6 +21,7 @@ from yse_ingest.sources.association import (
     row_separations,
 )
 from yse_ingest.sources.base import Answer, Ask, Status, Twin
+from yse_ingest.targets import separation_arcsec
 from yse_ingest.times import to_time_ms
 
 if TYPE_CHECKING:
@@ -105,22 +106,52 @@ def read_rows(
     time_scale
         Scale of ``time``.
     """
-    loaded, refused = load_rows(schema, rows, id_key=id_key)
-    known = sorted(bands)
-    kept: list[Mapping[str, Any]] = []
-    for row in loaded:
-        if row["band"] in known:
-            kept.append(row if object_id is None else {**row, "object_id": object_id})
-        else:
-            reason = f"is {row['band']}, which the band map lacks ({', '.join(known)})"
-            fault = Fault(field="band", value=row["band"], reason=reason)
-            refused.append(Refusal(-1, row["native_id"], (fault,), excerpt=""))
+    kept, refused = of_known_bands(*load_rows(schema, rows, id_key=id_key), bands)
+    if object_id is not None:
+        kept = [{**row, "object_id": object_id} for row in kept]
     if not kept:
-        return Reading(Alerts.empty(), tuple(refused))
+        return Reading(Alerts.empty(), refused)
     times = np.array([row["time"] for row in kept], dtype=np.float64)
     time_ms = to_time_ms(times, date_format=date_format, scale=time_scale)
-    alerts = Alerts.from_rows(kept, time_ms=time_ms)
-    return Reading(alerts, tuple(refused))
+    return Reading(Alerts.from_rows(kept, time_ms=time_ms), refused)
+
+
+def read_limits(
+    schema: Schema,
+    rows: Sequence[object],
+    *,
+    date_format: Literal["jd", "mjd"],
+    bands: Iterable[str],
+) -> Reading:
+    """Return the upper limits that a schema can read, as `read_rows` returns detections.
+
+    Parameters
+    ----------
+    schema
+        Loads a row to the keys of `Limits`, and ``time``.
+    rows, date_format, bands
+        As `read_rows` takes them.
+    """
+    kept, refused = of_known_bands(*load_rows(schema, rows), bands)
+    if not kept:
+        return Reading(Alerts.empty(), refused)
+    times = np.array([row["time"] for row in kept], dtype=np.float64)
+    limits = Limits.from_rows(kept, time_ms=to_time_ms(times, date_format=date_format))
+    return Reading(Alerts.empty(), refused, limits)
+
+
+def of_known_bands(
+    loaded: Sequence[dict[str, Any]], refused: Sequence[Refusal], bands: Iterable[str]
+) -> tuple[list[Mapping[str, Any]], tuple[Refusal, ...]]:
+    """Return the rows in bands that YSE-PZ has; the others join the refused."""
+    known = sorted(bands)
+    others = []
+    for row in loaded:
+        if row["band"] not in known:
+            reason = f"is {row['band']}, which the band map lacks ({', '.join(known)})"
+            fault = Fault(field="band", value=row["band"], reason=reason)
+            others.append(Refusal(-1, row.get("native_id"), (fault,), excerpt=""))
+    return [row for row in loaded if row["band"] in known], (*refused, *others)
 
 
 def look_radius(ask: Ask) -> float:
@@ -150,6 +181,36 @@ def check_cone(alerts: Alerts, ask: Ask, *, service: str) -> None:
             service=service,
             remedy="Nothing of it is used; check that its URL is the right one.",
         )
+
+
+def inside_cone(
+    found: Sequence[dict[str, Any]], *, ra: float, dec: float, radius: float, service: str
+) -> list[dict[str, Any]]:
+    """Return what lies in a cone, of loaded rows with ``ra`` and ``dec``.
+
+    Parameters
+    ----------
+    ra, dec, radius
+        The cone that was asked for [deg, deg, arcsec].
+
+    Raises
+    ------
+    SourceReplyError
+        When most of them lie outside, as by `check_cone`.
+    """
+    inside = [
+        one
+        for one in found
+        if separation_arcsec(ra, dec, one["ra"], one["dec"]) <= radius + CONE_MARGIN_ARCSEC
+    ]
+    if 2 * len(inside) < len(found):
+        raise SourceReplyError(
+            f"answered without the filter: {len(found) - len(inside)} of {len(found)} "
+            "objects lie outside the cone",
+            service=service,
+            remedy="Nothing of it is used; check that its URL is the right one.",
+        )
+    return inside
 
 
 def check_object(alerts: Alerts, object_id: str, *, service: str) -> None:

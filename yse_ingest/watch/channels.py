@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from yse_ingest.errors import NoticeError
 from yse_ingest.watch.bounded import within
-from yse_ingest.watch.secrets import redacted, without_secrets
+from yse_ingest.watch.secrets import blanked, without_secrets
 
 if TYPE_CHECKING:
     from yse_ingest.settings import Settings
@@ -81,7 +81,7 @@ class Mail:
         except (OSError, smtplib.SMTPException, ValueError) as error:
             # ValueError: addresses that are none.
             raise NoticeError(
-                redacted(
+                blanked(
                     f"{self._where} took no message: {_words(error)}",
                     {**self._settings.environment, PASSWORD: self._password() or ""},
                 ),
@@ -220,7 +220,7 @@ class Command:
 
     def _failed(self, fact: str) -> NoticeError:
         return NoticeError(
-            redacted(f"the command {fact}", self._settings.environment),
+            blanked(f"the command {fact}", self._settings.environment),
             service=COMMAND,
             remedy="Check YSE_INGEST_NOTIFY_COMMAND, as the user of the workers.",
         )

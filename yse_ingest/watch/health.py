@@ -11,7 +11,7 @@ from yse_ingest.times import iso_of_unix
 from yse_ingest.watch.bounded import within
 from yse_ingest.watch.condition import Condition
 from yse_ingest.watch.conditions import conditions
-from yse_ingest.watch.secrets import redacted
+from yse_ingest.watch.secrets import blanked
 from yse_ingest.watch.sight import look
 from yse_ingest.watch.words import counted, lasting
 
@@ -96,7 +96,7 @@ def examine(clients: Clients, *, timeout_s: float) -> Health:
     due = [each for each in found if each.failure and each.is_due(sight.now_ms)]
     failures = tuple(each for each in due if not each.explained)
     return Health(
-        summary=redacted(_summary(sight, failures), settings.environment),
+        summary=blanked(_summary(sight, failures), settings.environment),
         failures=failures,
         hidden=len(due) - len(failures),
         now_ms=sight.now_ms,
@@ -114,7 +114,7 @@ def _look(clients: Clients, *, timeout_s: float) -> tuple[Sight, list[Condition]
 
 
 def _dark(settings: Settings, fact: str, remedy: str) -> Health:
-    found = Condition("redis", redacted(fact, settings.environment), remedy=remedy)
+    found = Condition("redis", blanked(fact, settings.environment), remedy=remedy)
     return Health(_failing((found,)), (found,), hidden=0, now_ms=None)
 
 

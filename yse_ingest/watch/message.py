@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.times import iso_of_unix
-from yse_ingest.watch.secrets import redacted
+from yse_ingest.watch.secrets import blanked
 from yse_ingest.watch.words import counted, lasting, minute_of
 
 if TYPE_CHECKING:
@@ -65,10 +65,10 @@ def compose(changes: Sequence[Change], sight: Sight) -> Message:
         parts += [f"... and {more} more"] if more > 0 else []
     text = "\n\n".join([_where(sight), *parts, _stand(sight)])
     return Message(
-        subject=redacted(_subject(told), hide),
-        text=redacted(text, hide) + "\n",
+        subject=blanked(_subject(told), hide),
+        text=blanked(text, hide) + "\n",
         document={
-            "subject": redacted(_subject(told), hide),
+            "subject": blanked(_subject(told), hide),
             "host": platform.node(),
             "namespace": sight.settings.namespace,
             "at": iso_of_unix(sight.now_ms / 1000),
@@ -76,7 +76,7 @@ def compose(changes: Sequence[Change], sight: Sight) -> Message:
             "points_owed": sight.points_owed,
             "changes": [
                 {
-                    name: redacted(value, hide) if isinstance(value, str) else value
+                    name: blanked(value, hide) if isinstance(value, str) else value
                     for name, value in _document(story).items()
                 }
                 for story in told[:CHANGES_MAX]

@@ -84,6 +84,7 @@ def ysepz_away(sight: Sight) -> Iterator[Condition]:
             remedy="Ask who runs it. It is tried again by itself, one request at a time.",
             safe=_owed(sight),
             over="YSE-PZ answers again",
+            since_ms=sight.breaker["since_ms"] or None,
             limit_s=sight.settings.limit_ysepz_s,
         )
 
@@ -105,25 +106,33 @@ def noted(sight: Sight) -> Iterator[Condition]:
 
 
 def source_silent(sight: Sight) -> Iterator[Condition]:
-    """Hold for each source that answers nothing: none of what was asked since has an answer."""
+    """Hold for each source that answers nothing: none of what was asked since has an answer.
+
+    Its breaker knows, or the targets that were asked: a breaker opens after several failures,
+    and then keeps most targets from being asked.
+    """
     for source, clocks in _by_source(sight).items():
         answered_ms = max((clock.answered_ms or 0 for _, clock in clocks), default=0)
         silent = [
             (name, clock)
             for name, clock in clocks
-            if clock.silence == "no answer"
+            if clock.silent_ms is not None
             and clock.status == "error"
             and (clock.asked_ms or 0) > answered_ms
         ]
-        if silent:
+        breaker = sight.sources.get(source, {})
+        since_ms = [clock.silent_ms for _, clock in silent if clock.silent_ms is not None]
+        if breaker.get("open") and not _unreadable(clocks):
+            since_ms.append(breaker["since_ms"])
+        if since_ms:
             yield Condition(
                 f"source:{source}",
-                f"{source} answers nothing ({counted(len(silent), 'target')}"
+                f"{source} answers nothing ({counted(len(clocks), 'target')} ask it"
                 f"{_why(sight, silent)})",
                 remedy=f"Nothing to do here; ask who runs {source} when it lasts.",
-                safe="It is asked again at each target's time; nothing observed is lost.",
+                safe="It is tried again by itself; nothing observed is lost.",
                 over=f"{source} answers again",
-                since_ms=min(clock.silent_ms or sight.now_ms for _, clock in silent),
+                since_ms=min(since_ms),
                 limit_s=sight.settings.limit_source_s,
             )
 
@@ -131,11 +140,7 @@ def source_silent(sight: Sight) -> Iterator[Condition]:
 def format_changed(sight: Sight) -> Iterator[Condition]:
     """Hold for each source whose answers are not what was agreed."""
     for source, clocks in _by_source(sight).items():
-        unread = [
-            (name, clock)
-            for name, clock in clocks
-            if clock.silence == "no answer" and clock.status == UNREADABLE
-        ]
+        unread = _unreadable(clocks)
         if unread:
             yield Condition(
                 f"format:{source}",
@@ -156,10 +161,18 @@ def _by_source(sight: Sight) -> dict[str, list[tuple[str, Clock]]]:
     return found
 
 
+def _unreadable(clocks: list[tuple[str, Clock]]) -> list[tuple[str, Clock]]:
+    return [
+        (name, clock)
+        for name, clock in clocks
+        if clock.silent_ms is not None and clock.status == UNREADABLE
+    ]
+
+
 def _why(sight: Sight, silent: list[tuple[str, Clock]]) -> str:
     """Return the reason of one that may be named, without the name."""
     for name, clock in silent:
-        if name not in sight.private and clock.error:
+        if name not in sight.private and clock.error and clock.unasked_ms is None:
             return ": " + clock.error.replace(f"{name}: ", "").rstrip(".")
     return ""
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.errors import StateError, YseIngestError
+from yse_ingest.sources import SOURCES
 from yse_ingest.state import QUEUES, key_prefix, side_connection
 from yse_ingest.watch.channels import names_of
 from yse_ingest.watch.freshness import Freshness, freshness
@@ -37,6 +38,9 @@ class Sight:
     """Queue to its length; None: the broker gave no answer."""
     held: str | None
     breaker: Mapping[str, Any]
+    """Of YSE-PZ; see `yse_ingest.state.breaker.Breaker.state`."""
+    sources: Mapping[str, Mapping[str, Any]]
+    """Source to the state of its breaker."""
     quiet_until_ms: int
     rows: Sequence[RowSummary]
     """What is owed."""
@@ -123,6 +127,7 @@ def look(clients: Clients, state: State) -> Sight:
         queues=queues,
         held=state.outbox.held(),
         breaker=state.outbox.breaker(),
+        sources={name: state.source_breaker(name).state() for name in SOURCES},
         quiet_until_ms=state.quiet_until_ms(),
         rows=state.outbox.rows(ROWS_MAX),
         targets=targets,

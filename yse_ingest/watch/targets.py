@@ -74,7 +74,7 @@ def stale(sight: Sight) -> Iterator[Condition]:
         if fresh.silence == "no answer":
             causes = frozenset({f"source:{source}", f"format:{source}"})
         elif clock is not None and clock.unasked_ms is not None:
-            causes = frozenset({"away", "credentials"})
+            causes = frozenset({"away", "credentials", f"source:{source}", f"format:{source}"})
         yield Condition(
             f"stale:{target.name}",
             f"{target.name}: {source}: {_said(sight, fresh)}"

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 EXCERPT_LENGTH = 300
 """Most characters of an answer that are ever shown."""
+FIELD_LENGTH = 64
 ACCEPTED = {"message": "success"}
 RETRY_AFTER_MAX_S = 86400.0
 """Whoever asks us to wait longer is asked again after this [s]."""
@@ -274,7 +275,8 @@ def _field_error(content: object) -> tuple[str | None, str]:
     if isinstance(content, dict) and content:
         field, reason = next(iter(content.items()))
         text = reason[0] if isinstance(reason, list) and reason else reason
-        return (None if field == "detail" else str(field)), _excerpt(f"{field}: {text}")
+        name = None if field == "detail" else _excerpt(str(field), FIELD_LENGTH)
+        return name, _excerpt(f"{field}: {text}")
     return None, "no reason given"
 
 

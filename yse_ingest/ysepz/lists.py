@@ -67,9 +67,18 @@ class Lists:
             When a page or a row of it is something else.
         """
         rows: dict[int, dict[str, Any]] = {}
-        for request, raw in self._pages(resource, params or {}, offset):
-            row = read(schema, raw, request)
-            rows[row["pk"]] = row
+        for request, page in self._pages(resource, params or {}, offset):
+            before = len(rows)
+            for raw in page["results"]:
+                row = read(schema, raw, request)
+                rows[row["pk"]] = row
+            if page["results"] and len(rows) == before:
+                raise YsePzReplyError(
+                    f"the answer to {request} repeats rows that were shown before: "
+                    f"{len(rows)} of {_excerpt_of_count(page['count'])}",
+                    service=SERVICE,
+                    remedy="Is there something before YSE-PZ that keeps answers?",
+                )
         return list(rows.values())
 
     def _pages(
@@ -83,11 +92,14 @@ class Lists:
             )
             content = self._reader.content(answer, now=self._clock())
             page = read(PageSchema(), content, answer.request)
-            for row in page["results"]:
-                yield answer.request, row
+            yield answer.request, page
             offset += len(page["results"])
             if not page["results"] or offset >= page["count"]:
                 return
+
+
+def _excerpt_of_count(count: int) -> str:
+    return str(count) if count.bit_length() < 64 else "too many to tell"
 
 
 class Alias(NamedTuple):

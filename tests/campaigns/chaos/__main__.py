@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -34,6 +35,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=size.seconds, help="of faults")
     parser.add_argument("--kills", type=int, default=size.kills, help="SIGKILLs")
     parser.add_argument("--broker-kills", type=int, default=size.broker_kills)
+    parser.add_argument("--cadence", type=float, default=size.cadence_s, help="of targets [s]")
     parser.add_argument("--quiet-seconds", type=float, default=size.quiet_s)
     parser.add_argument("--keep", type=Path, help="folder for logs and the stand-in's file")
     return parser.parse_args(given)
@@ -54,12 +56,15 @@ def sized(given: argparse.Namespace) -> Size:
         ysepz_faults=max(1, round(whole.ysepz_faults * share)),
         mars_faults=max(1, round(whole.mars_faults * share)),
         clock_jumps=max(1, round(whole.clock_jumps * share)),
+        cadence_s=given.cadence,
         quiet_s=given.quiet_seconds,
     )
 
 
 def main() -> int:
     """Run one campaign for each seed."""
+    # Whoever is told to end ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     given = arguments()
     size = sized(given)
     reports = []
@@ -91,7 +96,8 @@ def lines(report: Report, *, took_s: float) -> list[str]:
         f"points stored: {verdict.stored}, of them {verdict.by_others} by somebody else before",
         *(f"{kind}: {verdict.count(kind)}" for kind in Verdict.KINDS),
         f"most uploads open at once for one transient: {report.most_open} {report.where}",
-        f"uploads that came while one we had given up still ran: {report.given_up_beside}",
+        f"uploads that ran on though we had given them up: {report.given_up}",
+        f"uploads that came while such a one still ran: {report.given_up_beside}",
         f"requests that write: {dict(report.writes)}",
         *report.other_lines,
         f"outbox at the end: {report.outbox}",

@@ -46,14 +46,17 @@ TIMES = {
     "YSE_INGEST_OWED_WAIT": "2",
     "YSE_INGEST_OWED_WAIT_MAX": "20",
     "YSE_INGEST_REFUSED_WAIT": "30",
+    # An hour's work in minutes: the budget is another test's.
+    "YSE_INGEST_BUDGET": "1000%",
+    "YSE_PZ_IN_FLIGHT": "4",
     "YSE_INGEST_PROBE_WAIT": "0.4",
     "YSE_INGEST_PROBE_WAIT_MAX": "5",
     "YSE_INGEST_ASK_AGAIN": "4",
     "YSE_INGEST_FETCH_LOST": "40",
-    "YSE_INGEST_CADENCE": "30",
-    "YSE_INGEST_FULL_READ": "60",
-    "YSE_INGEST_REQUEST_SECONDS": "0.4",
+    "YSE_INGEST_REQUEST_SECONDS": "0.7",
     "YSE_INGEST_UPLOADS": "4",
+    # A campaign does in minutes what the budget spreads over hours.
+    "YSE_INGEST_BUDGET": "1",
 }
 TICK_S = 0.05
 SUPERVISED_S = 0.3
@@ -75,7 +78,9 @@ class Size:
     ysepz_faults: int = 130
     mars_faults: int = 40
     clock_jumps: int = 30
-    quiet_s: float = 420.0
+    cadence_s: float = 30.0
+    """How often a target is asked about, and twice that is how often in full [s]."""
+    quiet_s: float = 900.0
     """Not quiet after this: given up [s]."""
 
 
@@ -88,6 +93,7 @@ class Report:
     verdict: Verdict
     injected: Counter[str]
     most_open: int
+    given_up: int
     given_up_beside: int
     quiet_after_s: float | None
     """None: it never became quiet."""
@@ -135,6 +141,7 @@ class Campaign:
                 injected=self.injected,
                 most_open=self.ysepz.most_open,
                 where=self.ysepz.where,
+                given_up=self.ysepz.given_up,
                 given_up_beside=self.ysepz.given_up_beside,
                 quiet_after_s=quiet_after_s,
                 ended_by_themselves=Counter(self.processes.ended_by_themselves),
@@ -165,6 +172,8 @@ class Campaign:
         self.publish(0.0)
         environment = {
             **TIMES,
+            "YSE_INGEST_CADENCE": f"{self.size.cadence_s:g}",
+            "YSE_INGEST_FULL_READ": f"{2 * self.size.cadence_s:g}",
             "CELERY_BROKER_URL": self.redis.url(0),
             "YSE_PZ_URL": self.ysepz.url,
             "YSE_PZ_USERNAME": "ingest",
@@ -326,12 +335,18 @@ class Campaign:
         return True
 
     def _jam(self) -> None:
-        """Keep both server workers busy longer than our read time-out."""
-        count = 2 * 3
-        slow = Fault("slow", path="^/get_transient", times=count, seconds=0.95 * WORKER_LIMIT_S)
+        """Keep both server workers busy longer than our read time-out, and slow afterwards.
+
+        Uploads that we give up are then still in the queue, and take a while when their turn
+        comes: sent again too early, both would be written.
+        """
+        rounds = 4
+        slow_s = 0.95 * WORKER_LIMIT_S
+        slow = Fault("slow", path="^/get_transient", times=2 * rounds, seconds=slow_s)
         self.ysepz.faults.add(slow)
-        for _ in range(count):
+        for _ in range(2 * rounds):
             threading.Thread(target=self.others.ask_slowly, daemon=True).start()
+        self._overload(seconds=rounds * slow_s + WORKER_LIMIT_S, real_cost=2.0)
 
     def _calm(self) -> None:
         self.ysepz.faults.clear()

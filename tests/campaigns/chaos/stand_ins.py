@@ -35,7 +35,7 @@ _NAME = "SELECT name FROM YSE_App_transient WHERE id = ?"
 class _Watched:
     """A conversation that says so before it is answered or closed."""
 
-    def __init__(self, conversation: Conversation, leave: Callable[[], None]) -> None:
+    def __init__(self, conversation: Conversation, leave: Callable[[bool], None]) -> None:
         self._conversation = conversation
         self._leave = leave
 
@@ -43,11 +43,11 @@ class _Watched:
         return self._conversation.client_gone()
 
     def answer(self, reply: Reply, *, cut: bool = False) -> None:
-        self._leave()
+        self._leave(self.client_gone())
         self._conversation.answer(reply, cut=cut)
 
     def close(self, *, reset: bool = False) -> None:
-        self._leave()
+        self._leave(self.client_gone())
         self._conversation.close(reset=reset)
 
 
@@ -64,6 +64,8 @@ class CountingYsePz(YsePzStandIn):
         self._writing_lock = threading.Lock()
         self.most_open = 0
         self.where = ""
+        self.given_up = 0
+        """Writing requests that ran to their end though we had given them up."""
         self.given_up_beside = 0
         """Writing requests that came while one was still running that we had given up."""
         self.writes: Counter[str] = Counter()
@@ -77,10 +79,11 @@ class CountingYsePz(YsePzStandIn):
 
         left = threading.Event()
 
-        def leave() -> None:
+        def leave(given_up: bool) -> None:
             if not left.is_set():
                 left.set()
                 with self._writing_lock:
+                    self.given_up += given_up
                     self._writing[name].remove(conversation)
 
         with self._writing_lock:
@@ -94,7 +97,7 @@ class CountingYsePz(YsePzStandIn):
         try:
             super().serve(request, _Watched(conversation, leave))  # type: ignore[arg-type]
         finally:
-            leave()
+            leave(False)
 
     def _writes_to(self, request: Request) -> str | None:
         if request.method not in {"POST", "PATCH"} or not _is_ours(request.headers):

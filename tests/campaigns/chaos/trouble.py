@@ -109,7 +109,7 @@ def _ysepz(at_s: float, draw: random.Random) -> Trouble:
     ]
     special = draw.random()
     about: dict[str, Any]
-    if special < 0.10:
+    if special < 0.12:
         return Trouble(at_s, "YSE-PZ both workers busy, queue full", "jam")
     if special < 0.22:
         about = {"seconds": draw.uniform(2.0, 5.0), "real_cost": draw.choice((4.0, 10.0, 25.0))}

@@ -1,0 +1,180 @@
+"""What the fuzz campaign found, kept: each case once, at its smallest."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from tests.campaigns.fuzz.answers import ACCOUNT, ALIASES, DOWNLOAD, READER, VOCABULARY
+from tests.campaigns.fuzz.mutations import packets
+from tests.campaigns.fuzz.sources import ALERTS, DETECTIONS
+from yse_ingest.errors import UploadRefusedError, YsePzReplyError
+from yse_ingest.ledger import TIME_MS_MAX, Ledger
+from yse_ingest.photometry import StoredPhotometry, value_hash
+from yse_ingest.schemas.alerce import DetectionSchema
+from yse_ingest.schemas.mars import AlertSchema
+from yse_ingest.sources.answers import read_rows
+from yse_ingest.sources.failures import retry_after
+from yse_ingest.ysepz import YsePz
+from yse_ingest.ysepz.answers import retry_after_s
+from yse_ingest.ysepz.http import Answer
+from yse_ingest.ysepz.readback import ReadBack, parse_read_back
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _waits(text: str) -> list[float | None]:
+    """Return what both sides make of one Retry-After."""
+    headers = {"Retry-After": text}
+    return [
+        retry_after(headers),
+        retry_after_s(Answer("POST /add_transient_phot/", 503, headers, b"", 0.1), now=1.7e9),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["9" * 30, "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -2359"],
+)
+def test_nobody_is_left_alone_for_ever(text: str) -> None:
+    """A Retry-After of ages, which once overflowed the next due time, counts as a day."""
+    assert {86400.0, None} >= set(_waits(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["Mon, 01 Jan 0001 00:00:00 +2359", "x, 99 Foo 0 -0000", "\u0661"]
+)
+def test_a_retry_after_that_is_no_date_is_none(text: str) -> None:
+    """What neither counts nor tells a moment to come is no wait at all."""
+    assert {0.0, None} >= set(_waits(text))
+
+
+@pytest.mark.parametrize("mjd", [0, 0.0, 15019.0, 47891.9])
+def test_a_date_of_zero_is_no_date(mjd: float) -> None:
+    """MJD 0, a missing date of many tables, was once a detection of 1858."""
+    detection = {**DETECTIONS[0]["row"], "mjd": mjd}
+    alert = copy.deepcopy(ALERTS[0])
+    alert["candidate"]["jd"] = mjd + 2400000.5
+
+    of_alerce = read_rows(
+        DetectionSchema(), [detection], id_key="candid", date_format="mjd", bands="gri",
+        object_id="ZTF1",
+    )  # fmt: skip
+    of_mars = read_rows(AlertSchema(), [alert], id_key="candid", date_format="jd", bands="gri")
+
+    assert (len(of_alerce.alerts), len(of_mars.alerts)) == (0, 0)
+    assert "outside" in str(of_mars.refused[0])
+
+
+def test_an_endless_score_wins_no_twin() -> None:
+    """A real-bogus score of 400 digits is no score; as infinity it would win every twin."""
+    alert = copy.deepcopy(ALERTS[0])
+    alert["candidate"]["rb"] = 10**400
+
+    reading = read_rows(AlertSchema(), [alert], id_key="candid", date_format="jd", bands="gri")
+
+    assert np.isnan(reading.alerts.quality[0])
+
+
+def _shown(**changes: Any) -> ReadBack:
+    reply = copy.deepcopy(DOWNLOAD)
+    point = reply["2019np"]["photometry"][0]["data"][1]
+    for key, value in changes.items():
+        (point if key == "pk" else point["fields"])[key] = value
+    return parse_read_back(reply, account="ingest", vocabulary=VOCABULARY, size=1, seconds=0.1)
+
+
+@pytest.mark.parametrize("pk", [10**20, 2**63, 2**32, -1, 0])
+def test_a_primary_key_of_no_row_is_refused(pk: Any) -> None:
+    """A key beyond the ledger's 32 bits stopped the read-back, or named another row."""
+    found = _shown(pk=pk)
+
+    assert len(found.refused) == 1
+    assert pk not in found.photometry.pk.tolist()
+
+
+def test_a_number_of_400_digits_is_refused() -> None:
+    """An integer that no float holds once ended the whole read-back."""
+    found = _shown(mag=10**400)
+
+    assert (len(found.photometry), len(found.refused)) == (3, 1)
+
+
+@pytest.mark.parametrize(("field", "value"), [("flux_zero_point", -1e308), ("mag", 1e308)])
+def test_absurd_stored_values_can_be_compared(field: str, value: float) -> None:
+    """What others store overflows to infinity in silence, and matches nothing."""
+    found = _shown(**{field: value, "flux": 1.0, "flux_err": 1.0})
+
+    assert len(found.photometry.value_hash) == 4
+    assert len(value_hash(*(np.array([1.797e304]) for _ in range(4)))) == 1
+
+
+def _rows(stored: StoredPhotometry, **columns: Any) -> Ledger:
+    return Ledger.from_stored(
+        replace(stored, **columns), account="ingest", gaps={}, read_back_ms=1
+    )
+
+
+def test_a_row_of_the_year_9999_survives_in_the_ledger() -> None:
+    """Six bytes end in the year 6429: a later row stands at the end, not in antiquity."""
+    stored = _shown(obs_date="9999-12-31T23:59:59.999Z").photometry
+    ledger = _rows(stored)
+
+    again = Ledger.unpack(ledger.pack(), slots=ledger.slots, gaps={}, read_back_ms=1)
+
+    assert again.time_ms.tolist() == ledger.time_ms.tolist()
+    assert int(again.time_ms.max()) == TIME_MS_MAX
+
+
+def test_more_shelves_than_a_byte_counts_are_named() -> None:
+    """257 combinations of instrument, group and band are told, not crashed on."""
+    one = _shown().photometry.take(np.zeros(257, dtype=np.int64))
+    groups = np.array([f"group {number}" for number in range(257)])
+
+    with pytest.raises(YsePzReplyError, match="257 combinations"):
+        _rows(one, obs_group=groups)
+
+
+def _client(reply: Callable[[str], str]) -> YsePz:
+    client = YsePz("http://ysepz.invalid", ACCOUNT, vocabulary=VOCABULARY)
+
+    def send(method: str, path: str, **_: Any) -> Answer:
+        return Answer(f"{method} {path}", 200, {}, reply(path).encode(), 0.1)
+
+    client._http.send = send  # type: ignore[method-assign]
+    return client
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("disc_date", ""), ("disc_date", "soon"), ("url", "http://x/" + "9" * 5000 + "/")],
+)
+def test_a_transient_that_cannot_be_read_is_named(key: str, value: str) -> None:
+    """A discovery date that is none, or an endless number in a link, is a named error."""
+    page = packets("api_transients.json")
+    page["results"][0][key] = value
+
+    with pytest.raises(YsePzReplyError, match="cannot be read"):
+        _client(lambda _path: json.dumps(page)).transient_by_name("2019np")
+
+
+def test_a_list_that_repeats_itself_ends() -> None:
+    """A server that shows one page for ever, and counts more, was once asked without end."""
+    with pytest.raises(YsePzReplyError, match="repeats rows"):
+        _client(lambda _path: json.dumps({**ALIASES, "count": 10**20})).aliases()
+
+
+def test_a_field_of_5000_letters_is_shortened() -> None:
+    """What YSE-PZ names as the field at fault stands in errors: it is cut like its reason."""
+    body = b'{"' + b"9" * 5000 + b'": ["is wrong"]}'
+
+    with pytest.raises(UploadRefusedError) as caught:
+        READER.accept(Answer("POST /add_transient_phot/", 400, {}, body, 0.1), now=0.0)
+
+    assert len(f"{caught.value} {caught.value.as_dict()}") < 1000
