@@ -178,12 +178,13 @@ class Judge:
         transient_id = self.transient.pk
         for name in self.row.targets:
             self.state.resolutions.drop(name)
-        ledger = self.state.ledgers.get(transient_id)
-        if ledger is not None and ledger.having(WRITTEN).any():
+        ledger = self.clients.ledgers.get(transient_id)
+        shadow = self.clients.settings.shadow
+        if ledger is not None and ledger.having(WRITTEN).any() and not shadow:
             affected = self.state.audits.note_gone(transient_id, round_s=ROUND_S)
             if len(affected) >= SET_BACK_TRANSIENTS:
                 raise held(self._hold(len(affected)))
-        self.state.ledgers.drop(transient_id)
+        self.clients.ledgers.drop(transient_id)
         return UnknownTargetError(
             f"YSE-PZ has no transient number {transient_id} of this name any more",
             service="YSE-PZ",

@@ -50,11 +50,11 @@ class Auditor:
         if not self.service.budget.allows("audit"):
             return []
         for transient_id in self._due():
-            ledger = self.state.ledgers.get(transient_id)
+            ledger = self.service.ledgers.get(transient_id)
             target = self._target_of(transient_id)
             if ledger is None or target is None:
                 # Nobody follows it: were it followed again, it would be read back first.
-                self.state.ledgers.drop(transient_id)
+                self.service.ledgers.drop(transient_id)
                 continue
             hint = self.claim(str(transient_id), target)
             if hint is not None:
@@ -64,17 +64,17 @@ class Auditor:
     def _due(self) -> list[int]:
         """Return what to look at: the oldest proofs, or the newest where rows are gone."""
         since_ms = self.state.audits.gone_since_ms()
-        if since_ms and self.state.ledgers.count_since(since_ms) < NEIGHBOURS:
+        if since_ms and self.service.ledgers.count_since(since_ms) < NEIGHBOURS:
             # Was it one deletion, or is YSE-PZ an older copy? What was proved last tells.
-            suspects = self.state.ledgers.newest(since_ms, NEIGHBOURS)
+            suspects = self.service.ledgers.newest(since_ms, NEIGHBOURS)
             if suspects:
                 return suspects
         before_ms = self.state.now_ms() - round(self.settings.audit_age_s * 1000)
-        oldest = self.state.ledgers.oldest(CANDIDATES)
+        oldest = self.service.ledgers.oldest(CANDIDATES)
         return [transient_id for transient_id, read_ms in oldest if read_ms <= before_ms]
 
     def _target_of(self, transient_id: int) -> Target | None:
-        about = self.state.ledgers.about(transient_id)
+        about = self.service.ledgers.about(transient_id)
         names = [about["name"]] if about else []
         for name in (*names, *self.state.targets.names()):
             known = self.state.resolutions.get(name)
@@ -113,7 +113,7 @@ class Auditor:
         if not self.state.audits.take(key):
             return False
         # Rows that are found while a ledger is derived are ours.
-        self.state.ledgers.drop(int(key))
+        self.service.ledgers.drop(int(key))
         self.state.outbox.release_refused(key)
         self.state.targets.set_due(name, self.state.now_ms())
         return True
@@ -125,7 +125,7 @@ class Auditor:
             return 0
         count = self.state.tombstones.forget(int(key))
         if count:
-            self.state.ledgers.drop(int(key))
+            self.service.ledgers.drop(int(key))
             self.ask_again(name)
         return count
 
@@ -165,7 +165,7 @@ class Auditor:
             # Numbers of transients are given out anew: what is owed is looked up again.
             if set(row.targets) <= set(followed):
                 state.outbox.drop(row.key)
-        ledgers = state.ledgers.drop_all()
+        ledgers = self.service.ledgers.drop_all()
         for name in followed:
             state.resolutions.drop(name)
             self.ask_again(name)

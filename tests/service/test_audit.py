@@ -16,6 +16,8 @@ from yse_ingest.sandbox.faults import Fault
 from yse_ingest.state.embedded import EmbeddedRedis
 from yse_ingest.targets import Target
 from yse_ingest.times import format_time_ms
+from yse_ingest.watch import audits
+from yse_ingest.watch.sight import look
 from yse_ingest.ysepz import Account, YsePz
 
 if TYPE_CHECKING:
@@ -296,6 +298,8 @@ def test_history_of_another_account_is_no_second_writer(house: House) -> None:
     house.ysepz.add_photometry("2019np", [{**foreign, "obs_date": DAY.format(29)}])
     audited(house, service)
 
+    (told,) = audits.second_writer(look(service, service.state))
+    assert told.fact == "othercron writes ZTF-Cam of ZTF too, in 1 transient"
     (writer,) = service.state.audits.writers()
     assert writer["account"] == "othercron"
     assert (writer["instrument"], writer["obs_group"]) == ("ZTF-Cam", "ZTF")
@@ -312,6 +316,8 @@ def test_a_second_installation_stops_its_target_alone(house: House) -> None:
     house.ysepz.add_photometry("2019np", [OURS], user="ingest")
     house.mars.add_alert(OBJECT, 2458540.5, "r", 19.0, 0.1, RA, DEC)
     audited(house, service)
+    (told,) = audits.second_installation(look(service, service.state))
+    assert told.key == "second-installation:1"
     reason = service.state.audits.stopped("1")
     assert reason is not None
     assert "1 rows of ingest" in reason
