@@ -33,6 +33,8 @@ beat_schedule: dict[str, dict[str, Any]] = {
     "dispatch": {"schedule": 5.0},
     # Sends what waited for its retry: the grain of all retries.
     "drain": {"schedule": 2.0},
+    # Reads back what was proved longest ago (YSE_INGEST_AUDIT_AGE, YSE_INGEST_AUDIT_SHARE).
+    "audit": {"schedule": 10.0},
     # Makes anew what a crash has lost.
     "sweep": {"schedule": 30.0},
 }

@@ -8,6 +8,7 @@ from workers.celery import app, settings
 from workers.hints import send_fetch, send_uploads
 from workers.resources import service
 from yse_ingest.errors import YseIngestError
+from yse_ingest.reconcile import Auditor
 
 logger = logging.getLogger(__name__)
 
@@ -36,3 +37,9 @@ def sweep() -> None:
     if found:
         logger.warning("swept", extra=found)
     service().state.heartbeats.beat("sweep")
+
+
+@app.task(name="yse_ingest.audit", send_events=False, throws=(YseIngestError,))
+def audit() -> None:
+    """Read back the transient whose proof is oldest, where one is due and the share allows."""
+    send_uploads(Auditor(service()).tick())

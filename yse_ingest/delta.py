@@ -60,7 +60,7 @@ class Verdict(IntEnum):
     ELSEWHERE = 4
     """A row of the same instrument under another group stands for it."""
     MOVED = 5
-    """A row of ours stood for it, until somebody moved that: told, never sent again."""
+    """A row of ours stood for it, until somebody moved or removed that: never sent again."""
 
 
 def smallest_gaps(time_ms: Ints, band: Texts, *, instrument: str) -> dict[str, int]:

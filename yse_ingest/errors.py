@@ -22,6 +22,9 @@
     │   ├── RequestTooLargeError    413
     │   ├── UploadRefusedError      it answered, and said no
     │   └── YsePzReplyError         it answered something else
+    ├── StoppedError            writing waits for a person
+    │   ├── SecondInstallationError  another one writes under our account
+    │   └── HeldError               all uploads are held
     ├── NoticeError             a message to people could not be sent
     └── StateError              Redis did not do its part
         ├── StateUnavailableError   no answer now
@@ -188,6 +191,18 @@ class UploadRefusedError(YsePzError):
 
 class YsePzReplyError(YsePzError):
     """YSE-PZ answered something that is not what its contract says."""
+
+
+class StoppedError(YseIngestError):
+    """Writing waits for a person's word."""
+
+
+class SecondInstallationError(StoppedError):
+    """Rows of our account that this installation did not write: nothing is sent beside them."""
+
+
+class HeldError(StoppedError):
+    """All uploads are held, by hand or because YSE-PZ was set back to an older copy."""
 
 
 class NoticeError(YseIngestError):

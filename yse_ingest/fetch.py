@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from yse_ingest.clients import Clients
     from yse_ingest.ledger import Ledger
     from yse_ingest.photometry import LightCurve
+    from yse_ingest.state import State as Store
     from yse_ingest.state.breaker import Breaker
     from yse_ingest.targets import Target
 
@@ -265,7 +266,7 @@ class Fetch:
         empty = fetched.curve.take(slice(0, 0))
         if fetched.answer.status is not Status.OK:
             return empty, None
-        curve = self._without_refused(fetched)
+        curve = wanted(fetched.curve, self.state, fetched.target.name)
         ledger = None if key.startswith(CREATION_KEY) else self.ledgers.get(int(key))
         if ledger is None:
             # Part of a light curve says nothing about the smallest gap: ask in full next time.
@@ -287,21 +288,17 @@ class Fetch:
         )
         return curve.take(verdicts.where(Verdict.NEW, Verdict.CHANGED)), ledger
 
-    def _without_refused(self, fetched: Fetched) -> LightCurve:
-        """Leave out what people rejected, and what YSE-PZ refused while its values stay."""
-        name, curve = fetched.target.name, fetched.curve
-        rejected = self.state.quarantine.rejected(name)
-        refused = {
-            (row["native_id"], row["value"])
-            for row in self.state.quarantine.list(name)
-            if row["source"] == REFUSED_BY_YSEPZ
-        }
-        if not refused and not rejected:
-            return curve
-        keep = [
-            native_id not in rejected and (native_id, str(value_hash)) not in refused
-            for native_id, value_hash in zip(
-                curve.native_id.tolist(), curve.value_hash.tolist(), strict=True
-            )
-        ]
-        return curve.take(np.array(keep, dtype=bool))
+
+def wanted(curve: LightCurve, state: Store, name: str) -> LightCurve:
+    """Leave out what people rejected, and what YSE-PZ refused while its values stay."""
+    rejected = state.quarantine.rejected(name)
+    refused = state.quarantine.refused(name)
+    if not refused and not rejected:
+        return curve
+    keep = [
+        native_id not in rejected and refused.get(native_id) != str(value_hash)
+        for native_id, value_hash in zip(
+            curve.native_id.tolist(), curve.value_hash.tolist(), strict=True
+        )
+    ]
+    return curve.take(np.array(keep, dtype=bool))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from yse_ingest.audit import displaced
 from yse_ingest.delta import TRUNCATION_MS, TWIN_MS, differs, match, windows
-from yse_ingest.moved import moved_rows
 from yse_ingest.photometry import light_curve
 from yse_ingest.times import MS_PER_DAY
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from yse_ingest.ledger import Ledger
-    from yse_ingest.photometry import Alerts, Bools, Ints, StoredPhotometry, Texts
+    from yse_ingest.photometry import Alerts, Bools, Ints, LightCurve, StoredPhotometry, Texts
     from yse_ingest.pipeline import Fetched
     from yse_ingest.ysepz import ReadBack
 
@@ -146,7 +146,7 @@ def _exposures(
 ) -> Iterator[Line]:
     curve = fetched.curve
     off = differs(curve, rows, index)
-    moved = moved_rows(curve, rows, window, account=account, ledger=ledger).among(curve, window)
+    moved = _moved(curve, rows, index, window, account=account, ledger=ledger)
     why = _reasons(fetched, rows, np.flatnonzero(index < 0))
     for number, (band, time_ms) in enumerate(zip(curve.band, curve.time_ms, strict=True)):
         row = int(index[number] if index[number] >= 0 else moved[number])
@@ -171,6 +171,27 @@ def _exposures(
             created_by=str(rows.created_by[row]),
             created_ms=int(rows.created_ms[row]),
         )
+
+
+def _moved(
+    curve: LightCurve,
+    rows: StoredPhotometry,
+    index: Ints,
+    window: Mapping[str, float],
+    *,
+    account: str,
+    ledger: Ledger | None,
+) -> Ints:
+    """Return, per exposure, the row of ours that stood for it and stands elsewhere, or -1."""
+    missing = np.flatnonzero(index < 0)
+    pks = dict.fromkeys(range(len(curve)), -1)
+    if ledger is not None:
+        known, _ = match(curve, ledger.memory, window)
+        pks |= {int(at): int(ledger.memory.pk[known[at]]) for at in missing if known[at] >= 0}
+    rest = np.array([at for at in missing if pks[int(at)] < 0], dtype=np.int64)
+    pks |= displaced(curve, rest, rows, account=account, window=window)
+    places = {pk: row for row, pk in enumerate(rows.pk.tolist())}
+    return np.array([places.get(pk, -1) for pk in pks.values()], dtype=np.int64)
 
 
 def _difference(fetched: Fetched, number: int, rows: StoredPhotometry, row: int) -> str:

@@ -36,8 +36,20 @@ class Flag(IntFlag):
     """Our account wrote it and nobody touched it since."""
     VERIFIED = 2
     """It was seen in a read-back."""
-    MOVED = 4
-    """Its row stands elsewhere now: somebody moved it. That row has an entry of its own."""
+    CHANGED = 4
+    """We wrote it, and somebody changed it since: it stands, and is never changed back."""
+    MOVED = 8
+    """Not a row, a memory of one: it stood here, and has another time or band now."""
+    GONE = 16
+    """Not a row, a memory of one: it is gone, and is sent again on a person's word alone."""
+    NEAR = 32
+    """``value_hash`` is the source's; what is stored differs from it by a rounding."""
+
+
+WRITTEN = Flag.OURS | Flag.CHANGED | Flag.MOVED
+"""Rows that we wrote, whatever became of them."""
+MEMORY = Flag.MOVED | Flag.GONE
+"""Rows that YSE-PZ does not show at their place: nothing is sent in their stead."""
 
 
 class Slot(NamedTuple):
@@ -123,11 +135,49 @@ class Ledger:
         ours: Bools = (self.flags & np.uint8(Flag.OURS)) != 0
         return ours
 
+    def having(self, flags: Flag) -> Bools:
+        """Return which rows have any of these flags."""
+        having: Bools = (self.flags & np.uint8(flags)) != 0
+        return having
+
     @property
-    def moved(self) -> Bools:
-        """Return which entries are of exposures whose row somebody has moved."""
-        moved: Bools = (self.flags & np.uint8(Flag.MOVED)) != 0
-        return moved
+    def standing(self) -> Ledger:
+        """Return the rows that YSE-PZ holds, without the memory of others."""
+        return self.take(~self.having(MEMORY))
+
+    @property
+    def memory(self) -> Ledger:
+        """Return what stood once and must not be sent again."""
+        return self.take(self.having(MEMORY))
+
+    def take(self, rows: Ints | Bools) -> Ledger:
+        """Return the rows that a mask or an index array selects."""
+        return replace(
+            self,
+            time_ms=self.time_ms[rows],
+            slot=self.slot[rows],
+            flags=self.flags[rows],
+            pk=self.pk[rows],
+            value_hash=self.value_hash[rows],
+        )
+
+    def flagged(self, flags: Flag) -> Ledger:
+        """Return the ledger with these flags alone on every row."""
+        return replace(self, flags=np.full(len(self), flags, np.uint8))
+
+    def joined(self, other: Ledger) -> Ledger:
+        """Return the ledger with the rows of another below its own."""
+        slots = tuple(dict.fromkeys((*self.slots, *other.slots)))
+        codes = np.array([slots.index(slot) for slot in other.slots] or [0], np.uint8)
+        return replace(
+            self,
+            time_ms=np.concatenate([self.time_ms, other.time_ms]),
+            slot=np.concatenate([self.slot, codes[other.slot]]),
+            flags=np.concatenate([self.flags, other.flags]),
+            pk=np.concatenate([self.pk, other.pk]),
+            value_hash=np.concatenate([self.value_hash, other.value_hash]),
+            slots=slots,
+        )
 
     def _labels(self, part: int) -> Texts:
         names = np.array([slot[part] for slot in self.slots] or [""], dtype="U")

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from yse_ingest.audit import displaced, examine, remembered, renewed
 from yse_ingest.delta import (
     GAP_SHARE,
     WINDOW_MIN_MS,
@@ -40,8 +41,7 @@ from yse_ingest.errors import (
     UploadRefusedError,
     YseIngestError,
 )
-from yse_ingest.ledger import Ledger, Slot
-from yse_ingest.moved import moved_rows
+from yse_ingest.ledger import Flag, Ledger
 from yse_ingest.photometry import LightCurve, StoredPhotometry, light_curve
 from yse_ingest.privacy import check_groups, invisible, membership_is_shown
 from yse_ingest.sources import Ask
@@ -61,6 +61,10 @@ if TYPE_CHECKING:
     from yse_ingest.photometry import Bools, Ints
     from yse_ingest.sources import Answer, Source
     from yse_ingest.ysepz import ReadBack, Transient, Vocabulary, YsePz
+
+
+REFUSED_IN_A_ROW = 3
+"""So many points refused one by one, and none taken: the server is at fault, not the points."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +169,8 @@ class Plan:
     corrections: tuple[Correction, ...]
     differing: Ints
     """Rows whose stored row has another value and is not ours to correct."""
+    displaced: Mapping[int, int]
+    """Rows to the pk of the row of ours that stood for them and was moved by somebody."""
     stored: ReadBack | None
     """The read-back it rests on; None: it rests on the ledger."""
     gaps: Mapping[str, int]
@@ -236,7 +242,7 @@ def plan_upload(
     if stored is not None:
         rows = stored.photometry
     else:
-        rows = ledger if ledger is not None else Ledger.empty()
+        rows = ledger.standing if ledger is not None else Ledger.empty()
     known_gaps = ledger.with_gaps(gaps).gaps if ledger is not None else gaps
     window = windows(
         curve.band,
@@ -251,7 +257,10 @@ def plan_upload(
     if stored is not None:
         index, _ = match(curve, rows, window)
         changed = differs(curve, stored.photometry, index)
-    ours = stored.photometry.written_by(account) if stored is not None else rows.ours  # type: ignore[union-attr]
+    if isinstance(rows, StoredPhotometry):
+        ours = rows.written_by(account) & ~_changed_by_others(rows, ledger)
+    else:
+        ours = rows.ours
     comparison = compare(
         curve,
         rows,
@@ -261,9 +270,11 @@ def plan_upload(
         value_hash=rows.value_hash,
         send_stored_elsewhere=rules.send_stored_elsewhere,
     )
-    if stored is not None:
-        moved = moved_rows(curve, rows, window, account=account, ledger=ledger)  # type: ignore[arg-type]
-        comparison = _with_moved(comparison, moved.among(curve, window))
+    moved: dict[int, int] = {}
+    if not rules.clobber:
+        comparison, moved = _leave_out(
+            comparison, curve, stored, ledger, account=account, window=window
+        )
     corrections: tuple[Correction, ...] = ()
     differing = np.empty(0, dtype=np.int64)
     if stored is not None and changed is not None:
@@ -299,19 +310,45 @@ def plan_upload(
         predicted_s=predicted,
         corrections=corrections,
         differing=differing,
+        displaced=moved,
         stored=stored,
         gaps=known_gaps,
         speed=speed,
     )
 
 
-def _with_moved(comparison: Comparison, row: Ints) -> Comparison:
-    """Return the comparison with the exposures whose row was moved, by ``row`` (-1: none)."""
-    moved = (comparison.verdict == Verdict.NEW) & (row >= 0)
-    return Comparison(
-        verdict=np.where(moved, Verdict.MOVED, comparison.verdict).astype(np.int8),
-        row=np.where(moved, row, comparison.row),
-    )
+def _changed_by_others(stored: StoredPhotometry, ledger: Ledger | None) -> Bools:
+    """Return which rows the ledger knows as changed by somebody, be it under our account."""
+    if ledger is None:
+        return np.zeros(len(stored), dtype=bool)
+    return np.isin(stored.pk, ledger.pk[ledger.having(Flag.CHANGED)])
+
+
+def _leave_out(
+    comparison: Comparison,
+    curve: LightCurve,
+    stored: ReadBack | None,
+    ledger: Ledger | None,
+    *,
+    account: str,
+    window: Mapping[str, float],
+) -> tuple[Comparison, dict[int, int]]:
+    """Leave out exposures whose row somebody moved or removed; name rows moved away."""
+    verdict = comparison.verdict.copy()
+    new = comparison.where(Verdict.NEW)
+    if ledger is not None:
+        left = remembered(curve, new, ledger, window)
+        verdict[new[left]] = Verdict.MOVED
+        new = new[~left]
+    moved: dict[int, int] = {}
+    if stored is not None:
+        rows = stored.photometry
+        if ledger is not None:
+            # A row that the ledger remembers at its old place stands for no other exposure.
+            rows = rows.take(~np.isin(rows.pk, ledger.memory.pk))
+        moved = displaced(curve, new, rows, account=account, window=window)
+        verdict[list(moved)] = Verdict.MOVED
+    return replace(comparison, verdict=verdict), moved
 
 
 def _window_for_clobber(
@@ -396,7 +433,7 @@ class Outcome(StrEnum):
     ELSEWHERE = "stored elsewhere"
     DIFFERS = "differs"
     MOVED = "moved"
-    """A row of ours that somebody gave another time: never sent again."""
+    """A row of ours stood for it, until somebody moved or removed that: never sent again."""
     ABSENT = "absent"
     ALTERED = "altered"
     REFUSED = "refused"
@@ -438,6 +475,8 @@ class Receipt:
     error: YseIngestError | None = None
     read_back: ReadBack | None = None
     """The last one: after the upload when it was verified."""
+    moved_since: dict[int, int] = field(default_factory=dict)
+    """As `Plan.displaced`: exposures sent just now, whose row somebody has moved already."""
 
     @classmethod
     def begun(cls, plan: Plan, *, at: float) -> Self:
@@ -463,6 +502,12 @@ class Receipt:
     def count(self, *outcomes: Outcome) -> int:
         """Return how many exposures have one of these outcomes."""
         return sum(outcome in outcomes for outcome in self.outcome)
+
+    @property
+    def poisoned(self) -> bool:
+        """Tell whether all is done but for points that YSE-PZ refused by themselves."""
+        open_ends = self.count(Outcome.OWED, Outcome.ABSENT, Outcome.ALTERED)
+        return self.count(Outcome.REFUSED) > 0 and not open_ends
 
     def mark(self, rows: Ints, outcome: Outcome) -> None:
         """Set the outcome of ``rows``."""
@@ -515,33 +560,36 @@ class Receipt:
             before = previous if previous is not None else Ledger.empty()
             sent = self.plan.curve.take(self.rows(Outcome.ACCEPTED))
             return before.with_gaps(self.plan.gaps).with_sent(sent)
-        ledger = Ledger.from_stored(
-            self.read_back.photometry,
+        stored, curve = self.read_back.photometry, self.plan.curve
+        findings = examine(
+            previous, stored, account=account, tolerance_ms=0.0, sent=[self.plan.curve]
+        )
+        ledger = renewed(
+            previous,
+            findings,
+            stored,
             account=account,
             gaps=self.plan.gaps,
             read_back_ms=int(self.at * 1000),
         )
         # The source's own values are the trigger from now on: a rounding is no change, and a
         # person's edit is not undone at every fetch.
-        index, _ = match(self.plan.curve, ledger, self.plan.window)
-        known = index >= 0
-        ledger = ledger.with_hashes(index[known], self.plan.curve.value_hash[known])
-        stored = self.read_back.photometry
-        moved = moved_rows(
-            self.plan.curve, stored, self.plan.window, account=account, ledger=previous
-        )
-        shelves = [
-            Slot(*shelf)
-            for shelf in zip(
-                stored.instrument[moved.row].tolist(),
-                stored.obs_group[moved.row].tolist(),
-                moved.band.tolist(),
-                strict=True,
-            )
-        ]
-        return ledger.with_moved(
-            moved.time_ms, shelves, pk=stored.pk[moved.row], value_hash=moved.value_hash
-        )
+        index, _ = match(curve, ledger.standing, self.plan.window)
+        # A correction that is still owed must be seen again: its row keeps the hash it had.
+        owed = np.array([outcome is Outcome.OWED for outcome in self.outcome], dtype=bool)
+        known = np.flatnonzero((index >= 0) & ~owed)
+        flags = ledger.flags.copy()
+        near = known[~differs(curve, stored, index)[known]]
+        near = near[curve.value_hash[near] != stored.value_hash[index[near]]]
+        near = near[~ledger.having(Flag.CHANGED)[index[near]]]
+        flags[index[near]] |= np.uint8(Flag.NEAR)
+        ledger = replace(ledger, flags=flags)
+        ledger = ledger.with_hashes(index[known], curve.value_hash[known])
+        away = {**self.plan.displaced, **self.moved_since}
+        moved = curve.take(np.array(sorted(away), dtype=np.int64))
+        memory = Ledger.empty().with_sent(moved).flagged(Flag.MOVED)
+        pks = [away[row] for row in sorted(away)]
+        return ledger.joined(replace(memory, pk=np.array(pks, dtype=np.uint32)))
 
 
 _VERDICTS = {
@@ -652,8 +700,7 @@ def _send_points(
                 raise
             receipt.answers.append(str(error))
             if len(rows) == 1:
-                receipt.mark(rows, Outcome.REFUSED)
-                receipt.error = error
+                _blame(receipt, rows, error)
                 continue
             # Points before the one at fault are stored: look before sending halves.
             left = _still_missing(receipt, client, rows)
@@ -689,6 +736,17 @@ def _sees(receipt: Receipt, client: YsePz, rows: Ints) -> bool:
         plan = receipt.plan
         raise invisible(len(hidden), plan.rules, target=plan.transient.name)
     return True
+
+
+def _blame(receipt: Receipt, rows: Ints, error: UploadRefusedError) -> None:
+    """Note a point that YSE-PZ refuses by itself; raise where it refuses whatever comes."""
+    receipt.mark(rows, Outcome.REFUSED)
+    receipt.error = error
+    refused = receipt.rows(Outcome.REFUSED)
+    if len(refused) >= REFUSED_IN_A_ROW and not receipt.count(Outcome.ACCEPTED):
+        # YSE-PZ is at fault then, not a point: none is set aside.
+        receipt.mark(refused, Outcome.OWED)
+        raise error
 
 
 def _halves(rows: Ints) -> list[Ints]:
@@ -733,12 +791,18 @@ def _verify(receipt: Receipt, client: YsePz, *, clock: Callable[[], float]) -> N
     off = differs(plan.curve, now.photometry, index)
     ours = np.zeros(len(plan.curve), dtype=bool)
     ours[index >= 0] = now.photometry.written_by(client.account.username)[index[index >= 0]]
-    moved = moved_rows(
-        plan.curve, now.photometry, plan.window, account=client.account.username, ledger=None
-    ).among(plan.curve, plan.window)
-    for row in receipt.rows(Outcome.ACCEPTED, Outcome.CORRECTED):
+    delivered = receipt.rows(Outcome.ACCEPTED, Outcome.CORRECTED)
+    receipt.moved_since = displaced(
+        plan.curve,
+        delivered[index[delivered] < 0],
+        now.photometry,
+        account=client.account.username,
+        window=plan.window,
+    )
+    for row in delivered:
         if index[row] < 0:
-            receipt.outcome[row] = Outcome.MOVED if moved[row] >= 0 else Outcome.ABSENT
+            away = int(row) in receipt.moved_since
+            receipt.outcome[row] = Outcome.MOVED if away else Outcome.ABSENT
         elif not ours[row]:
             receipt.outcome[row] = Outcome.DIFFERS if off[row] else Outcome.ADOPTED
         elif off[row]:

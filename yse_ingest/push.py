@@ -9,13 +9,11 @@ push after a killed one settles first.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.backoff import backoff_delay
@@ -27,6 +25,7 @@ from yse_ingest.errors import (
     UnknownTargetError,
     YseIngestError,
 )
+from yse_ingest.judge import held
 from yse_ingest.pipeline import (
     Fetched,
     Outcome,
@@ -36,12 +35,14 @@ from yse_ingest.pipeline import (
     fetch_light_curve,
     plan_upload,
 )
+from yse_ingest.pushed import journal_path, lock_path, note_places
 from yse_ingest.shadow import rehearse
 from yse_ingest.sources import Status
 from yse_ingest.ysepz import create, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from yse_ingest.service import Service
     from yse_ingest.settings import Settings
@@ -61,7 +62,7 @@ class PushResult:
     target: str
     source: str
     state: str = "failed"
-    """verified, owed, settling, refused; empty, unknown, ambiguous (the source); failed."""
+    """verified, owed, settling, refused, held, failed; else what the source said."""
     transient: str | None = None
     transient_id: int | None = None
     created: bool = False
@@ -75,6 +76,8 @@ class PushResult:
     adopted: int = 0
     elsewhere: int = 0
     differs: int = 0
+    left: int = 0
+    """Exposures whose row somebody moved or removed: not sent again."""
     sent: int = 0
     corrected: int = 0
     verified: int = 0
@@ -175,6 +178,7 @@ class _Push:
             result.adopted = comparison.count(Verdict.ADOPTED)
             result.elsewhere = comparison.count(Verdict.ELSEWHERE)
             result.differs = len(receipt.plan.differing)
+            result.left = comparison.count(Verdict.MOVED)
         result.sent += receipt.count(
             Outcome.ACCEPTED, Outcome.VERIFIED, Outcome.ABSENT, Outcome.ALTERED
         )
@@ -196,6 +200,9 @@ class _LeasedPush(_Push):
 
     def run(self) -> None:
         service, state = self.service, self.service.state
+        if (reason := state.outbox.held()) is not None:
+            self.result.state = "held"
+            raise held(reason)
         transient = service.locate(self.target)
         fetched = self.fetch(transient)
         if fetched is None:
@@ -337,6 +344,9 @@ class _SoloPush(_Push):
             seconds_max=self.settings.request_seconds_max,
             bytes_max=self.settings.request_bytes_max,
         )
+        if plan.chunks:
+            path = journal_path(self.settings, self.client.account.username)
+            note_places(path, transient.pk, [plan.curve.take(chunk) for chunk in plan.chunks])
         if plan.chunks or plan.corrections:
             points = sum(len(chunk) for chunk in plan.chunks)
             self.tell(f"sending {points} points and {len(plan.corrections)} corrections")
@@ -465,13 +475,6 @@ class Journal:
     def close(self) -> None:
         """Close the file, and with it the lock."""
         self._file.close()
-
-
-def lock_path(settings: Settings, account: str) -> Path:
-    """Return the lock file of pushes to this YSE-PZ under this account, for this user."""
-    base = settings.environment.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    who = hashlib.sha256(f"{settings.ysepz_url}\n{account}".encode()).hexdigest()[:16]
-    return Path(base) / "yse_ingest" / f"push-{who}.lock"
 
 
 @contextmanager

@@ -401,6 +401,13 @@ class Settings:
     request_bytes_max: int = _setting(
         "YSE_INGEST_REQUEST_BYTES", int, 900_000, "Largest request.", unit="byte"
     )
+    audit_age_s: float = _setting(
+        "YSE_INGEST_AUDIT_AGE",
+        parse_duration,
+        7 * 86400.0,
+        "A transient's proof is renewed when it is this old: it is read back and compared.",
+        unit="s",
+    )
     log_format: str = _setting(
         "YSE_INGEST_LOG", _one_of("text", "json"), "text", "Log lines as text or as JSON."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.backoff import backoff_delay
@@ -12,12 +12,15 @@ from yse_ingest.delta import Verdict, compare, windows
 from yse_ingest.errors import (
     CredentialsError,
     HeldBackError,
+    HeldError,
     LeaseLostError,
     OutcomeUnknownError,
     UnknownTargetError,
     YseIngestError,
+    YsePzReplyError,
 )
-from yse_ingest.fetch import REFUSED_BY_YSEPZ
+from yse_ingest.fetch import REFUSED_BY_YSEPZ, wanted
+from yse_ingest.judge import Judge, second_installation
 from yse_ingest.pipeline import Outcome, Receipt, State, deliver, plan_upload
 from yse_ingest.shadow import (
     creation_planned,
@@ -83,10 +86,14 @@ class Upload:
         self.client = self._client()
         self.deadline = clients.clock() + self.settings.message_s
         self.receipts: list[Receipt] = []
+        self.audited = False
+        """Whether YSE-PZ was read back and compared."""
 
     def _client(self) -> YsePz:
         """Return a client of this upload, which shares connections and what was read."""
         purpose: Purpose = "upload" if self.given is None else "push"
+        if not self.row.curves and not self.key.startswith(CREATION_KEY):
+            purpose = "audit"
         return self.clients.ysepz.for_purpose(purpose, keep=self.hold)
 
     def hold(self) -> None:
@@ -105,6 +112,8 @@ class Upload:
 
     def run(self, *, verify: bool) -> UploadOutcome:
         """Do the upload; raises what stops it before anything was sent."""
+        if (reason := self.state.audits.stopped(self.key)) is not None:
+            raise second_installation(reason, self.name)
         self.client.vocabulary()
         stored = None
         if self.row.settle is not None:
@@ -114,10 +123,19 @@ class Upload:
         if self.key.startswith(CREATION_KEY):
             return self.create()
         transient = self.transient()
-        ledger = self.ledgers.get(transient.pk)
         # What was planned in shadow may have been stored by others since.
         verify = verify or self._leaves_shadow()
-        if not self.row.curves and ledger is not None:
+        judge = Judge(self.clients, transient, self.row)
+        ledger = judge.known()
+        proven = ledger is not None and ledger.read_back_ms > 0
+        # Nothing known is nothing to compare with: the next upload derives the ledger, with the
+        # whole light curve at hand.
+        audit = self.state.audits.wanted(self.key) and (proven or len(self.row.curves) > 0)
+        if audit and stored is None:
+            stored = self.read_back(judge)
+        if stored is not None:
+            ledger = self.weigh(judge, stored, ledger)
+        elif not self.row.curves and ledger is not None and proven:
             # Only a smaller gap was seen: nothing to send, but the window has shrunk.
             self.keep(transient, ledger.with_gaps(self.row.gaps))
         for target_name, curve in self.row.curves:
@@ -128,7 +146,8 @@ class Upload:
                 verify or private or stored is not None or self._must_read_back(curve, ledger)
             )
             if verify and stored is None:
-                stored = self.client.read_back(transient.slug)
+                stored = self.read_back(judge)
+                ledger = self.weigh(judge, stored, ledger)
             receipt = self.send(target_name, curve, transient, ledger, stored)
             ledger = receipt.ledger(ledger, account=self.client.account.username)
             if receipt.state is State.SHADOW:
@@ -140,9 +159,46 @@ class Upload:
                 str(transient.pk), {"target": target_name, **receipt.as_dict()}
             )
             self.receipts.append(receipt)
-            if receipt.state not in _WELL:
+            self._quarantine_refused(target_name, receipt)
+            if receipt.state not in _WELL and not receipt.poisoned:
                 break
         return self.finish()
+
+    def read_back(self, judge: Judge) -> ReadBack:
+        """Read the transient back; raise where YSE-PZ does not have it any more."""
+        transient = judge.transient
+        try:
+            stored = self.client.read_back(transient.slug)
+        except YsePzReplyError as error:
+            if error.field != "slug":
+                raise
+            found = self.client.transient_by_pk(transient.pk)
+            if found is None or found.name != transient.name:
+                raise judge.missing() from error
+            judge.transient = found
+            self.clients.remember(self.name, found)
+            stored = self.client.read_back(found.slug)
+        if stored.pk != transient.pk:
+            raise judge.missing()
+        return stored
+
+    def weigh(self, judge: Judge, stored: ReadBack, before: Ledger | None) -> Ledger | None:
+        """Compare a fresh read-back with the ledger, do what follows, and keep the new one."""
+        if self.settings.shadow:
+            # Its ledger holds what would have been sent: nothing of that can be gone.
+            return before
+        row, self.audited = self.row, True
+        judgement = judge.weigh(
+            stored,
+            before,
+            account=self.client.account.username,
+            unfinished=row.settle is not None or row.attempts > 0 or self.attempt > 1,
+        )
+        if before is None or not before.read_back_ms:
+            # A first upload is not proven before it is done: a retry reads back again.
+            return replace(judgement.ledger, read_back_ms=0)
+        self.keep(judge.transient, judgement.ledger)
+        return judgement.ledger
 
     def _leaves_shadow(self) -> bool:
         held = self.state.shadow.holds
@@ -175,7 +231,8 @@ class Upload:
         ledger: Ledger | None,
         stored: ReadBack | None,
     ) -> Receipt:
-        """Plan and deliver one target's points."""
+        """Plan and deliver one target's points, without those set aside in the meantime."""
+        curve = wanted(curve, self.state, target_name)
         target = self.target(target_name) or Target(target_name)
         plan = plan_upload(
             curve,
@@ -313,14 +370,23 @@ class Upload:
         """Write down how the upload ended."""
         if not self.receipts:
             self.state.outbox.finish(self.key, self.fence, sent=self.row, result="done")
-            return UploadOutcome("nothing owed")
+            return UploadOutcome("audited" if self.audited else "nothing owed")
         last = self.receipts[-1]
         counts: dict[str, int] = {}
         for receipt in self.receipts:
             for outcome in Outcome:
                 if count := receipt.count(outcome):
                     counts[str(outcome)] = counts.get(str(outcome), 0) + count
-        self._quarantine_refused()
+        poisoned = next((receipt for receipt in self.receipts if receipt.poisoned), None)
+        if last.poisoned or (poisoned and last.state in _WELL):
+            # What was refused by itself is in quarantine: nothing of the row is owed any more.
+            self.state.outbox.finish(self.key, self.fence, sent=self.row, result="done")
+            return UploadOutcome(
+                "refused",
+                error=poisoned.error if poisoned else None,
+                counts=counts,
+                receipts=tuple(self.receipts),
+            )
         if last.state in _WELL:
             if last.state is not State.SHADOW:
                 self.state.troubles.clear(CREDENTIALS)
@@ -341,28 +407,30 @@ class Upload:
             receipts=tuple(self.receipts),
         )
 
-    def _quarantine_refused(self) -> None:
-        for receipt in self.receipts:
-            rows = receipt.rows(Outcome.REFUSED)
-            if not len(rows):
-                continue
-            curve = receipt.plan.curve.take(rows)
-            self.state.quarantine.put(
-                self.name,
-                [
-                    {
-                        "native_id": native_id,
-                        "field": "point",
-                        "value": str(value_hash),
-                        "reason": str(receipt.error),
-                        "source": REFUSED_BY_YSEPZ,
-                        "raw": "",
-                    }
-                    for native_id, value_hash in zip(
-                        curve.native_id.tolist(), curve.value_hash.tolist(), strict=True
-                    )
-                ],
-            )
+    def _quarantine_refused(self, target_name: str, receipt: Receipt) -> None:
+        """Set aside the points that YSE-PZ refused by themselves, so that the rest goes on."""
+        rows = receipt.rows(Outcome.REFUSED)
+        if not len(rows):
+            return
+        curve = receipt.plan.curve.take(rows)
+        values = dict(
+            zip(curve.native_id.tolist(), map(str, curve.value_hash.tolist()), strict=True)
+        )
+        self.state.quarantine.refuse(target_name, values)
+        self.state.quarantine.put(
+            target_name,
+            [
+                {
+                    "native_id": native_id,
+                    "field": "point",
+                    "value": value,
+                    "reason": str(receipt.error),
+                    "source": REFUSED_BY_YSEPZ,
+                    "raw": "",
+                }
+                for native_id, value in values.items()
+            ],
+        )
 
     def stopped(self, error: YseIngestError) -> UploadOutcome:
         """Put the row where its error belongs: retry, settle, later or refused."""
@@ -382,6 +450,8 @@ class Upload:
             return UploadOutcome("settling", error=error)
         if error.retryable:
             return self._again(error)
+        if isinstance(error, HeldError):
+            return self.later(str(error), wait_s=0.0, count=False, error=error)
         if isinstance(error, CredentialsError):
             self.state.troubles.note(CREDENTIALS, fact=error.fact)
             return self.later(str(error), wait_s=300.0, error=error)

@@ -33,7 +33,8 @@ def test_a_folder_without_celeryconfig_has_the_defaults(tmp_path: Path) -> None:
     found = configured()
     assert found["worker_pool"] == "threads"
     pulses = {f"pulse-{queue}" for queue in QUEUES}
-    assert set(found["beat_schedule"]) == {"dispatch", "drain", "sweep", "watch"} | pulses
+    ticks = {"dispatch", "drain", "audit", "sweep", "watch"}
+    assert set(found["beat_schedule"]) == ticks | pulses
 
 
 def test_a_foreign_celeryconfig_is_refused_by_name(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.workers.conftest import Service
 
 TASKS = {
+    "yse_ingest.audit",
     "yse_ingest.dispatch",
     "yse_ingest.drain",
     "yse_ingest.fetch_photometry",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from yse_ingest.service import Service
+    from yse_ingest.state import State
     from yse_ingest.targets import Target
 
 CLOCK_DRIFT_MAX_S = 2.0
@@ -152,8 +153,9 @@ def _redis(service: Service) -> Iterator[Check]:
         )
     if (reason := state.outbox.held()) is not None:
         yield Check(
-            "uploads", "warn", f"held by hand: {reason}", "Unhold them when it is over."
+            "uploads", "warn", f"held: {reason}", "`yse-ingest resume` when it is over."
         )
+    yield from _beside_us(state)
     if state.outbox.breaker()["open"]:
         yield Check(
             "uploads",
@@ -184,6 +186,27 @@ def _budget(service: Service) -> Check:
         return Check("budget", "ok", fact)
     remedy = "Nothing to do; YSE_INGEST_BUDGET allows more."
     return Check("budget", "warn", f"{fact}; {waits}", remedy)
+
+
+def _beside_us(state: State) -> Iterator[Check]:
+    """Tell who else writes to YSE-PZ where we do, be it under our own account."""
+    from yse_ingest.cli.status import second_writer
+
+    for writer in state.audits.writers():
+        yield Check(
+            "second writer",
+            "warn",
+            second_writer(writer),
+            "Its rows are never touched. Where it overwrites ours, end the old job.",
+        )
+    for key, reason in state.audits.stops().items():
+        name = (state.ledgers.about(int(key)) or {}).get("name", f"transient {key}")
+        yield Check(
+            "second installation",
+            "fail",
+            f"{name}: {reason}",
+            "End one of them, then `yse-ingest targets resume NAME`.",
+        )
 
 
 def _queues(service: Service) -> Iterator[Check]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ROWS_MAX = 100_000
 NO_ANSWER, NOT_ASKED = "no answer", "not asked"
 NEVER_ASKED, NOTHING_NEW = "never asked", "nothing new"
+TROUBLED = frozenset({"stopped", "refused", "settling", "owed"})
 WITHOUT = frozenset({NEVER_ASKED, NOT_ASKED, NO_ANSWER, REFUSED, UNREADABLE})
 """Answers that are none: what follows the colon says why."""
 PRIVATE = "private"
@@ -50,13 +51,15 @@ class Line:
     owed: int
     """Points still to be sent."""
     state: str
-    """idle, owed, in flight, settling, refused, paused; shadow: it would be sent."""
+    """idle, owed, in flight, settling, refused, stopped, paused; shadow: it would be sent."""
     reason: str
     """Why it is owed, settling, refused or paused."""
     due_ms: int | None
     """When its source is asked next."""
     private: bool
     """Its photometry is for the members of some groups alone."""
+    noticed: Mapping[str, int]
+    """What the last comparison with YSE-PZ found amiss: rows changed, moved, gone for good."""
     silence: str | None
     """never asked, not asked, no answer, nothing new; None: its last answer was news."""
     silent_ms: int | None
@@ -77,7 +80,7 @@ class Line:
         word, _, what = self.answer.partition(": ")
         if word in {Status.AMBIGUOUS, Status.UNKNOWN}:
             return str(unclear(self.target, self.source, word, what))
-        if (what and word in WITHOUT) or self.state in {"refused", "settling", "owed"}:
+        if (what and word in WITHOUT) or self.state in TROUBLED:
             said = what if word in WITHOUT else self.reason
             if said and self.target not in said:
                 said = f"{self.target}: {said}"
@@ -101,6 +104,7 @@ class Line:
             "owed": self.owed,
             "state": self.state,
             "reason": self.reason,
+            "noticed": dict(self.noticed),
             "next": _iso(self.due_ms),
         }
 
@@ -127,6 +131,8 @@ class Machinery:
     queues: Mapping[str, int] | None
     """Queue to its length; None: the broker did not answer."""
     now_ms: int
+    writers: Sequence[Mapping[str, Any]]
+    """Other accounts that write where we do: `yse_ingest.state.audits.Audits.writers`."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for JSON."""
@@ -141,6 +147,7 @@ class Machinery:
             "budget": dict(self.budget),
             "quiet_until": _iso(quiet),
             "queues": self.queues,
+            "writers": [dict(writer) for writer in self.writers],
             "now": _iso(self.now_ms),
         }
 
@@ -156,6 +163,11 @@ def look(service: Service, names: Sequence[str] | None = None) -> list[Line]:
     clocks = state.clocks.all(target.name for target in targets)
     paused, added = state.targets.paused(), state.targets.added_ms()
     now_ms = state.now_ms()
+    audits = _Audits(
+        stops=state.audits.stops(),
+        found=state.audits.all_found(),
+        tombstones=frozenset(state.tombstones.transients()),
+    )
     return [
         _line(
             service,
@@ -163,6 +175,7 @@ def look(service: Service, names: Sequence[str] | None = None) -> list[Line]:
             clock=clocks.get(target.name, {}).get(service.source_of(target)),
             row=owed.get(target.name),
             paused=paused.get(target.name),
+            audits=audits,
             freshness=freshness(
                 service,
                 target,
@@ -189,6 +202,7 @@ def machinery(service: Service) -> Machinery:
         quiet_until_ms=state.quiet_until_ms() or 0,
         queues=queue_lengths(service),
         now_ms=state.now_ms(),
+        writers=state.audits.writers(),
     )
 
 
@@ -225,6 +239,7 @@ def _line(
     clock: Clock | None,
     row: RowSummary | None,
     paused: str | None,
+    audits: _Audits,
     freshness: Freshness,
 ) -> Line:
     state = service.state
@@ -235,6 +250,9 @@ def _line(
     word, reason = _state(row, paused)
     if service.settings.shadow and word == "idle":
         word, reason = "shadow", f"{planned} points would be sent" if planned else ""
+    stopped = audits.stops.get(str(known["pk"])) if known else None
+    if stopped is not None and paused is None:
+        word, reason = "stopped", stopped
     return Line(
         target=target.name,
         source=service.source_of(target),
@@ -248,6 +266,7 @@ def _line(
         reason=reason,
         due_ms=None if paused else state.targets.due_ms(target.name),
         private=bool(service.rules(target).groups),
+        noticed=_noticed(state, audits, int(known["pk"])) if known else {},
         silence=freshness.silence,
         silent_ms=freshness.since_ms,
         limit_s=freshness.limit_s,
@@ -255,13 +274,34 @@ def _line(
     )
 
 
+@dataclass(frozen=True)
+class _Audits:
+    """What audits found, of all transients; read once."""
+
+    stops: Mapping[str, str]
+    found: Mapping[str, Mapping[str, int]]
+    tombstones: frozenset[int]
+
+
+def _noticed(state: State, audits: _Audits, transient_id: int) -> dict[str, int]:
+    """Return what a person may want to know of a transient's rows."""
+    found = audits.found.get(str(transient_id), {})
+    gone = state.tombstones.ledger(transient_id) if transient_id in audits.tombstones else ()
+    noticed = {
+        "changed": found.get("changed", 0),
+        "moved": found.get("moved", 0),
+        "gone": len(gone),
+    }
+    return {kind: count for kind, count in noticed.items() if count}
+
+
 def _standing(ledger: Ledger | None, *, shadow: bool) -> tuple[dict[str, int], int]:
     """Return band to number of points that YSE-PZ holds, and how many would be sent."""
     if ledger is None:
         return {}, 0
-    seen = ledger.flags & Flag.VERIFIED != 0
-    standing = ~ledger.moved & (seen | (not shadow))
-    bands = Counter(ledger.band[standing].tolist())
+    ledger = ledger.standing
+    seen = ledger.having(Flag.VERIFIED)
+    bands = Counter(ledger.band[seen | (not shadow)].tolist())
     return dict(bands), int((~seen).sum()) if shadow else 0
 
 

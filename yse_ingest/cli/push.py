@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 WITHOUT_STATE = (
     "Note: without YSE_INGEST_STATE_URL a service that uploads the same transient at this "
-    "moment could double points; sharing this account, it stops that target until "
-    "`yse-ingest targets resume NAME`."
+    "moment could double points; sharing this account from another machine or user, it stops "
+    "that target until `yse-ingest targets resume NAME`."
 )
 
 
@@ -170,5 +170,7 @@ def _show_aside(result: PushResult) -> None:
         say(f"{plural(result.elsewhere, 'point')} stored under another group of the instrument")
     if result.differs:
         say(f"{plural(result.differs, 'stored point')} of others with other values: untouched")
+    if result.left:
+        say(f"{plural(result.left, 'point')} not sent: somebody moved or removed their rows")
     if result.state == "empty":
         say(result.reason or "the source has no detection of it: nothing was sent")

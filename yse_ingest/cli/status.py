@@ -9,6 +9,8 @@ import click
 from yse_ingest.cli.terminal import DONE, FAILED, Terminal, terminal_options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from yse_ingest.cli.overview import Line, Machinery
     from yse_ingest.service import Service
 
@@ -96,7 +98,9 @@ def _show_machinery(below: Machinery) -> None:
     if below.shadow:
         say("Shadow: nothing is written to YSE-PZ, what would be sent is recorded")
     if below.held is not None:
-        say(f"All uploads are held: {below.held}", style="yellow")
+        say(f"All uploads are held: {below.held}. `yse-ingest resume` ends it.", style="yellow")
+    for writer in below.writers:
+        say(second_writer(writer), style="yellow")
     if below.breaker["open"]:
         probe = ahead(below.breaker["next_ms"], below.now_ms)
         say(f"YSE-PZ does not answer; it is tried again {probe}", style="yellow")
@@ -108,6 +112,14 @@ def _show_machinery(below: Machinery) -> None:
     if below.quiet_until_ms > below.now_ms:
         wait = ahead(below.quiet_until_ms, below.now_ms)
         say(f"The state was lost: nothing is sent, sending begins {wait}", style="yellow")
+
+
+def second_writer(writer: Mapping[str, Any]) -> str:
+    """Say who else writes where we write."""
+    names: list[str] = writer["targets"]
+    some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    shelf = f"{writer['instrument']} of {writer['obs_group']}"
+    return f"{writer['account']} writes {shelf} too: {some}"
 
 
 def _show_all(lines: list[Line], below: Machinery) -> None:
@@ -153,6 +165,7 @@ def _show_all(lines: list[Line], below: Machinery) -> None:
             "ambiguous": "red",
             "unknown": "red",
             "refused": "red",
+            "stopped": "red",
         },
     )
     _show_troubles(lines)
@@ -206,6 +219,7 @@ def _show_one(line: Line, below: Machinery, receipt: dict[str, Any] | None) -> N
         ("owed", str(line.owed)),
         ("state", line.state),
         ("because", line.reason),
+        ("noticed", listed(line.noticed)),
         ("asked next", ahead(line.due_ms, below.now_ms)),
     ):
         if text:

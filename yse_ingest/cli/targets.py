@@ -169,7 +169,10 @@ def pause(terminal: Terminal, name: str, *, reason: str) -> None:
 @click.argument("name")
 @terminal_options
 def resume(terminal: Terminal, name: str) -> None:
-    """Go on with a target that is paused, or whose upload was refused.
+    """Go on with a target that is paused, stopped, or whose upload was refused.
+
+    A target is stopped where rows of our account appeared that this installation did not
+    write. Resuming takes them as ours; find the second installation first.
 
     \b
     Example:
@@ -177,16 +180,18 @@ def resume(terminal: Terminal, name: str) -> None:
     """
     from yse_ingest.cli.overview import outbox_key
     from yse_ingest.cli.render import say
+    from yse_ingest.reconcile import Auditor
 
     service = terminal.service()
     name = _known(service, name)
+    was_stopped = Auditor(service).take(name)
     was_paused = service.state.targets.resume(name)
     was_refused = service.state.outbox.release_refused(outbox_key(service.state, name))
-    if not was_paused and not was_refused:
+    if not was_paused and not was_refused and not was_stopped:
         if terminal.as_json:
             terminal.result({"target": name, "state": "not paused"})
         else:
-            say(f"{name} was neither paused nor refused")
+            say(f"{name} was neither paused nor stopped nor refused")
         raise SystemExit(FAILED)
     _tell(terminal, name, "resumed", say)
 

@@ -25,8 +25,11 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     lease:<name>             (string, expires)
     quarantine:<target>, quarantine:<target>:order   refused rows (hash, zset by age)
     rejected:<target>        native id -> reason (hash)
+    refused:<target>         native id -> values that YSE-PZ refused (hash)
     quarantines, rejections  targets that have such (sets)
     receipts:<key>           the last receipts (list)
+    tombstones:<id>, tombstones   rows of ours that are gone (hash); transients (set)
+    audit:wanted|found|gone|stops|writers|set_back   what audits are to see, and saw
     clock:<name>             last asked and answered per source (hash)
     heartbeats               kind of work -> when it was last done (hash)
     troubles                 what a person should know, and nothing else tells (hash)

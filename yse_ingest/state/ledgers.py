@@ -109,6 +109,17 @@ class LedgerStore:
             if score is not None
         ]
 
+    def newest(self, before_ms: int, limit: int) -> list[int]:
+        """Return the ids last read back before a time [Unix ms], newest first."""
+        found = self._connection.call(
+            "ZRANGE", self._index, f"({before_ms}", "-inf", "BYSCORE", "REV", "LIMIT", 0, limit
+        )
+        return [int(member) for member in found]
+
+    def count_since(self, since_ms: int) -> int:
+        """Return how many were read back since then [Unix ms]."""
+        return int(self._connection.call("ZCOUNT", self._index, since_ms, "+inf"))
+
     def count(self) -> int:
         """Return how many ledgers there are."""
         return int(self._connection.call("ZCARD", self._index))

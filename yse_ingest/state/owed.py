@@ -93,6 +93,19 @@ def exposure_field(instrument: str, obs_group: str, band: str, time_ms: int) -> 
     return "|".join((*map(_quoted, (instrument, obs_group, band)), str(time_ms)))
 
 
+def exposure_of(field: str) -> tuple[str, str, str, int]:
+    """Return instrument, group, band and time [ms] of a name of `exposure_field`.
+
+    Raises
+    ------
+    ValueError
+        When it is no such name.
+    """
+    *labels, time_ms = field.split("|")
+    instrument, obs_group, band = map(_unquoted, labels)
+    return instrument, obs_group, band, int(time_ms)
+
+
 def exposure_fields(curve: LightCurve) -> list[str]:
     """Return the name of each exposure of a light curve, in its order."""
     return [
@@ -125,12 +138,11 @@ def curves_of(points: Mapping[str, str]) -> list[tuple[str, LightCurve]]:
     """Return the light curves of stored points, per target, instrument and group."""
     shelves: dict[tuple[str, str, str], list[tuple[int, str, dict[str, Any]]]] = {}
     for field, text in points.items():
-        parts = field.split("|")
         try:
-            instrument, obs_group, band = map(_unquoted, parts[:-1])
+            instrument, obs_group, band, time_ms = exposure_of(field)
             point = loads(text)
             row = (
-                int(parts[-1]),
+                time_ms,
                 band,
                 {name: point[name] for name in ("native_id", *_VALUES)},
             )

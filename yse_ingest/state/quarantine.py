@@ -110,6 +110,45 @@ class Quarantine:
         )
         return int(count)
 
+    def refuse(self, target: str, points: Mapping[str, str]) -> None:
+        """Remember what YSE-PZ refused: native id to the values with which it did.
+
+        Beside the rows for people: every fetch asks for it.
+        """
+        if points:
+            flat = [part for pair in points.items() for part in pair]
+            self._connection.call("HSET", self._refused(canonical_name(target)), *flat)
+
+    def refused(self, target: str) -> dict[str, str]:
+        """Return what YSE-PZ refused, as given to `refuse`."""
+        reply: dict[str, str] = self._connection.call(
+            "HGETALL", self._refused(canonical_name(target))
+        )
+        return reply
+
+    def release(self, target: str, native_id: str | None = None) -> int:
+        """Forget refused rows, of one native id or all, so that they are tried again.
+
+        Returns how many rows there were, a rejection among them.
+        """
+        name = canonical_name(target)
+        if native_id is None:
+            rejected = sum(self.accept(name, each) for each in self.rejected(name))
+            self._connection.call("DEL", self._refused(name))
+            return self.clear(name) + rejected
+        raw = self._connection.call("HGETALL", self._rows(name))
+        fields = [field for field, text in raw.items() if loads(text)["native_id"] == native_id]
+        if fields:
+            self._connection.batch(
+                [
+                    ("HDEL", self._rows(name), *fields),
+                    ("ZREM", self._order(name), *fields),
+                ],
+                atomic=True,
+            )
+        self._connection.call("HDEL", self._refused(name), native_id)
+        return len(fields) + int(self.accept(name, native_id))
+
     def reject(self, target: str, native_id: str, reason: str) -> None:
         """Never send this row of the source: a person's decision."""
         name = canonical_name(target)
@@ -157,6 +196,9 @@ class Quarantine:
 
     def _rows(self, name: str) -> str:
         return self._keys("quarantine", name)
+
+    def _refused(self, name: str) -> str:
+        return self._keys("refused", name)
 
     def _order(self, name: str) -> str:
         return self._keys("quarantine", name, "order")

@@ -10,6 +10,7 @@ from yse_ingest.errors import StateVersionError, TargetError
 from yse_ingest.limits import Limits
 from yse_ingest.state import scripts
 from yse_ingest.state.adoptions import Adoptions
+from yse_ingest.state.audits import Audits
 from yse_ingest.state.breaker import Breaker
 from yse_ingest.state.budget import Budget
 from yse_ingest.state.clocks import Clocks
@@ -28,6 +29,7 @@ from yse_ingest.state.receipts import Receipts
 from yse_ingest.state.resolutions import ResolutionStore
 from yse_ingest.state.shadow import Shadow
 from yse_ingest.state.targets import LEFT_FILE, TargetStore, target_from_json, target_to_json
+from yse_ingest.state.tombstones import Tombstones
 from yse_ingest.state.troubles import STATE_LOST, Troubles
 
 if TYPE_CHECKING:
@@ -89,6 +91,8 @@ class State:
         self.quarantine = Quarantine(connection, keys, self.decisions)
         self.receipts = Receipts(connection, keys)
         self.clocks = Clocks(connection, keys)
+        self.audits = Audits(connection, keys, self.decisions)
+        self.tombstones = Tombstones(connection, keys, self.decisions)
         self.heartbeats = Heartbeats(connection, keys)
         self.troubles = Troubles(connection, keys)
         self.notices = Notices(connection, keys)
@@ -192,6 +196,11 @@ class State:
     def now_ms(self) -> int:
         """Return the time of Redis, the one clock of all processes [Unix ms]."""
         return self._connection.now_ms()
+
+    def started_ms(self) -> int:
+        """Return since when this Redis runs [Unix ms]: a kill may have cost it a second."""
+        uptime_s = int(self._connection.call("INFO", "server")["uptime_in_seconds"])
+        return self.now_ms() - 1000 * uptime_s
 
     def source_breaker(self, source: str) -> Breaker:
         """Return the breaker of a source, for one question and its answer."""
@@ -318,13 +327,35 @@ class State:
                 case "unheld":
                     outbox.unhold()
                 case _:
-                    return False
+                    return self._apply_finding(decision, silent)
         except (TargetError, KeyError, TypeError, AttributeError) as error:
             logger.warning(
                 "decision not understood",
                 extra={"seq": decision.seq, "what": decision.what, "reason": str(error)},
             )
             return False
+        return True
+
+    def _apply_finding(self, decision: Decision, silent: DecisionLog) -> bool:
+        """Bring back what an audit found and a person must know, or has decided upon."""
+        audits = Audits(self._connection, self._keys, silent)
+        tombstones = Tombstones(self._connection, self._keys, silent)
+        about = decision.about
+        match decision.what:
+            case "gone":
+                tombstones.restore(about["transient"], about["rows"])
+            case "gone_forgotten":
+                tombstones.forget(about["transient"], since_ms=about["since_ms"])
+            case "stopped":
+                audits.stop(about["key"], about["reason"])
+            case "taken":
+                audits.take(about["key"])
+            case "set_back":
+                audits.put_set_back(about["since_ms"])
+            case "set_back_over":
+                audits.end_set_back()
+            case _:
+                return False
         return True
 
     def _decided(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -342,6 +373,14 @@ class State:
                 yield "rejected", {"target": name, "native_id": native_id, "reason": reason}
         if held := self.outbox.held():
             yield "held", {"reason": held}
+        for transient_id in self.tombstones.transients():
+            stones = self.tombstones.get(transient_id)
+            gone = {field: list(stone) for field, stone in stones.items()}
+            yield "gone", {"transient": transient_id, "rows": gone}
+        for key, reason in self.audits.stops().items():
+            yield "stopped", {"key": key, "reason": reason}
+        if (since_ms := self.audits.set_back_ms()) is not None:
+            yield "set_back", {"since_ms": since_ms}
 
     def _check_layout(self) -> None:
         key = self._keys("version")

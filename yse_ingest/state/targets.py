@@ -137,6 +137,7 @@ class TargetStore:
                 ("HDEL", self._cadence, name),
                 ("HDEL", self._added, name),
                 ("DEL", self._keys("clock", name), self._keys("resolution", name)),
+                ("DEL", self._keys("refused", name)),
                 (
                     "DEL",
                     self._keys("quarantine", name),

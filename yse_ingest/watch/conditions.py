@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from yse_ingest.watch import machinery, services, targets
+from yse_ingest.watch import audits, machinery, services, targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +30,8 @@ CONDITIONS: tuple[Callable[[Sight], Iterator[Condition]], ...] = (
     services.writing_held,
     services.ysepz_away,
     services.noted,
+    audits.second_installation,
+    audits.second_writer,
     services.source_silent,
     services.format_changed,
     targets.file_unusable,

@@ -53,6 +53,10 @@ class Sight:
     """Kinds of refusal (source, field, reason) to when they were first seen."""
     deliveries: Mapping[str, Delivery]
     """Channel to how telling goes there."""
+    stops: Mapping[str, str]
+    """Transients at which nothing is sent, with the reason."""
+    writers: Sequence[Mapping[str, Any]]
+    """Who else writes where we do: `yse_ingest.state.audits.Audits.writers`."""
     noted_ms: Mapping[str, int]
     """Condition to since when it was noted."""
 
@@ -140,6 +144,8 @@ def look(clients: Clients, state: State) -> Sight:
             name: state.notices.delivery(name, now_ms=now_ms)
             for name in names_of(clients.settings)
         },
+        stops=state.audits.stops(),
+        writers=state.audits.writers(),
         noted_ms=state.notices.since(),
     )
 
