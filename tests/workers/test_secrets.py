@@ -63,6 +63,8 @@ QUICK = {
     "YSE_INGEST_RETRY_WAIT_MAX": "2",
     "YSE_INGEST_CADENCE": "3",
     "YSE_INGEST_LOG_LEVEL": "DEBUG",
+    # Every fault is met, however many came before it.
+    "YSE_INGEST_BREAKER_FAILURES": "1000",
 }
 
 
