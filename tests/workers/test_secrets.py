@@ -207,7 +207,7 @@ def deployment(tmp_path: Path) -> Iterator[tuple[Deployment, MarsStandIn, YsePzS
         yield Deployment(tmp_path / "yse", redis, mars.url, ysepz.url), mars, ysepz
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_no_secret_is_written_anywhere(
     deployment: tuple[Deployment, MarsStandIn, YsePzStandIn], until: Callable[..., float]
 ) -> None:
