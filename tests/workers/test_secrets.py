@@ -7,8 +7,10 @@ import contextlib
 import os
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -72,10 +74,27 @@ def _told(name: str) -> list[bytes]:
     return [form.encode() for form in forms({secret, f"{name}:{secret}"})]
 
 
+class Echo(socketserver.StreamRequestHandler):
+    """A mail server that refuses every login, and repeats what it was told."""
+
+    asked = 0
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 here\r\n")
+        while line := self.rfile.readline():
+            if line.upper().startswith(b"EHLO"):
+                self.wfile.write(b"250-here\r\n250 AUTH PLAIN LOGIN\r\n")
+            else:
+                type(self).asked += 1
+                self.wfile.write(b"535 5.7.8 refused: " + line.strip() + b"\r\n")
+
+
 class Deployment:
     """A folder as `init` writes it, with a secret in every setting that may hold one."""
 
-    def __init__(self, folder: Path, redis: EmbeddedRedis, mars: str, ysepz: str) -> None:
+    def __init__(
+        self, folder: Path, redis: EmbeddedRedis, mars: str, ysepz: str, mail: int
+    ) -> None:
         self.folder, self.redis = folder, redis
         self.said: dict[str, bytes] = {}
         write_deployment(folder)
@@ -89,6 +108,10 @@ class Deployment:
             "YSE_PZ_PASSWORD": YSEPZ,
             "CELERY_BROKER_URL": f"redis://queue:{quote(BROKER, safe='')}@{at}/0",
             "YSE_INGEST_STATE_URL": f"redis://state:{quote(STATE, safe='')}@{at}/1",
+            "YSE_INGEST_NOTIFY_TO": "night@example.org",
+            "YSE_INGEST_NOTIFY_AFTER": "1",
+            "YSE_INGEST_SMTP_PORT": str(mail),
+            "YSE_INGEST_SMTP_SECURITY": "none",
             "YSE_INGEST_SMTP_USERNAME": "mailer",
             "YSE_INGEST_SMTP_PASSWORD": SMTP,
             "FLOWER_BASIC_AUTH": f"watcher:{FLOWER}",
@@ -204,7 +227,12 @@ def deployment(tmp_path: Path) -> Iterator[tuple[Deployment, MarsStandIn, YsePzS
             ra = 10.0 + number
             ysepz.add_transient(name, ra, 20.0)
             mars.add_alert(f"ZTF19aaaaa{number:02}", 2458494.9, "g", 18.0, 0.1, ra, 20.0)
-        yield Deployment(tmp_path / "yse", redis, mars.url, ysepz.url), mars, ysepz
+        post = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo)
+        threading.Thread(target=post.serve_forever, daemon=True).start()
+        port = int(post.server_address[1])
+        yield Deployment(tmp_path / "yse", redis, mars.url, ysepz.url, port), mars, ysepz
+        post.shutdown()
+        post.server_close()
 
 
 @pytest.mark.timeout(600)
@@ -307,6 +335,8 @@ def _everything_fails(
 
 def _everything_is_asked(here: Deployment, until: Callable[..., float]) -> None:
     """Ask everything that shows something."""
+    here.run("yse-ingest", "notify", "--test")
+    assert Echo.asked, here.said
     for command in (
         ("status", "--json"), ("status", "POST1"), ("doctor",), ("doctor", "--json"),
         ("fetch", "2019np", "--payload"), ("push", "2019np", "-v"), ("targets", "export"),
