@@ -54,6 +54,8 @@ TIMES = {
     "YSE_INGEST_ASK_AGAIN": "4",
     "YSE_INGEST_FETCH_LOST": "40",
     "YSE_INGEST_REQUEST_SECONDS": "0.7",
+    # More than the stand-in has workers, and enough for the turns of the dead to run out.
+    "YSE_PZ_IN_FLIGHT": "6",
     "YSE_INGEST_UPLOADS": "4",
     # A campaign does in minutes what the budget spreads over hours.
 }
