@@ -48,7 +48,6 @@ TIMES = {
     "YSE_INGEST_REFUSED_WAIT": "30",
     # An hour's work in minutes: the budget is another test's.
     "YSE_INGEST_BUDGET": "1000%",
-    "YSE_PZ_IN_FLIGHT": "4",
     "YSE_INGEST_PROBE_WAIT": "0.4",
     "YSE_INGEST_PROBE_WAIT_MAX": "5",
     "YSE_INGEST_ASK_AGAIN": "4",
@@ -57,7 +56,6 @@ TIMES = {
     # More than the stand-in has workers, and enough for the turns of the dead to run out.
     "YSE_PZ_IN_FLIGHT": "6",
     "YSE_INGEST_UPLOADS": "4",
-    # A campaign does in minutes what the budget spreads over hours.
 }
 TICK_S = 0.05
 SUPERVISED_S = 0.3
