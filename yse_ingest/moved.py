@@ -120,6 +120,7 @@ def _sent(ledger: Ledger, instrument: str) -> tuple[dict[int, _Entry], list[_Ent
     # The entries of moved rows come last, so that they win over where the row stands now.
     order = np.argsort(ledger.moved, kind="stable")
     order = order[ledger.instrument[order] == instrument]
+    order = order[(ledger.pk[order] > 0) | ledger.ours[order]]
     columns = (ledger.time_ms, ledger.band, ledger.value_hash, ledger.pk)
     entries = [
         _Entry(*row)
