@@ -14,7 +14,7 @@ from yse_ingest.settings import describe
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = ["cut-over.md", "operate.md"]
-COMING = frozenset({"hold", "resume", "reconcile", "health", "notify"})
+COMING = frozenset({"hold", "resume", "reconcile"})
 """Commands that are made elsewhere at the moment."""
 _COMMAND = re.compile(r"yse-ingest ([a-z][^`\n#&>]*)")
 

@@ -16,6 +16,9 @@ BLANK = "***"
 SHORTEST = 6
 """A shorter secret is a word like any other: blanking it would spoil every text."""
 
+USERS = ("YSE_PZ_USERNAME", "YSE_INGEST_SMTP_USERNAME")
+"""Variables of user names that are sent together with a secret."""
+
 _SECRET = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|BASIC_AUTH|_KEY)$")
 _FILE = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN)_FILE$")
 _IN_URL = re.compile(r"\w+://([^\s:/@]*):([^\s@]+)@")
@@ -39,8 +42,8 @@ def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:
         if "://" in value:
             for user, password in _IN_URL.findall(value):
                 found |= {password, f"{unquote(user)}:{unquote(password)}"}
-    user = environment.get("YSE_PZ_USERNAME")
-    pairs = {f"{user}:{each}" for each in found if user}
+    users = [environment.get(name) for name in USERS]
+    pairs = {f"{user}:{each}" for each in found for user in users if user}
     return forms(found | pairs)
 
 
@@ -80,4 +83,7 @@ def _forms(secret: str) -> set[str]:
     for each in (secret, plain):
         every |= {quote(each), quote(each, safe=""), quote_plus(each), repr(each)[1:-1]}
         every |= {json.dumps(each)[1:-1], base64.b64encode(each.encode()).decode()}
+        user, colon, password = each.partition(":")
+        if colon:  # as SMTP sends a login
+            every.add(base64.b64encode(f"\0{user}\0{password}".encode()).decode())
     return every

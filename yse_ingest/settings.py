@@ -805,7 +805,6 @@ def describe() -> list[dict[str, str]]:
             "unit": "",
             "meaning": option.doc,
         }
-        for source in SOURCES.values()
-        for option in source.options
+        for option in SOURCES.options()
     ]
     return rows

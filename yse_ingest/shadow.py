@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,8 +46,11 @@ def planned_exposures(receipt: Receipt) -> list[str]:
 
 
 def ledger_as_if_sent(receipt: Receipt, known: Ledger) -> Ledger:
-    """Return a ledger with what a rehearsal would have sent."""
-    return known.with_sent(receipt.plan.curve.take(_new(receipt)))
+    """Return a ledger with what a rehearsal would have sent: no rows of ours, never missed."""
+    planned = known.with_sent(receipt.plan.curve.take(_new(receipt)))
+    flags = planned.flags.copy()
+    flags[len(known) :] = 0
+    return replace(planned, flags=flags)
 
 
 def rehearse_creation(client: YsePz, target: Target) -> Transient | None:

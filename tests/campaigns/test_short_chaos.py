@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 SHORT = {
     "--seed": "5",
@@ -20,6 +22,7 @@ SHORT = {
 }
 
 
+@pytest.mark.timeout(240)
 def test_twenty_targets_survive_ten_kills_and_a_broker(tmp_path: Path) -> None:
     """Nothing lost, doubled or altered, nothing of others touched, one upload at a time."""
     command = [sys.executable, "-m", "tests.campaigns.chaos", "--keep", str(tmp_path)]

@@ -64,6 +64,24 @@ def test_2019np_from_another_broker_adds_nothing(console: Console, fink: FinkSta
     assert len(console.writes()) == writes
 
 
+def test_the_service_keeps_it_growing(console: Console, fink: FinkStandIn) -> None:
+    """The tasks bring everything first, then what is new by one request of its object."""
+    supernova = supernovae.load()[0]
+    supernovae.fill_fink(fink, [supernova])
+    settings = {"FINK_URL": fink.api_url, "YSE_INGEST_SOURCE": "fink"}
+
+    console.cycle(**settings)
+    assert len(console.ysepz.rows("2019np")) == 33
+    last, asked = supernova.alerts[-1], len(fink.log)
+    fink.add_alert(
+        supernova.object_id, last.jd + 2, "g", 19.0, 0.1, supernova.ra, supernova.dec
+    )
+    console.cycle(**settings)
+
+    assert len(console.ysepz.rows("2019np")) == 34
+    assert [entry.path for entry in list(fink.log)[asked:]] == ["/api/v1/objects"]
+
+
 def test_fetch_shows_what_fink_has(console: Console, fink: FinkStandIn) -> None:
     """The light curve is shown, and nothing is sent."""
     supernovae.fill_fink(fink, supernovae.load()[:1])

@@ -27,6 +27,7 @@ SECRET = "p@ss/w%41rd \"x' é"
         repr(SECRET)[1:-1],
         base64.b64encode(SECRET.encode()).decode(),
         base64.b64encode(f"ingest:{SECRET}".encode()).decode(),
+        base64.b64encode(f"\0ingest\0{SECRET}".encode()).decode(),
     ],
 )
 def test_a_secret_is_blanked_in_each_form(form: str, tmp_path: Path) -> None:

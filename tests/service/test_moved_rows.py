@@ -118,3 +118,30 @@ def test_a_second_row_of_ours_does_not_stand_for_a_neighbour_of_another_band(
     house.mars.add_alert("ZTF19aacgslb", 2458500.7 + PAIR_D, "r", 18.1, 0.05, RA, DEC)
 
     assert house.push(NP).sent == 1
+
+
+def test_a_flagged_row_hides_no_new_visit_when_something_else_is_corrected(house: Any) -> None:
+    """The same in the service, where a correction has all rows read back: the visit is sent."""
+    for number in range(4):
+        house.mars.add_alert(
+            "ZTF19aacgslb",
+            2458500.7 + number,
+            "g",
+            18.0,
+            0.05,
+            RA,
+            DEC,
+            candid=FIRST + number,
+        )
+    service = house.service()
+    service.enqueue(NP)
+    house.cycle(service, "2019np")
+    flagged = next(row["pk"] for row in house.ysepz.rows("2019np") if "-20T" in row["obs_date"])
+    house.ysepz.set_flag(flagged, "Bad", "human")
+    house.mars.add_alert("ZTF19aacgslb", 2458503.7 + PAIR_D, "g", 18.1, 0.05, RA, DEC)
+    house.mars.update_alert(FIRST + 2, magpsf=17.5)
+
+    house.cycle(service, "2019np")
+    house.cycle(service, "2019np")
+
+    assert len(house.ysepz.rows("2019np")) == 5

@@ -612,4 +612,3 @@ def test_a_turn_that_does_not_come_in_time_is_told(
         http.get("", {"format": "json"}, deadline=time.monotonic() + 0.1)
     first.join()
     assert len(mars.log) == 1
-

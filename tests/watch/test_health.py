@@ -35,11 +35,15 @@ def health(deployment: Deployment, *options: str, **changes: str) -> tuple[int, 
 
 @pytest.fixture
 def service(deployment: Deployment) -> Service:
-    """Return a service at work: two targets, whose photometry is stored."""
+    """Return a service at work: two targets that have just been asked, nothing owed."""
     service = deployment.service()
     deployment.work(service)
     deployment.follow(service, *NAMES)
-    deployment.cycle(service, *NAMES)
+    now_ms = service.state.now_ms()
+    for name in NAMES:
+        service.state.clocks.record(
+            name, "mars", asked_ms=now_ms, answered_ms=now_ms, status="ok", detail={}
+        )
     return service
 
 
@@ -92,7 +96,6 @@ def ysepz_away(deployment: Deployment, service: Service) -> None:
 
 
 def owed(deployment: Deployment, service: Service) -> None:
-    service.state.ledgers.drop_all()
     service.refresh(["2019np"])
 
 

@@ -7,8 +7,10 @@ import contextlib
 import os
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -17,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+from click.testing import CliRunner
 
+from yse_ingest.cli import main
 from yse_ingest.cli.deployment import write_deployment
 from yse_ingest.envfile import ENV_FILE
 from yse_ingest.redaction import forms
@@ -63,6 +67,8 @@ QUICK = {
     "YSE_INGEST_RETRY_WAIT_MAX": "2",
     "YSE_INGEST_CADENCE": "3",
     "YSE_INGEST_LOG_LEVEL": "DEBUG",
+    # Every fault is met, however many came before it.
+    "YSE_INGEST_BREAKER_FAILURES": "1000",
 }
 
 
@@ -72,10 +78,27 @@ def _told(name: str) -> list[bytes]:
     return [form.encode() for form in forms({secret, f"{name}:{secret}"})]
 
 
+class Echo(socketserver.StreamRequestHandler):
+    """A mail server that refuses every login, and repeats what it was told."""
+
+    asked = 0
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 here\r\n")
+        while line := self.rfile.readline():
+            if line.upper().startswith(b"EHLO"):
+                self.wfile.write(b"250-here\r\n250 AUTH PLAIN LOGIN\r\n")
+            else:
+                type(self).asked += 1
+                self.wfile.write(b"535 5.7.8 refused: " + line.strip() + b"\r\n")
+
+
 class Deployment:
     """A folder as `init` writes it, with a secret in every setting that may hold one."""
 
-    def __init__(self, folder: Path, redis: EmbeddedRedis, mars: str, ysepz: str) -> None:
+    def __init__(
+        self, folder: Path, redis: EmbeddedRedis, mars: str, ysepz: str, mail: int
+    ) -> None:
         self.folder, self.redis = folder, redis
         self.said: dict[str, bytes] = {}
         write_deployment(folder)
@@ -89,6 +112,10 @@ class Deployment:
             "YSE_PZ_PASSWORD": YSEPZ,
             "CELERY_BROKER_URL": f"redis://queue:{quote(BROKER, safe='')}@{at}/0",
             "YSE_INGEST_STATE_URL": f"redis://state:{quote(STATE, safe='')}@{at}/1",
+            "YSE_INGEST_NOTIFY_TO": "night@example.org",
+            "YSE_INGEST_NOTIFY_AFTER": "1",
+            "YSE_INGEST_SMTP_PORT": str(mail),
+            "YSE_INGEST_SMTP_SECURITY": "none",
             "YSE_INGEST_SMTP_USERNAME": "mailer",
             "YSE_INGEST_SMTP_PASSWORD": SMTP,
             "FLOWER_BASIC_AUTH": f"watcher:{FLOWER}",
@@ -109,26 +136,24 @@ class Deployment:
             owner.call("ACL", "SETUSER", name, "on", f">{LOGINS[name]}", "~*", "&*", "+@all")
         owner.close()
 
-    def run(self, *command: str, env: Mapping[str, str] | None = None) -> int:
-        """Run a program in the folder; keep all it says."""
+    def run(self, *command: str, **changed: str) -> None:
+        """Run a command of the terminal; keep all it says."""
+        done = CliRunner().invoke(main, command, env={**self.settings, **changed})
+        assert not isinstance(done.exception, AssertionError)
+        text = f"{done.output}\n{done.stderr}\n{done.exception!r}"
+        self.said[f"{len(self.said)} {' '.join(command)}"] = text.encode()
+
+    def celery(self, *arguments: str) -> None:
+        """Run Celery's own program with these settings; keep all it says."""
         done = subprocess.run(
-            [PROGRAMS / command[0], *command[1:]],
+            [PROGRAMS / "celery", "-A", "workers", *arguments],
             cwd=self.folder,
-            env=_plain_environment(env or {}),
+            env=_plain_environment(self.settings),
             capture_output=True,
             timeout=60,
             check=False,
         )
-        self.said[f"{len(self.said)} {' '.join(command)}"] = done.stdout + done.stderr
-        return done.returncode
-
-    def celery(self, *arguments: str) -> int:
-        """Run Celery's own program with the folder's settings."""
-        settings = dict(
-            line.partition("=")[::2]
-            for line in (self.folder / ENV_FILE).read_text().splitlines()
-        )
-        return self.run("celery", "-A", "workers", *arguments, env=settings)
+        self.said[f"celery {' '.join(arguments)}"] = done.stdout + done.stderr
 
     def service(self) -> Service:
         """Return the service of these settings, in this process."""
@@ -204,15 +229,23 @@ def deployment(tmp_path: Path) -> Iterator[tuple[Deployment, MarsStandIn, YsePzS
             ra = 10.0 + number
             ysepz.add_transient(name, ra, 20.0)
             mars.add_alert(f"ZTF19aaaaa{number:02}", 2458494.9, "g", 18.0, 0.1, ra, 20.0)
-        yield Deployment(tmp_path / "yse", redis, mars.url, ysepz.url), mars, ysepz
+        post = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo)
+        threading.Thread(target=post.serve_forever, daemon=True).start()
+        port = int(post.server_address[1])
+        yield Deployment(tmp_path / "yse", redis, mars.url, ysepz.url, port), mars, ysepz
+        post.shutdown()
+        post.server_close()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_no_secret_is_written_anywhere(
-    deployment: tuple[Deployment, MarsStandIn, YsePzStandIn], until: Callable[..., float]
+    deployment: tuple[Deployment, MarsStandIn, YsePzStandIn],
+    until: Callable[..., float],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Logs, files, Redis, Flower, the terminal and `ps` hold no secret, whatever goes wrong."""
     here, mars, ysepz = deployment
+    monkeypatch.chdir(here.folder)
     output = here.folder / "up.out"
     with output.open("wb") as file:
         up = subprocess.Popen(
@@ -288,17 +321,17 @@ def _everything_fails(
         until(lambda: not len(ysepz.faults), within=60, what=f"every fault of {method}")
     for fault in faults[:3]:
         ysepz.faults.add(Fault(**fault))
-        here.run("yse-ingest", "push", "POST1", "-v")
+        here.run("push", "POST1", "-v")
         ysepz.faults.clear()
     mars.faults.add(Fault("garbage", times=3))
-    here.run("yse-ingest", "fetch", "2019np", "-v")
+    here.run("fetch", "2019np", "-v")
     mars.faults.clear()
     owner = side_connection(here.redis.url())
     for kind in ("normal", "pubsub"):
         owner.call("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
     owner.close()
     here.redis.kill()
-    here.run("yse-ingest", "doctor")
+    here.run("doctor")
     here.redis.start()
     # For a while every password is wrong, as after a change at the server's end.
     time.sleep(3)
@@ -307,12 +340,14 @@ def _everything_fails(
 
 def _everything_is_asked(here: Deployment, until: Callable[..., float]) -> None:
     """Ask everything that shows something."""
+    here.run("notify", "--test")
+    assert Echo.asked, here.said
     for command in (
         ("status", "--json"), ("status", "POST1"), ("doctor",), ("doctor", "--json"),
         ("fetch", "2019np", "--payload"), ("push", "2019np", "-v"), ("targets", "export"),
         ("quarantine", "list"),
     ):  # fmt: skip
-        here.run("yse-ingest", *command)
+        here.run(*command)
     for wrong in (
         {"YSE_PZ_PASSWORD": YSEPZ, "YSE_PZ_USERNAME": ""},
         {"YSE_PZ_URL": f"http://ingest:{quote(YSEPZ, safe='')}@127.0.0.1:9/"},
@@ -322,7 +357,7 @@ def _everything_is_asked(here: Deployment, until: Callable[..., float]) -> None:
         {"YSE_INGEST_STATE_URL": f"redis://state:{quote(STATE, safe='')}@127.0.0.1:9/x"},
         {"YSE_INGEST_STATE_URL": f"redis://queue:{quote(STATE, safe='')}@{here.at}/1"},
     ):  # fmt: skip
-        here.run("yse-ingest", "doctor", env=wrong)
+        here.run("doctor", **wrong)
     for arguments in (
         ("report",), ("inspect", "conf"), ("inspect", "stats"),
     ):  # fmt: skip

@@ -110,9 +110,7 @@ def _url(port: int, database: int = 0, *, user: str = "", ca: str = "ca.pem") ->
 
 def _documented_rules(namespace: str) -> list[str]:
     """Return the rules of the ACL user as docs/security.md gives them."""
-    (line,) = re.findall(
-        r"^(?:ACL SETUSER|user) ingest (.*)$", DOCUMENT.read_text(), re.MULTILINE
-    )
+    (line,) = re.findall(r"^ *ACL SETUSER ingest (.*)$", DOCUMENT.read_text(), re.MULTILINE)
     return [word.replace("NAMESPACE", namespace) for word in line.split()]
 
 

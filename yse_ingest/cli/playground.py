@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from yse_ingest.errors import SettingsError
 from yse_ingest.sandbox import supernovae
 from yse_ingest.sandbox.alerce import AlerceStandIn
+from yse_ingest.sandbox.fink import FinkStandIn
 from yse_ingest.sandbox.mars import MarsStandIn
 from yse_ingest.sandbox.ysepz import YsePzStandIn
 from yse_ingest.settings import describe
@@ -41,7 +42,7 @@ _SECRETS = {"YSE_PZ_USERNAME", "YSE_PZ_PASSWORD", "YSE_PZ_PASSWORD_FILE"}
 
 
 class Playground:
-    """Stand-in MARS, ALeRCE and YSE-PZ over HTTP, from `__enter__` to `__exit__`.
+    """Stand-in MARS, ALeRCE, Fink and YSE-PZ over HTTP, from `__enter__` to `__exit__`.
 
     Parameters
     ----------
@@ -61,6 +62,7 @@ class Playground:
         self.supernovae: tuple[Supernova, ...] = supernovae.load()[:count]
         self.mars = MarsStandIn()
         self.alerce = AlerceStandIn()
+        self.fink = FinkStandIn()
         self.ysepz = YsePzStandIn(worker_limit_s=REQUEST_LIMIT_S)
         self.beneath: tuple[int, ...] = ()
         """The process of the embedded Redis, where there is one."""
@@ -78,7 +80,7 @@ class Playground:
                 self.beneath = (redis.pid,) if redis.pid else ()
             else:
                 _forget(self._broker_url)
-            for stand_in in (self.mars, self.alerce, self.ysepz):
+            for stand_in in (self.mars, self.alerce, self.fink, self.ysepz):
                 stack.enter_context(stand_in)
             self._fill()
             self._stack = stack.pop_all()
@@ -96,6 +98,7 @@ class Playground:
     def _fill(self) -> None:
         supernovae.fill_mars(self.mars, self.supernovae)
         supernovae.fill_alerce(self.alerce, self.supernovae)
+        supernovae.fill_fink(self.fink, self.supernovae)
         for each in self.supernovae:
             self.ysepz.add_transient(
                 each.name, each.ra, each.dec, status="Following", best_spec_class="SN Ia"
@@ -120,6 +123,7 @@ class Playground:
             "YSE_PZ_REQUEST_LIMIT": f"{REQUEST_LIMIT_S:g}",
             "MARS_URL": self.mars.url,
             "ALERCE_URL": self.alerce.api_url,
+            "FINK_URL": self.fink.api_url,
             "CELERY_BROKER_URL": self._broker_url or "",
             "YSE_INGEST_NAMESPACE": NAMESPACE,
             "YSE_INGEST_STATE_DIR": str(self.directory),

@@ -262,6 +262,7 @@ class Run:
             self.say(f"SN {first:15}{url}/transient_detail/{first}/")
             self.say(f"Stand-in MARS     {self.playground.mars.url}")
             self.say(f"Stand-in ALeRCE   {self.playground.alerce.api_url}")
+            self.say(f"Stand-in Fink     {self.playground.fink.api_url}")
         self.say("Running until Ctrl-C.")
 
     def _result(self, rows: list[Progress], problem: str | None, *, seconds: float) -> None:

@@ -449,7 +449,7 @@ class CreationSchema(DocumentedUploadSchema):
 
     @validates_schema
     def _is_one(self, data: dict[str, Any], **_: Any) -> None:
-        # Two names with one slug, or at one place, break or merge each other (measured 2026-11).
+        # Two names with one slug, or at one place, break or merge each other (2026-11).
         if len(data["transients"]) != 1:
             raise ValidationError("creates one transient at a time")
 

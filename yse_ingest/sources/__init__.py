@@ -45,7 +45,7 @@ __all__ = [
     "build_source",
 ]
 
-SOURCES: Mapping[str, type[Source]] = Registry.installed()
+SOURCES = Registry.installed()
 """Every source by its name in settings; ``capabilities`` and ``title`` are on the class."""
 
 
@@ -81,7 +81,7 @@ def build_source(
             service="settings",
             field="source",
             value=name,
-            remedy=f"Known are {', '.join(SOURCES)}.",
+            remedy=f"Known are {', '.join(SOURCES) or 'none: install yse_ingest again'}.",
         )
     return SOURCES[name].from_setup(
         Setup(

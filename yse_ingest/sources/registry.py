@@ -11,6 +11,7 @@ A source is imported when it is first asked for: one that is broken stops only i
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from yse_ingest.sources.base import Source
+    from yse_ingest.sources.setup import Option
 
 GROUP = "yse_ingest.sources"
 
@@ -75,6 +77,12 @@ class Registry(Mapping[str, "type[Source]"]):
     def __contains__(self, name: object) -> bool:
         """Tell whether there is one of this name, without importing it."""
         return name in self._found
+
+    def options(self) -> Iterator[Option]:
+        """Iterate over the settings of all sources that can be used."""
+        for name in self:
+            with contextlib.suppress(SettingsError):
+                yield from self[name].options
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names."""

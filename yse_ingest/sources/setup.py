@@ -17,15 +17,16 @@ _UNSET = frozenset({"", "none", "null"})
 
 @dataclass(frozen=True)
 class Option:
-    """One setting of a source: an environment variable."""
+    """One setting of a source: an environment variable.
+
+    One that ends in TOKEN, PASSWORD, SECRET or _KEY is blanked in every text.
+    """
 
     variable: str
     """``FINK_URL``"""
     doc: str
     """What it is, in a sentence."""
     default: str | None = None
-    secret: bool = False
-    """Whether it is shown to nobody."""
 
 
 @dataclass(frozen=True)

@@ -48,15 +48,14 @@ TIMES = {
     "YSE_INGEST_REFUSED_WAIT": "30",
     # An hour's work in minutes: the budget is another test's.
     "YSE_INGEST_BUDGET": "1000%",
-    "YSE_PZ_IN_FLIGHT": "4",
     "YSE_INGEST_PROBE_WAIT": "0.4",
     "YSE_INGEST_PROBE_WAIT_MAX": "5",
     "YSE_INGEST_ASK_AGAIN": "4",
     "YSE_INGEST_FETCH_LOST": "40",
     "YSE_INGEST_REQUEST_SECONDS": "0.7",
+    # More than the stand-in has workers, and enough for the turns of the dead to run out.
+    "YSE_PZ_IN_FLIGHT": "6",
     "YSE_INGEST_UPLOADS": "4",
-    # A campaign does in minutes what the budget spreads over hours.
-    "YSE_INGEST_BUDGET": "1",
 }
 TICK_S = 0.05
 SUPERVISED_S = 0.3
