@@ -30,15 +30,17 @@ from yse_ingest.shadow import (
     rehearse_creation,
 )
 from yse_ingest.state import CREDENTIALS
-from yse_ingest.targets import Target
 from yse_ingest.ysepz import Transient, YsePz, create
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from yse_ingest.clients import Clients
     from yse_ingest.ledger import Ledger
     from yse_ingest.limits import Purpose
     from yse_ingest.photometry import LightCurve
     from yse_ingest.state import OwedRow
+    from yse_ingest.targets import Target
     from yse_ingest.ysepz import ReadBack
 
 logger = logging.getLogger(__name__)
@@ -138,17 +140,15 @@ class Upload:
         elif not self.row.curves and ledger is not None and proven:
             # Only a smaller gap was seen: nothing to send, but the window has shrunk.
             self.keep(transient, ledger.with_gaps(self.row.gaps))
-        for target_name, curve in self.row.curves:
-            private = bool(
-                self.clients.rules(self.target(target_name) or Target(target_name)).groups
-            )
+        for target, curve in self._owed():
+            private = bool(self.clients.rules(target).groups)
             verify = (
                 verify or private or stored is not None or self._must_read_back(curve, ledger)
             )
             if verify and stored is None:
                 stored = self.read_back(judge)
                 ledger = self.weigh(judge, stored, ledger)
-            receipt = self.send(target_name, curve, transient, ledger, stored)
+            receipt = self.send(target, curve, transient, ledger, stored)
             ledger = receipt.ledger(ledger, account=self.client.account.username)
             if receipt.state is State.SHADOW:
                 self.state.shadow.plan(self.key, self.row.targets, planned_exposures(receipt))
@@ -156,13 +156,26 @@ class Upload:
             stored = receipt.read_back
             self.keep(transient, ledger)
             self.state.receipts.put(
-                str(transient.pk), {"target": target_name, **receipt.as_dict()}
+                str(transient.pk), {"target": target.name, **receipt.as_dict()}
             )
             self.receipts.append(receipt)
-            self._quarantine_refused(target_name, receipt)
+            self._quarantine_refused(target.name, receipt)
             if receipt.state not in _WELL and not receipt.poisoned:
                 break
         return self.finish()
+
+    def _owed(self) -> Iterator[tuple[Target, LightCurve]]:
+        """Yield what each target is owed, while that is followed.
+
+        The rules of one that was removed are gone with it: sent by the default rules, the
+        points of a private target would be public.
+        """
+        for name, curve in self.row.curves:
+            target = self.target(name)
+            if target is None:
+                logger.warning("not sent, the target was removed", extra={"target": name})
+            else:
+                yield target, curve
 
     def read_back(self, judge: Judge) -> ReadBack:
         """Read the transient back; raise where YSE-PZ does not have it any more."""
@@ -225,15 +238,14 @@ class Upload:
 
     def send(
         self,
-        target_name: str,
+        target: Target,
         curve: LightCurve,
         transient: Transient,
         ledger: Ledger | None,
         stored: ReadBack | None,
     ) -> Receipt:
         """Plan and deliver one target's points, without those set aside in the meantime."""
-        curve = wanted(curve, self.state, target_name)
-        target = self.target(target_name) or Target(target_name)
+        curve = wanted(curve, self.state, target.name)
         plan = plan_upload(
             curve,
             transient,

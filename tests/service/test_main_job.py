@@ -270,3 +270,17 @@ def test_a_wrong_password_is_named_and_loses_nothing(house: Any) -> None:
 
     assert "wrong-one" not in str(caught.value)
     assert house.writes() == []
+
+
+def test_what_is_owed_for_a_removed_target_is_not_sent(house: Any) -> None:
+    """Its rules are gone with it: by the default ones a private target would become public."""
+    service = house.service()
+    service.enqueue(Target("2019np", overrides={"groups": ("YSE",), "obs_group": "YSE"}))
+    house.alerts("ZTF19aacgslb", 3)
+    (hint,) = service.refresh(["2019np"])
+    service.state.targets.remove("2019np")
+
+    service.upload(hint.name, hint.key, hint.fence, attempt=1)
+
+    assert house.ysepz.rows("2019np") == []
+    assert service.state.outbox.owed(hint.key) is None
