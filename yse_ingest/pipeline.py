@@ -341,12 +341,10 @@ def _leave_out(
         verdict[new[left]] = Verdict.MOVED
         new = new[~left]
     moved: dict[int, int] = {}
-    if stored is not None:
-        rows = stored.photometry
-        if ledger is not None:
-            # A row that the ledger remembers at its old place stands for no other exposure.
-            rows = rows.take(~np.isin(rows.pk, ledger.memory.pk))
-        moved = displaced(curve, new, rows, account=account, window=window)
+    if stored is not None and (ledger is None or not ledger.read_back_ms):
+        # A ledger that was compared before knows each row's place; without one the whole light
+        # curve is at hand, and tells which row no exposure needs.
+        moved = displaced(curve, new, stored.photometry, account=account, window=window)
         verdict[list(moved)] = Verdict.MOVED
     return replace(comparison, verdict=verdict), moved
 
@@ -792,10 +790,11 @@ def _verify(receipt: Receipt, client: YsePz, *, clock: Callable[[], float]) -> N
     ours = np.zeros(len(plan.curve), dtype=bool)
     ours[index >= 0] = now.photometry.written_by(client.account.username)[index[index >= 0]]
     delivered = receipt.rows(Outcome.ACCEPTED, Outcome.CORRECTED)
+    known = plan.stored.photometry.pk if plan.stored is not None else now.photometry.pk
     receipt.moved_since = displaced(
         plan.curve,
         delivered[index[delivered] < 0],
-        now.photometry,
+        now.photometry.take(~np.isin(now.photometry.pk, known)),
         account=client.account.username,
         window=plan.window,
     )
