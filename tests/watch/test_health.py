@@ -85,6 +85,12 @@ def source_dead(deployment: Deployment, service: Service) -> None:
     service.refresh(NAMES)
 
 
+def source_left_alone(deployment: Deployment, service: Service) -> None:
+    """Open its breaker: no target is asked, so that no target's clock knows."""
+    for _ in range(5):
+        service.state.source_breaker("mars").record(ok=False, reason="it is down")
+
+
 def format_changed(deployment: Deployment, service: Service) -> None:
     deployment.mars.faults.add(Fault("garbage"))
     service.refresh(["2019np"])
@@ -152,6 +158,7 @@ SHORT = {
         (control_dead, "queue:control: the workers of the queue control are silent: "),
         (dispatch_dead, "work:dispatch: dispatch has not done its work: no run since "),
         (source_dead, "source:mars: mars answers nothing (2 targets ask it: MARS: "),
+        (source_left_alone, "source:mars: mars answers nothing (2 targets ask it). "),
         (format_changed, "format:mars: mars answers something that cannot be read (1 target"),
         (ysepz_away, "away: YSE-PZ does not answer. Ask who runs it."),
         (owed, "owed: 33 points of 1 transient are owed since "),
