@@ -134,8 +134,8 @@ GUARDS = (
         "",
     ),
     _ysepz(
-        12, "pipeline.py:_check_groups", "public_points_are_never_hidden_by_groups",
-        "        _check_groups(stored, rules)\n",
+        12, "pipeline.py:plan_upload", "public_points_are_never_hidden_by_groups",
+        "    check_groups(stored, rules)\n",
         "",
     ),
     _ysepz(

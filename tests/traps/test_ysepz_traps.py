@@ -240,7 +240,7 @@ def test_trap_12_public_points_are_never_hidden_by_groups(house: Any) -> None:
 
     result = house.push(Target("2019np", overrides={"groups": ("YSE",)}))
 
-    assert "would hide points" in str(result.error)
+    assert "would hide 1 public points" in str(result.error)
     assert house.writes() == []
 
 
