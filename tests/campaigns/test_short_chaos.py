@@ -14,10 +14,10 @@ SHORT = {
     "--seed": "5",
     "--targets": "20",
     "--points": "600",
-    "--seconds": "12",
+    "--seconds": "8",
     "--kills": "10",
     "--broker-kills": "1",
-    "--cadence": "4",
+    "--cadence": "3",
     "--quiet-seconds": "80",
 }
 

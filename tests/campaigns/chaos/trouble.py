@@ -72,7 +72,7 @@ def plan(
     found += [Trouble(at_s, cut, "cut_connections") for at_s in spread(connection_kills)]
     for number, at_s in enumerate(spread(black_holes)):
         # Longer than every time-out of the connections, or just a stall.
-        about = {"seconds": draw.uniform(5.0, 6.0) if number % 2 == 0 else draw.uniform(0.5, 2)}
+        about = {"seconds": draw.uniform(5.0, 6.0) if number % 2 else draw.uniform(0.5, 2)}
         found.append(Trouble(at_s, "broker black-holed", "stop_broker", about))
     found += [_ysepz(at_s, draw) for at_s in spread(ysepz_faults)]
     found += [_mars(at_s, draw) for at_s in spread(mars_faults)]
