@@ -164,6 +164,15 @@ def test_a_transient_that_cannot_be_read_is_named(key: str, value: str) -> None:
         _client(lambda _path: json.dumps(page)).transient_by_name("2019np")
 
 
+def test_a_link_to_row_0_is_none() -> None:
+    """No row has the key 0: a transient under it was once taken."""
+    page = packets("api_transients.json")
+    page["results"][0]["url"] = "http://x/api/transients/0/"
+
+    with pytest.raises(YsePzReplyError, match="no row 0"):
+        _client(lambda _path: json.dumps(page)).transient_by_name("2019np")
+
+
 def test_a_list_that_repeats_itself_ends() -> None:
     """A server that shows one page for ever, and counts more, was once asked without end."""
     with pytest.raises(YsePzReplyError, match="repeats rows"):

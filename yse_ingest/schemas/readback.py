@@ -39,6 +39,8 @@ def pk_of_link(value: object) -> int:
     # A number of 5000 digits would not even be converted.
     if not (tail.isascii() and tail.isdecimal() and len(tail) <= PK_DIGITS_MAX):
         raise ValidationError("is no link to a row")
+    if not int(tail):
+        raise ValidationError("is no link to a row: there is no row 0")
     return int(tail)
 
 

@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 from hypothesis import strategies as st
 
 from tests.campaigns.fuzz.answers import ACCOUNT, VOCABULARY
@@ -20,7 +21,7 @@ from tests.campaigns.fuzz.curves import BANDS, GROUP, INSTRUMENT, START_MS, Expo
 from tests.campaigns.fuzz.model import ModelYsePz, StoredRow
 from tests.campaigns.fuzz.payload import NP2019
 from tests.campaigns.fuzz.tally import BrokenPromiseError, Family
-from yse_ingest.delta import Verdict, compare, smallest_gaps, windows
+from yse_ingest.delta import Verdict, compare, match, smallest_gaps, windows
 from yse_ingest.errors import OutcomeUnknownError
 from yse_ingest.ledger import Ledger, merge_gaps
 from yse_ingest.pipeline import Outcome, Plan, Receipt, State, deliver, plan_upload
@@ -216,6 +217,15 @@ class World:
         if receipt.state is State.VERIFIED and unsound:
             raise BrokenPromiseError(f"verified, with {unsound} exposures that are not")
 
+    def gone(self, curve: LightCurve, window: dict[str, float]) -> int:
+        """Return how many exposures have no row, not even one that somebody has moved."""
+        if self.ledger is None or not len(curve):
+            return len(curve)
+        row, _ = match(curve, self.ledger, window)
+        there = [each.pk for each in self.server.rows]
+        stand = (row >= 0) & self.ledger.moved[row] & np.isin(self.ledger.pk[row], there)
+        return int(np.count_nonzero(~stand))
+
     # What must hold -------------------------------------------------------------------------
 
     def others(self) -> dict[int, StoredRow]:
@@ -245,12 +255,9 @@ class World:
             curve.band, instrument=INSTRUMENT, gaps=self.gaps, tolerance_ms=TOLERANCE_MS
         )
         found = compare(curve, stored, window, ours=stored.written_by(ACCOUNT.username))
-        # A row of ours that somebody has moved stands for its exposure, wherever it is now.
-        moved = sum(
-            row.created_by == ACCOUNT.username != row.modified_by for row in self.server.rows
-        )
-        if (missing := found.count(Verdict.NEW)) > moved:
-            raise BrokenPromiseError(f"{missing} exposures do not stand")
+        gone = self.gone(curve.take(found.where(Verdict.NEW)), window)
+        if gone:
+            raise BrokenPromiseError(f"{gone} exposures do not stand")
         said = {(each.time_ms, each.band): each.mag for each in self.exposures}
         for row in ours:
             key = (row.time_us // 1000, row.band)
