@@ -43,7 +43,10 @@ class Console:
         )
 
     def start(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        """Run one command as a process of its own, its error output among its output."""
+        """Run one command as a process of its own, its error output among its output.
+
+        `doctor` needs that: it asks workers, and Celery knows one broker per process.
+        """
         return subprocess.run(
             [PROGRAM, *arguments],
             env={**os.environ, **self.environment, **changes},

@@ -64,7 +64,7 @@ def test_a_hold_is_seen_in_status_and_doctor(console: Console) -> None:
     console.cycle()
     assert f"All uploads are held: {WHY}" in console.run("status").stdout
     assert told(console.run("status", "--json"), code=1)["machinery"]["held"] == WHY
-    doctor = console.run("doctor").stdout
+    doctor = console.start("doctor").stdout
     assert f"held: {WHY}" in doctor
     assert "`yse-ingest resume` when it is over" in doctor
 
@@ -110,7 +110,7 @@ def test_targets_resume_takes_the_rows_of_a_second_installation(console: Console
     line = told(console.run("status", "2019np", "--json"), code=1)
     assert line["state"] == "stopped"
     assert "another one shares the account" in line["reason"]
-    assert "second installation" in console.run("doctor").stdout
+    assert "second installation" in console.start("doctor").stdout
     reconciled = told(console.run("reconcile", "2019np", "--json"), code=1)
     assert reconciled[0]["state"] == "stopped"
 
@@ -129,7 +129,7 @@ def test_a_second_writer_is_named(console: Console) -> None:
     audit(console)
     said = "othercron writes ZTF-Cam of ZTF too: 2019np"
     assert said in console.run("status").stdout
-    assert said in console.run("doctor").stdout
+    assert said in console.start("doctor").stdout
     told_of = told(console.run("status", "--json"))["machinery"]["writers"]
     assert told_of[0]["targets"] == ["2019np"]
 

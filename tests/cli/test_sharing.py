@@ -17,7 +17,7 @@ def test_a_spent_budget_is_told_with_its_end(console: Any) -> None:
     nothing = {"YSE_INGEST_BUDGET": "0"}
 
     status = console.run("status", **nothing).stdout
-    doctor = console.run("doctor", **nothing).stdout
+    doctor = console.start("doctor", **nothing).stdout
 
     line = "held by the budget: uploads, look-ups, verification, audits, adoption wait until"
     assert f"{line} further notice. Pushes and targets added by hand go on." in status
@@ -56,7 +56,7 @@ def test_services_that_are_down_are_told(console: Any) -> None:
             service.ysepz.ping()
 
     status = console.run("status").stdout
-    doctor = console.run("doctor").stdout
+    doctor = console.start("doctor").stdout
 
     assert "mars does not answer; it is tried again in" in status
     assert "YSE-PZ does not answer; it is tried again in" in status
@@ -73,7 +73,7 @@ def test_doctor_asks_ysepz_though_redis_is_dead(console: Any) -> None:
     """A dead Redis is told in its own line; the line of YSE-PZ says how YSE-PZ is."""
     dead = "redis://127.0.0.1:9/0"
 
-    doctor = console.run("doctor", YSE_INGEST_STATE_URL=dead).stdout
+    doctor = console.start("doctor", YSE_INGEST_STATE_URL=dead).stdout
 
     assert "ok    YSE-PZ: " in doctor
     assert "takes ingest" in doctor

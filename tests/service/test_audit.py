@@ -395,7 +395,7 @@ def test_what_a_killed_redis_forgot_is_no_second_installation(
         house.mars.add_alert(OBJECT, 2458540.5, "r", 18.0, 0.05, RA, DEC)
         (hint,) = service.refresh(["2019np"])
         assert service.state.outbox.release(hint.key, hint.fence)
-        time.sleep(2.1)  # beyond the second that the server keeps in memory
+        time.sleep(1.2)  # beyond the second that the server keeps in memory
         if restarted:
             server.kill()
             server.restart()
@@ -590,6 +590,7 @@ def test_the_oldest_proof_is_renewed_when_it_is_due(house: House) -> None:
     assert hint.name == names[0]
     late.ysepz.vocabulary()
     requests = len(house.ysepz.log)
+    house.ysepz.faults.add(Fault("slow", path="download_data", seconds=0.05, times=1))
     assert late.upload(hint.name, hint.key, hint.fence, attempt=1).state == "audited"
 
     assert [each.method for each in list(house.ysepz.log)[requests:]] == ["GET"]

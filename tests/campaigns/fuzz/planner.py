@@ -23,7 +23,7 @@ from tests.campaigns.fuzz.payload import NP2019
 from tests.campaigns.fuzz.tally import BrokenPromiseError, Family
 from yse_ingest.delta import Verdict, compare, match, smallest_gaps, windows
 from yse_ingest.errors import OutcomeUnknownError
-from yse_ingest.ledger import Ledger, merge_gaps
+from yse_ingest.ledger import Flag, Ledger, merge_gaps
 from yse_ingest.pipeline import Outcome, Plan, Receipt, State, deliver, plan_upload
 from yse_ingest.targets import Rules
 
@@ -223,7 +223,8 @@ class World:
             return len(curve)
         row, _ = match(curve, self.ledger, window)
         there = [each.pk for each in self.server.rows]
-        stand = (row >= 0) & self.ledger.moved[row] & np.isin(self.ledger.pk[row], there)
+        moved = self.ledger.having(Flag.MOVED)[row]
+        stand = (row >= 0) & moved & np.isin(self.ledger.pk[row], there)
         return int(np.count_nonzero(~stand))
 
     # What must hold -------------------------------------------------------------------------
