@@ -184,6 +184,8 @@ def upload(request: Any) -> bool:
         and (groups is None or _groups(groups))
         and bool(points)
         and all(point(one) for one in points)
+        # Points of one request are never matched with each other: both would be stored.
+        and len({(one["band"], one["obs_date"]) for one in points}) == len(points)
     )
 
 

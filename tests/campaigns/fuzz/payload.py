@@ -64,7 +64,14 @@ def built(one: tuple[Exposures, Any, float]) -> None:
     except PayloadError:
         # A negative subtraction without a flux says nothing; so do these rules and windows.
         empty = rules.flux_zero_point is None and bool(np.isnan(curve.mag).any())
-        if width > 2 and not rules.groups and not empty and rules.data_quality != "":
+        doubled = len({(each.time_ms, each.band) for each in exposures}) < len(exposures)
+        if (
+            width > 2
+            and not rules.groups
+            and not empty
+            and not doubled
+            and rules.data_quality != ""
+        ):
             raise
         return
     if not oracle.upload(made):
