@@ -20,10 +20,13 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 run: $(VENV)/.installed ## The whole service on the sandbox: 31 real supernovae (ONCE=1 ends when all are stored)
 	$(BIN)/yse-ingest up --sandbox $(if $(ONCE),--once)
 
-# Worker tests run in a process of their own: Celery sets up logging once per process.
+# Three at a time: most of them wait. Those of the workers run in processes of their own, for
+# Celery sets up logging once per process; the longest of them begin first.
+TOGETHER := -n 3 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.installed ## The tests
-	$(BIN)/pytest --ignore=tests/workers --ignore=tests/test_up.py
-	$(BIN)/pytest tests/workers tests/test_up.py
+	$(BIN)/pytest $(TOGETHER) --ignore=tests/workers --ignore=tests/test_up.py
+	$(BIN)/pytest $(TOGETHER) tests/test_up.py tests/workers/test_secrets.py tests/workers
 
 cutover: $(VENV)/.installed ## The cut-over beside six years of crons: 50 rounds of both, with figures
 	$(BIN)/python -m tests.campaigns.cutover --rounds 50 --objects 31
