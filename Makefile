@@ -4,10 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint chaos outage cutover fuzz guards audit clean
+.PHONY: help run test test-long lint chaos outage cutover fuzz guards audit clean
 
 help: ## Show what can be made
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -21,12 +21,16 @@ run: $(VENV)/.installed ## The whole service on the sandbox: 31 real supernovae 
 	$(BIN)/yse-ingest up --sandbox $(if $(ONCE),--once)
 
 # Three at a time: most of them wait. Those of the workers run in processes of their own, for
-# Celery sets up logging once per process; the longest of them begin first.
-TOGETHER := -n 3 --dist loadfile --no-loadscope-reorder
+# Celery sets up logging once per process.
+TOGETHER := -n 3 --dist loadfile
+LONG     := tests/workers/test_secrets.py
 
 test: $(VENV)/.installed ## The tests
 	$(BIN)/pytest $(TOGETHER) --ignore=tests/workers --ignore=tests/test_up.py
-	$(BIN)/pytest $(TOGETHER) tests/test_up.py tests/workers/test_secrets.py tests/workers
+	$(BIN)/pytest $(TOGETHER) tests/test_up.py tests/workers $(addprefix --ignore=,$(LONG))
+
+test-long: $(VENV)/.installed ## The tests that take a minute or more each
+	$(BIN)/pytest $(LONG)
 
 cutover: $(VENV)/.installed ## The cut-over beside six years of crons: 50 rounds of both, with figures
 	$(BIN)/python -m tests.campaigns.cutover --rounds 50 --objects 31
