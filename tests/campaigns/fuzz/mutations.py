@@ -76,7 +76,7 @@ def changed(packet: Any, made: Sequence[Change]) -> Any:
     packet = copy.deepcopy(packet)
     for path, value in made:
         if not path:
-            packet = None if value is DROP else value
+            packet = None if value is DROP else _fresh(value)
             continue
         at = packet
         try:
@@ -85,10 +85,15 @@ def changed(packet: Any, made: Sequence[Change]) -> Any:
             if value is DROP:
                 del at[path[-1]]
             else:
-                at[path[-1]] = value
+                at[path[-1]] = _fresh(value)
         except (TypeError, KeyError, IndexError):
             continue
     return packet
+
+
+def _fresh(value: Any) -> Any:
+    """Return an odd value that later changes may spoil: the list of them stays as it is."""
+    return value.copy() if isinstance(value, (dict, list)) else value
 
 
 def paths_of(packet: Any, *, below: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:

@@ -144,6 +144,7 @@ def point(value: Any) -> bool:
         isinstance(value, dict)
         and set(value) == POINT_KEYS
         and obs_date(value["obs_date"])
+        and 1850 <= int(value["obs_date"][:4]) <= 2150
         and _null_or(value["mag"], -30.0, 50.0)
         and _null_or(value["mag_err"], 0.0)
         and _name(value["band"])
