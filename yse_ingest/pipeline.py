@@ -698,7 +698,7 @@ def _send_points(
                 raise
             receipt.answers.append(str(error))
             if len(rows) == 1:
-                _blame(receipt, rows, error)
+                _blame(receipt, rows, error, waiting)
                 continue
             # Points before the one at fault are stored: look before sending halves.
             left = _still_missing(receipt, client, rows)
@@ -736,12 +736,25 @@ def _sees(receipt: Receipt, client: YsePz, rows: Ints) -> bool:
     return True
 
 
-def _blame(receipt: Receipt, rows: Ints, error: UploadRefusedError) -> None:
+def _blame(
+    receipt: Receipt,
+    rows: Ints,
+    error: UploadRefusedError,
+    waiting: deque[tuple[Ints, float | None]],
+) -> None:
     """Note a point that YSE-PZ refuses by itself; raise where it refuses whatever comes."""
     receipt.mark(rows, Outcome.REFUSED)
     receipt.error = error
     refused = receipt.rows(Outcome.REFUSED)
-    if len(refused) >= REFUSED_IN_A_ROW and not receipt.count(Outcome.ACCEPTED):
+    if len(refused) < REFUSED_IN_A_ROW or receipt.count(Outcome.ACCEPTED):
+        return
+    if len(refused) == REFUSED_IN_A_ROW and waiting:
+        # Bad points may stand side by side: one from the other end speaks for the server.
+        last, _ = waiting.pop()
+        if len(last) > 1:
+            waiting.append((last[:-1], None))
+        waiting.appendleft((last[-1:], None))
+    else:
         # YSE-PZ is at fault then, not a point: none is set aside.
         receipt.mark(refused, Outcome.OWED)
         raise error

@@ -132,6 +132,18 @@ def test_a_server_that_refuses_everything_is_not_the_points_fault(house: House) 
     assert len(mags(house)) == 20
 
 
+def test_poison_points_side_by_side_are_not_the_servers_fault(house: House) -> None:
+    """Where the first ones are all bad, those behind them are stored all the same."""
+    house.alerts(OBJECT, 10)
+    poisoned(house, "NEW.mag < 18.0025")
+    service = house.service()
+    service.enqueue(NP)
+    house.cycle(service, "2019np")
+
+    assert len(mags(house)) == 7
+    assert len({row["native_id"] for row in service.state.quarantine.list("2019np")}) == 3
+
+
 def test_a_poison_point_delays_no_other_target(house: House) -> None:
     """The other target of the batch is stored in the same cycle."""
     house.alerts(OBJECT, 4)
