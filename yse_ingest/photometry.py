@@ -1,9 +1,11 @@
 """Light curves as numpy columns: what a source saw, what is sent, what YSE-PZ stores.
 
-Four tables, each a frozen bundle of columns of one length n:
+Five tables, each a frozen bundle of columns of one length n:
 
 `Alerts`
     the detections of one reply of a source, parsed and valid, not yet told apart;
+`Forced`
+    fluxes that a source measured at a place, whether or not anything was found there;
 `Limits`
     the exposures in which a source saw nothing;
 `LightCurve`
@@ -117,6 +119,46 @@ class Alerts(Columns):
             ra=column("ra", "f8"),
             dec=column("dec", "f8"),
             quality=column("quality", "f8"),
+        )
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return a table of no rows."""
+        return cls.from_rows([], time_ms=np.empty(0, dtype=np.int64))
+
+    def unique(self) -> Self:
+        """Return each native id once, the first of it, in order of time."""
+        _, first = np.unique(self.native_id, return_index=True)
+        return self.take(first[np.argsort(self.time_ms[first], kind="stable")])
+
+
+@dataclass(frozen=True, eq=False)
+class Forced(Columns):
+    """Forced photometry of one source, of whatever objects.
+
+    Columns (n,): ``native_id`` (text; the source's own id of the measurement, or one made of
+    what identifies it), ``object_id`` (whose place was measured), ``time_ms`` (UTC), ``band``
+    (the source's letter), ``flux``, ``flux_err`` (of the difference image, signed, at zero
+    point 27.5; the error is positive).
+    """
+
+    native_id: Texts
+    object_id: Texts
+    time_ms: Ints
+    band: Texts
+    flux: Floats
+    flux_err: Floats
+
+    @classmethod
+    def from_rows(cls, rows: list[Mapping[str, Any]], *, time_ms: Ints) -> Self:
+        """Build the table from parsed rows (keys as the columns) and their times."""
+        return cls(
+            native_id=np.array([row["native_id"] for row in rows], dtype="U"),
+            object_id=np.array([row["object_id"] for row in rows], dtype="U"),
+            time_ms=np.asarray(time_ms, dtype=np.int64),
+            band=np.array([row["band"] for row in rows], dtype="U"),
+            flux=np.array([row["flux"] for row in rows], dtype="f8"),
+            flux_err=np.array([row["flux_err"] for row in rows], dtype="f8"),
         )
 
     @classmethod

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 from yse_ingest.errors import SettingsError
 from yse_ingest.sources.base import (
+    ATLAS,
+    LSST,
+    ZTF,
     Answer,
     Ask,
     Capabilities,
@@ -19,6 +22,7 @@ from yse_ingest.sources.base import (
     Kind,
     Source,
     Status,
+    Survey,
     Twin,
 )
 from yse_ingest.sources.http import Timeouts
@@ -29,7 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 __all__ = [
+    "ATLAS",
+    "LSST",
     "SOURCES",
+    "ZTF",
     "Answer",
     "Ask",
     "Capabilities",
@@ -40,6 +47,7 @@ __all__ = [
     "Setup",
     "Source",
     "Status",
+    "Survey",
     "Timeouts",
     "Twin",
     "build_source",

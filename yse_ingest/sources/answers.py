@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 
 from yse_ingest.delta import twins
 from yse_ingest.errors import SourceReplyError, YseIngestError
-from yse_ingest.photometry import Alerts, Limits
+from yse_ingest.photometry import Alerts, Forced, Limits
 from yse_ingest.schemas._load import Fault, Refusal, load_rows
 from yse_ingest.sources.association import (
     NEIGHBOUR_ARCSEC,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 CONE_MARGIN_ARCSEC = 0.5
 """How far beyond the cone a row may lie before it counts as not asked for [arcsec]."""
 
+_OfObjects = TypeVar("_OfObjects", Forced, Limits)
+
 _STATUS = {
     Verdict.ACCEPTED: Status.OK,
     Verdict.NOTHING: Status.EMPTY,
@@ -49,6 +51,7 @@ class Reading:
     limits: Limits = field(default_factory=Limits.empty)
     dropped: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Object id and reason to the number of its rows that are no detections we want."""
+    forced: Forced = field(default_factory=Forced.empty)
 
     @classmethod
     def merged(cls, readings: Iterable[Self]) -> Self:
@@ -74,6 +77,7 @@ class Reading:
             tuple(refused.values()),
             Limits.concatenate(part.limits for part in parts),
             sum((part.dropped for part in parts), Counter()),
+            Forced.concatenate(part.forced for part in parts),
         )
 
 
@@ -138,6 +142,33 @@ def read_limits(
     times = np.array([row["time"] for row in kept], dtype=np.float64)
     limits = Limits.from_rows(kept, time_ms=to_time_ms(times, date_format=date_format))
     return Reading(Alerts.empty(), refused, limits)
+
+
+def read_forced(
+    schema: Schema,
+    rows: Sequence[object],
+    *,
+    id_key: str | None = None,
+    date_format: Literal["jd", "mjd"],
+    bands: Iterable[str],
+    time_scale: Literal["utc", "tai"] = "utc",
+) -> Reading:
+    """Return the forced photometry that a schema can read, as `read_rows` returns detections.
+
+    Parameters
+    ----------
+    schema
+        Loads a row to the keys of `Forced`, and ``time``.
+    rows, id_key, date_format, bands, time_scale
+        As `read_rows` takes them.
+    """
+    kept, refused = of_known_bands(*load_rows(schema, rows, id_key=id_key), bands)
+    if not kept:
+        return Reading(Alerts.empty(), refused)
+    times = np.array([row["time"] for row in kept], dtype=np.float64)
+    time_ms = to_time_ms(times, date_format=date_format, scale=time_scale)
+    forced = Forced.from_rows(kept, time_ms=time_ms)
+    return Reading(Alerts.empty(), refused, forced=forced)
 
 
 def of_known_bands(
@@ -288,7 +319,8 @@ def _told(
         refused=reading.refused,
         twins=lesser,
         objects=association.objects,
-        limits=_limits_of(reading.limits, accepted, since_ms=None if full else ask.since_ms),
+        forced=_of_objects(reading.forced, accepted, since_ms=None if full else ask.since_ms),
+        limits=_of_objects(reading.limits, accepted, since_ms=None if full else ask.since_ms),
         dropped=_dropped_of(reading.dropped, accepted),
         set_aside=dict(Counter(alerts.object_id[~association.belongs].tolist())),
         others=alerts.take(~association.belongs),
@@ -297,12 +329,12 @@ def _told(
     )
 
 
-def _limits_of(limits: Limits, accepted: set[str], *, since_ms: int | None) -> Limits:
-    """Return the upper limits of the objects that are the target, each exposure once."""
-    belongs = np.isin(limits.object_id, np.array(sorted(accepted), dtype="U"))
+def _of_objects(table: _OfObjects, accepted: set[str], *, since_ms: int | None) -> _OfObjects:
+    """Return the rows of the objects that are the target, each once."""
+    belongs = np.isin(table.object_id, np.array(sorted(accepted), dtype="U"))
     if since_ms is not None:
-        belongs &= limits.time_ms > since_ms
-    return limits.take(belongs).unique()
+        belongs &= table.time_ms > since_ms
+    return table.take(belongs).unique()
 
 
 def _dropped_of(dropped: Counter[tuple[str, str]], accepted: set[str]) -> dict[str, int]:

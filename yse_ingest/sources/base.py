@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
-from yse_ingest.photometry import Alerts, Limits
+from yse_ingest.photometry import Alerts, Forced, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import Self
+    from typing import Any, Self
 
     from yse_ingest.errors import YseIngestError
     from yse_ingest.schemas import Refusal
@@ -48,6 +48,36 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
+class Survey:
+    """Whose photometry a source delivers, and what YSE-PZ calls it.
+
+    These are the rules of every target that is asked for there, under those that the operator
+    gives.
+    """
+
+    name: str
+    """``ZTF``"""
+    instrument: str
+    obs_group: str
+    band_map: Mapping[str, str]
+    """The source's band letter to YSE-PZ's band name."""
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """Return the fields of `yse_ingest.targets.Rules` that it sets."""
+        return {
+            "instrument": self.instrument,
+            "obs_group": self.obs_group,
+            "band_map": dict(self.band_map),
+        }
+
+
+ZTF = Survey("ZTF", "ZTF-Cam", "ZTF", {"g": "g-ZTF", "r": "r-ZTF", "i": "i-ZTF"})
+ATLAS = Survey("ATLAS", "ACAM1", "ATLAS", {"c": "cyan-ATLAS", "o": "orange-ATLAS"})
+LSST = Survey("LSST", "LSSTCam", "LSST", {band: f"{band}-LSST" for band in "ugrizy"})
+
+
+@dataclass(frozen=True)
 class Capabilities:
     """What a source can do, and how its rows are to be read."""
 
@@ -61,6 +91,8 @@ class Capabilities:
     """How far two programs' times of one exposure may lie apart [s]."""
     bands: tuple[str, ...]
     """Band letters of its alerts."""
+    survey: Survey = ZTF
+    """Whose photometry it is."""
     kinds: frozenset[Kind] = frozenset({Kind.DETECTION})
     """What it can deliver; what is wanted stands in the question."""
     time_scale: Literal["utc", "tai"] = "utc"
@@ -137,6 +169,8 @@ class Answer:
     status: Status
     alerts: Alerts = field(default_factory=Alerts.empty)
     """The detections that belong: each native id once, without twins, in order of time."""
+    forced: Forced = field(default_factory=Forced.empty)
+    """Forced photometry of the target, where it was asked for; in order of time."""
     limits: Limits = field(default_factory=Limits.empty)
     """Upper limits of the objects that belong, where they were asked for; in order of time."""
     refused: tuple[Refusal, ...] = ()
@@ -155,6 +189,8 @@ class Answer:
     error: YseIngestError | None = None
     reason: str = ""
     """Why it is ambiguous, unknown or, with objects nearby, empty: a sentence."""
+    ask_again_s: float | None = None
+    """When a pending answer may be there [s]; None: nobody knows."""
 
     @property
     def newest_ms(self) -> int | None:
