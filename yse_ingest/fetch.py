@@ -156,6 +156,7 @@ class Fetch:
             or known.status not in {Status.OK, Status.EMPTY}
             or not detail.get("newest_ms")
             or (not self.settings.shadow and self.state.shadow.holds(target.name))
+            or self.state.quarantine.retries(target.name, since_ms=full_read_ms)
             or now_ms - full_read_ms > self.settings.full_read_s * 1000
         )
         since_ms = None

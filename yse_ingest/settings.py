@@ -357,7 +357,7 @@ class Settings:
         "YSE_INGEST_REFUSED_WAIT",
         parse_duration,
         3600.0,
-        "When a refused upload is tried again: what was wrong may have been mended.",
+        "When a refused upload or point is tried again: what was wrong may have been mended.",
         unit="s",
     )
     probe_wait_s: float = _setting(

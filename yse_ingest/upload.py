@@ -46,6 +46,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _WELL = {State.VERIFIED, State.ACCEPTED, State.SHADOW}
+_HELD = (
+    Outcome.ACCEPTED,
+    Outcome.VERIFIED,
+    Outcome.SAME,
+    Outcome.ADOPTED,
+    Outcome.ELSEWHERE,
+    Outcome.DIFFERS,
+)
 
 
 @dataclass(frozen=True)
@@ -160,6 +168,7 @@ class Upload:
             )
             self.receipts.append(receipt)
             self._quarantine_refused(target.name, receipt)
+            self._release_taken(target.name, receipt)
             if receipt.state not in _WELL and not receipt.poisoned:
                 break
         return self.finish()
@@ -428,7 +437,7 @@ class Upload:
         values = dict(
             zip(curve.native_id.tolist(), map(str, curve.value_hash.tolist()), strict=True)
         )
-        self.state.quarantine.refuse(target_name, values)
+        self.state.quarantine.refuse(target_name, values, wait_s=self.settings.refused_wait_s)
         self.state.quarantine.put(
             target_name,
             [
@@ -443,6 +452,15 @@ class Upload:
                 for native_id, value in values.items()
             ],
         )
+
+    def _release_taken(self, target_name: str, receipt: Receipt) -> None:
+        """Forget the refusal of points that YSE-PZ holds by now."""
+        refusals = self.state.quarantine.refusals(target_name)
+        if not refusals:
+            return
+        held = receipt.rows(*_HELD)
+        for native_id in refusals.keys() & set(receipt.plan.curve.native_id[held].tolist()):
+            self.state.quarantine.release(target_name, native_id)
 
     def stopped(self, error: YseIngestError) -> UploadOutcome:
         """Put the row where its error belongs: retry, settle, later or refused."""

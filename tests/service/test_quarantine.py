@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from yse_ingest.reconcile import Auditor
+from yse_ingest.sandbox.faults import Fault
 from yse_ingest.targets import Target
 
 if TYPE_CHECKING:
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from yse_ingest.service import Service
 
 NP, OBJECT = Target("2019np"), "ZTF19aacgslb"
-RA, DEC = 157.3415, 29.5106667
+RA, DEC, CANDID = 157.3415, 29.5106667, 740000000315015001
 POISON = (
     "CREATE TRIGGER poison BEFORE INSERT ON YSE_App_transientphotdata WHEN {} "
     "BEGIN SELECT RAISE(ABORT, 'FOREIGN KEY constraint failed'); END"
@@ -65,9 +67,8 @@ def test_a_poison_point_is_found_and_the_rest_is_stored(house: House) -> None:
 
 def test_a_poison_point_is_not_sent_again_until_released(house: House) -> None:
     """Quiet cycles leave it alone; `release` tries it once more; new values do so by itself."""
-    candid = 740000000315015001
     house.alerts(OBJECT, 3)
-    house.mars.add_alert(OBJECT, 2458530.5, "g", 19.0, 0.1, RA, DEC, candid=candid)
+    house.mars.add_alert(OBJECT, 2458530.5, "g", 19.0, 0.1, RA, DEC, candid=CANDID)
     poisoned(house, "NEW.mag = 19.0")
     service = house.service()
     service.enqueue(NP)
@@ -77,25 +78,24 @@ def test_a_poison_point_is_not_sent_again_until_released(house: House) -> None:
     cured(house, service)
     assert uploads(house) == sent
 
-    assert service.state.quarantine.release("2019np", str(candid)) == 1
+    assert service.state.quarantine.release("2019np", str(CANDID)) == 1
     cured(house, service)
     assert uploads(house) == sent + 1
     assert len(service.state.quarantine.list("2019np")) == 1
 
-    house.mars.update_alert(candid, magpsf=18.9)
+    house.mars.update_alert(CANDID, magpsf=18.9)
     cured(house, service)
     assert len(mags(house)) == 4
 
 
 def test_a_rejected_row_is_never_sent(house: House) -> None:
     """Rejected for good outlives fetches in full and FLUSHALL, and spares what is owed."""
-    candid = 740000000315015001
     house.alerts(OBJECT, 3)
-    house.mars.add_alert(OBJECT, 2458530.5, "g", 19.0, 0.1, RA, DEC, candid=candid)
+    house.mars.add_alert(OBJECT, 2458530.5, "g", 19.0, 0.1, RA, DEC, candid=CANDID)
     service = house.service()
     service.enqueue(NP)
     hints = service.refresh(["2019np"])
-    service.state.quarantine.reject("2019np", str(candid), "satellite trail")
+    service.state.quarantine.reject("2019np", str(CANDID), "satellite trail")
     for hint in hints:
         service.upload(hint.name, hint.key, hint.fence, attempt=1)
     assert len(mags(house)) == 3
@@ -109,7 +109,7 @@ def test_a_rejected_row_is_never_sent(house: House) -> None:
     house.cycle(again, "2019np")
     assert len(mags(house)) == 3
 
-    assert again.state.quarantine.release("2019np", str(candid)) == 1
+    assert again.state.quarantine.release("2019np", str(CANDID)) == 1
     cured(house, again)
     assert len(mags(house)) == 4
 
@@ -159,3 +159,52 @@ def test_a_poison_point_delays_no_other_target(house: House) -> None:
     assert len(mags(house)) == 3
     assert len(house.ysepz.rows("2020abc")) == 1
     assert Auditor(service).key("2019np") == "1"
+
+
+def test_a_point_refused_by_a_fault_of_the_server_is_not_lost(house: House) -> None:
+    """One point owed, one page of a mail server that is down: it is stored later, by itself."""
+    house.alerts(OBJECT, 3)
+    service = house.service(YSE_INGEST_REFUSED_WAIT="0.5")
+    service.enqueue(NP)
+    house.cycle(service, "2019np")
+    house.mars.add_alert(OBJECT, 2458530.5, "g", 19.0, 0.1, RA, DEC)
+    page = (
+        "<title>ConnectionRefusedError at /add_transient_phot/</title>"
+        '<pre class="exception_value">[Errno 111] Connection refused</pre>'
+    )
+    fault = Fault("status", path="^/add_transient", status=500, body=page, times=1)
+    house.ysepz.faults.add(fault)
+    house.cycle(service, "2019np")
+    assert len(mags(house)) == 3
+
+    deadline = time.monotonic() + 20
+    while len(mags(house)) < 4 and time.monotonic() < deadline:
+        house.cycle(service, "2019np")
+
+    assert len(mags(house)) == 4
+    assert service.state.quarantine.list("2019np") == []
+
+
+def test_a_poison_point_is_tried_again_less_and_less_often(house: House) -> None:
+    """Each refusal doubles its wait, and a quiet target is not read in full for it for ever."""
+    house.alerts(OBJECT, 3)
+    house.mars.add_alert(OBJECT, 2458530.5, "g", 19.0, 0.1, RA, DEC, candid=CANDID)
+    poisoned(house, "NEW.mag = 19.0")
+    service = house.service(YSE_INGEST_REFUSED_WAIT="0.2")
+    service.enqueue(NP)
+    waits = []
+    for _ in range(4):
+        house.cycle(service, "2019np")
+        refusal = service.state.quarantine.refusals("2019np")[str(CANDID)]
+        waits.append(refusal.until_ms - service.state.now_ms())
+        deadline = time.monotonic() + 20
+        while service.state.quarantine.refused("2019np") and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    assert refusal.times == 4
+    assert waits[3] > 3 * waits[1]
+    service.state.quarantine.reject("2019np", str(CANDID), "it will not go")
+    house.cycle(service, "2019np")
+    read_ms = service.state.clocks.get("2019np")["mars"].detail["full_read_ms"]
+    assert service.state.quarantine.refusals("2019np")[str(CANDID)].until_ms < read_ms
+    assert not service.state.quarantine.retries("2019np", since_ms=read_ms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from yse_ingest.state import scripts
 from yse_ingest.state.keys import dumps, loads
@@ -29,6 +29,19 @@ KIND_LENGTH = 120
 """so many characters of their reasons."""
 EXCERPT_LENGTH = 500
 """So many characters of the raw row are kept."""
+REFUSALS_APART_MAX = 168
+"""A point that YSE-PZ keeps refusing is tried again at last after so many first waits."""
+
+
+class RefusedPoint(NamedTuple):
+    """A point that YSE-PZ refused by itself."""
+
+    values: str
+    """Hash of its values then."""
+    times: int
+    """How often it was refused with these."""
+    until_ms: int
+    """When it is sent again [Unix ms]."""
 
 
 class Quarantine:
@@ -110,21 +123,49 @@ class Quarantine:
         )
         return int(count)
 
-    def refuse(self, target: str, points: Mapping[str, str]) -> None:
-        """Remember what YSE-PZ refused: native id to the values with which it did.
+    def refuse(self, target: str, points: Mapping[str, str], *, wait_s: float) -> None:
+        """Remember what YSE-PZ refused, so that it is not sent again at once.
 
-        Beside the rows for people: every fetch asks for it.
+        A server whose mail is down refuses good points, too: each is tried again after
+        ``wait_s``, which doubles with every refusal of the same values, up to
+        `REFUSALS_APART_MAX` times.
+
+        Parameters
+        ----------
+        points
+            Native id to the values with which it was refused.
         """
-        if points:
-            flat = [part for pair in points.items() for part in pair]
-            self._connection.call("HSET", self._refused(canonical_name(target)), *flat)
+        known = self.refusals(target)
+        now_ms = self._connection.now_ms()
+        fields: list[str] = []
+        for native_id, values in points.items():
+            before = known.get(native_id)
+            times = before.times + 1 if before and before.values == values else 1
+            apart_s = wait_s * min(2.0 ** (times - 1), REFUSALS_APART_MAX)
+            refusal = RefusedPoint(values, times, now_ms + int(1000 * apart_s))
+            fields += [native_id, dumps(refusal._asdict())]
+        if fields:
+            self._connection.call("HSET", self._refused(canonical_name(target)), *fields)
+
+    def refusals(self, target: str) -> dict[str, RefusedPoint]:
+        """Return what YSE-PZ refused, by native id."""
+        raw = self._connection.call("HGETALL", self._refused(canonical_name(target)))
+        return {native_id: RefusedPoint(**loads(text)) for native_id, text in raw.items()}
 
     def refused(self, target: str) -> dict[str, str]:
-        """Return what YSE-PZ refused, as given to `refuse`."""
-        reply: dict[str, str] = self._connection.call(
-            "HGETALL", self._refused(canonical_name(target))
-        )
-        return reply
+        """Return what is not to be sent yet: native id to the values that were refused."""
+        now_ms = self._connection.now_ms()
+        return {
+            native_id: each.values
+            for native_id, each in self.refusals(target).items()
+            if each.until_ms > now_ms
+        }
+
+    def retries(self, target: str, *, since_ms: int) -> bool:
+        """Tell whether the wait of a refused point has ended after a time, Unix time [ms]."""
+        ends = [each.until_ms for each in self.refusals(target).values()]
+        now_ms = self._connection.now_ms() if ends else 0
+        return any(since_ms < end <= now_ms for end in ends)
 
     def release(self, target: str, native_id: str | None = None) -> int:
         """Forget refused rows, of one native id or all, so that they are tried again.

@@ -18,7 +18,7 @@ from tests.campaigns.chaos.processes import Processes
 from tests.campaigns.chaos.sky import Transient, sky
 from tests.campaigns.chaos.stand_ins import CountingYsePz, MischievousMars
 from tests.campaigns.chaos.trouble import WORKER_LIMIT_S, Trouble, plan
-from tests.campaigns.chaos.verdict import Archive, Verdict
+from tests.campaigns.chaos.verdict import SHOWN, Archive, Verdict
 from yse_ingest.errors import StateError
 from yse_ingest.sandbox.faults import Fault
 from yse_ingest.state import State, side_connection
@@ -133,10 +133,11 @@ class Campaign:
             self._calm()
             self.say(f"the faults are over after {calm - self.begun:.0f} s")
             quiet_after_s = self._wait_until_quiet(calm)
+            verdict = self.archive.judge(self.transients)
             return Report(
                 seed=self.seed,
                 size=self.size,
-                verdict=self.archive.judge(self.transients),
+                verdict=verdict,
                 injected=self.injected,
                 most_open=self.ysepz.most_open,
                 where=self.ysepz.where,
@@ -146,7 +147,10 @@ class Campaign:
                 ended_by_themselves=Counter(self.processes.ended_by_themselves),
                 outbox=self._outbox(),
                 writes=self.ysepz.writes,
-                other_lines=[f"rows written by others: {len(self.archive.foreign)}"],
+                other_lines=[
+                    f"rows written by others: {len(self.archive.foreign)}",
+                    *self._known_of(verdict.wrong.get("lost", [])[:SHOWN]),
+                ],
             )
 
     # Building -----------------------------------------------------------------------------
@@ -382,6 +386,18 @@ class Campaign:
                 if not verdict.count("lost") + verdict.count("altered"):
                     return took_s
         return None
+
+    def _known_of(self, lost: list[str]) -> list[str]:
+        """Return what the service itself knows of the targets that lack a point."""
+        return [
+            f"  {name}: {what} {known}"
+            for name in sorted({case.split()[0] for case in lost})
+            for what, known in (
+                ("set aside", self.state.quarantine.list(name)[-3:]),
+                ("refused by YSE-PZ", self.state.quarantine.refusals(name)),
+                ("asked", self.state.clocks.get(name)),
+            )
+        ]
 
     def _all_asked_since(self, moment_ms: float) -> bool:
         clocks = self.state.clocks.all(transient.name for transient in self.transients)
