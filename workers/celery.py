@@ -28,7 +28,13 @@ settings = Settings.from_env()
 # Not the current app: in somebody's Django shell that would take over their shared tasks.
 app = Celery(
     "workers",
-    include=["workers.fetch", "workers.upload", "workers.dispatch", "workers.pulse"],
+    include=[
+        "workers.fetch",
+        "workers.upload",
+        "workers.dispatch",
+        "workers.enqueue",
+        "workers.pulse",
+    ],
     set_as_current=False,
 )
 _deployment = overruled(settings, read_deployment())

@@ -1,4 +1,4 @@
-"""Ad hoc from Python: follow a target, and look at it now."""
+"""Ad hoc from Python: follow targets, and look at them now."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError
 
+from workers.celery import app, settings
+from workers.handle import TargetHandle
 from workers.hints import send_fetch
 from workers.resources import service
-from yse_ingest.errors import TargetError
+from yse_ingest.errors import TargetError, YseIngestError
 from yse_ingest.schemas import Fault
 from yse_ingest.schemas._load import faults_of, load
 from yse_ingest.schemas.target_fields import TargetSchema
@@ -17,7 +19,12 @@ from yse_ingest.sources import SOURCES
 from yse_ingest.targets import Target, canonical_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from astropy.table import Table
+
+CREATION = ("status", "obs_group", "tags")
+"""Fields of the transient's row, where YSE-PZ may be given it."""
 
 
 def enqueue_target(
@@ -35,7 +42,7 @@ def enqueue_target(
     obs_group: str | None = None,
     tags: Sequence[str] = (),
     **rules: Any,
-) -> str:
+) -> TargetHandle:
     """Follow a target from now on, and have its photometry brought into YSE-PZ at once.
 
     Returns as soon as the target is written down; a second call changes the target. When the
@@ -67,8 +74,9 @@ def enqueue_target(
 
     Returns
     -------
-    str
-        The name under which YSE-PZ keeps it.
+    TargetHandle
+        The name under which YSE-PZ keeps it (a ``str``), with ``state``, ``receipt`` and
+        ``wait(timeout)``.
 
     Raises
     ------
@@ -77,12 +85,6 @@ def enqueue_target(
     StateUnavailableError
         When Redis is away, and the target could not be written down.
     """
-    creation = {"status": status, "obs_group": obs_group, "tags": list(tags)}
-    creation = {field: value for field, value in creation.items() if value}
-    if creation and not create:
-        raise _refused(name, [Fault(*next(iter(creation.items())), "is for create=True")])
-    if source is not None and source not in SOURCES:
-        raise _refused(name, [Fault("source", source, f"is none of {', '.join(SOURCES)}")])
     given = {
         "ra": ra,
         "dec": dec,
@@ -91,20 +93,113 @@ def enqueue_target(
         "source": source,
         "cadence": cadence,
         "freshness": freshness,
-        "creation": creation if create else None,
+        "create": create,
+        "status": status,
+        "obs_group": obs_group,
+        "tags": list(tags),
     }
-    given = {field: value for field, value in given.items() if value is not None}
-    due = service().enqueue(_target({"name": name, **given, **rules}))
-    send_fetch([due])
-    return due
+    given = {field: value for field, value in given.items() if value not in (None, [])}
+    (handle,) = _followed([_target({"name": name, **given, **rules})])
+    return handle
+
+
+def enqueue_targets(
+    targets: Iterable[str | Mapping[str, Any]] | Table, **common: Any
+) -> list[TargetHandle]:
+    """Follow many targets from now on, and have their photometry brought into YSE-PZ at once.
+
+    Parameters
+    ----------
+    targets
+        Names, mappings of what `enqueue_target` takes, or an astropy table with such columns:
+        its masked values count as not given, ``ra`` and ``dec`` are converted from their unit.
+    common
+        What holds for all of them that do not say it themselves.
+
+    Returns
+    -------
+    list
+        Their handles, in order.
+
+    Raises
+    ------
+    ExceptionGroup
+        Of one `TargetError` per target that cannot be one; none of them is written then.
+    StateUnavailableError
+        When Redis is away.
+    """
+    known: list[Target] = []
+    faults: list[TargetError] = []
+    for row in _rows(targets):
+        try:
+            known.append(_target({**common, **row}))
+        except TargetError as error:
+            faults.append(error)
+    if faults:
+        raise ExceptionGroup(f"{len(faults)} targets cannot be followed", faults)
+    return _followed(known)
+
+
+@app.task(name="yse_ingest.enqueue_target", throws=(YseIngestError,))
+def enqueue_target_task(name: str, **given: Any) -> None:
+    """Do `enqueue_target`, for other Celery applications: they send it by its name."""
+    enqueue_target(name, **given)
+
+
+def _followed(targets: list[Target]) -> list[TargetHandle]:
+    """Write targets down as due now, and have the fetch workers look at them."""
+    here = service()
+    since_ms = here.state.now_ms()
+    handles = [TargetHandle(here.enqueue(target), since_ms=since_ms) for target in targets]
+    names = list(dict.fromkeys(map(str, handles)))
+    for start in range(0, len(names), settings.batch_size):
+        send_fetch(names[start : start + settings.batch_size])
+    return handles
+
+
+def _rows(targets: Iterable[str | Mapping[str, Any]] | Table) -> Iterator[dict[str, Any]]:
+    if hasattr(targets, "colnames"):
+        yield from _rows_of_table(targets)
+        return
+    for each in targets:
+        yield {"name": each} if isinstance(each, str) else dict(each)
+
+
+def _rows_of_table(table: Table) -> Iterator[dict[str, Any]]:
+    columns = {
+        name: _in_degrees(table[name]) if name in {"ra", "dec"} else table[name]
+        for name in table.colnames
+    }
+    for number in range(len(table)):
+        row = {name: column[number] for name, column in columns.items()}
+        yield {
+            name: value.item() if hasattr(value, "item") else value
+            for name, value in row.items()
+            if not getattr(value, "mask", False) and value is not None
+        }
+
+
+def _in_degrees(column: Any) -> Any:
+    unit = getattr(column, "unit", None)
+    return column if unit is None else column.value * unit.to("deg")
 
 
 def _target(given: dict[str, Any]) -> Target:
     """Return the target that is described, by the rules of the targets file."""
+    name = str(given.get("name", ""))
+    create = given.pop("create", False)
+    creation = {field: given.pop(field) for field in CREATION if field in given}
+    if creation and not create:
+        raise _refused(name, [Fault(*next(iter(creation.items())), "is for create=True")])
+    source = given.get("source")
+    if source is not None and source not in SOURCES:
+        raise _refused(name, [Fault("source", source, f"is none of {', '.join(SOURCES)}")])
+    if create:
+        given["creation"] = creation
     try:
         known = load(TargetSchema(), given)
     except ValidationError as error:
-        raise _refused(given["name"], faults_of(error, given)) from error
+        raise _refused(name, faults_of(error, given)) from error
     cadence_s, freshness_s = known.pop("cadence", None), known.pop("freshness", None)
     overrides = {field: known.pop(field) for field in RULE_NAMES & known.keys()}
     return Target(**known, cadence_s=cadence_s, freshness_s=freshness_s, overrides=overrides)
