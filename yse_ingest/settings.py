@@ -54,6 +54,13 @@ def _positive(value: str) -> float:
     return number
 
 
+def _score(value: str) -> float:
+    number = float(value)
+    if not 0.0 <= number <= 1.0:
+        raise ValueError("write a number from 0 to 1")
+    return number
+
+
 def _share(value: str) -> float:
     number, percent, rest = value.partition("%")
     share = float(number) / 100 if percent else float(number)
@@ -483,6 +490,61 @@ class Settings:
         _optional(_text),
         None,
         "YSE-PZ's quality flag on every point sent; unset: good.",
+    )
+    forced: bool = _setting(
+        "YSE_INGEST_FORCED",
+        _flag,
+        default=_RULES.forced,
+        doc="Take forced photometry too, where a source has detections as well.",
+    )
+    upper_limits: str = _setting(
+        "YSE_INGEST_UPPER_LIMITS",
+        _one_of("none", "before"),
+        _RULES.upper_limits,
+        "Upper limits: none, or before (the first detection). See docs/sources.md first.",
+    )
+    limits_before_days: float = _setting(
+        "YSE_INGEST_LIMITS_BEFORE",
+        _positive,
+        _RULES.limits_before_days,
+        "How long before the first detection upper limits are taken.",
+        unit="d",
+    )
+    min_rb: float = _setting(
+        "YSE_INGEST_MIN_RB",
+        _score,
+        _RULES.min_rb,
+        "Least real-bogus score (rb) of a ZTF detection; 0: no cut.",
+    )
+    min_drb: float = _setting(
+        "YSE_INGEST_MIN_DRB",
+        _score,
+        _RULES.min_drb,
+        "Least deep-learning score (drb) of a ZTF detection; 0: no cut.",
+    )
+    min_reliability: float = _setting(
+        "YSE_INGEST_MIN_RELIABILITY",
+        _score,
+        _RULES.min_reliability,
+        "Least reliability of an LSST detection; 0: no cut.",
+    )
+    missing_score: str = _setting(
+        "YSE_INGEST_MISSING_SCORE",
+        _one_of("keep", "drop"),
+        _RULES.missing_score,
+        "A detection without a score for which there is a cut: keep, or drop.",
+    )
+    procstatus: tuple[str, ...] = _setting(
+        "YSE_INGEST_PROCSTATUS",
+        _names,
+        _RULES.procstatus,
+        "Codes of ZTF's forced photometry that are kept, as in 0,56; empty: all.",
+    )
+    atlas_cleaning: bool = _setting(
+        "YSE_INGEST_ATLAS_CLEANING",
+        _flag,
+        default=_RULES.atlas_cleaning,
+        doc="Apply the cuts that ATLAS recommends for its forced photometry.",
     )
     limit_heartbeat_s: float = _setting(
         "YSE_INGEST_LIMIT_HEARTBEAT",

@@ -69,6 +69,25 @@ class Rules:
     """YSE-PZ's name of the quality flag on every point sent; None: good."""
     send_stored_elsewhere: bool = False
     """Send a point although the same exposure stands under another group."""
+    forced: bool = False
+    """Take forced photometry too, where a source has detections as well. A source of forced
+    photometry alone is always asked for it."""
+    upper_limits: Literal["none", "before"] = "none"
+    """Upper limits: none, or those shortly before the first detection."""
+    limits_before_days: float = 30.0
+    """How long before the first detection upper limits are taken [d]."""
+    min_rb: float = 0.0
+    """Least real-bogus score of a ZTF detection; 0: no cut."""
+    min_drb: float = 0.0
+    """Least deep-learning real-bogus score of a ZTF detection; 0: no cut."""
+    min_reliability: float = 0.5
+    """Least reliability of an LSST detection; 0: no cut."""
+    missing_score: Literal["keep", "drop"] = "keep"
+    """What becomes of a detection that lacks a score for which there is a cut."""
+    procstatus: tuple[str, ...] = ("0",)
+    """Processing codes of ZTF's forced photometry that are kept; none: all are."""
+    atlas_cleaning: bool = True
+    """Leave out what the cuts that ATLAS recommends for its forced photometry leave out."""
 
     def with_overrides(self, *overrides: Mapping[str, Any]) -> Rules:
         """Return the rules with each mapping laid over it in turn; keys are field names."""
@@ -82,8 +101,9 @@ class Rules:
                 service="targets",
                 remedy=f"Known are {', '.join(sorted(known))}.",
             )
-        if "groups" in merged:
-            merged["groups"] = tuple(merged["groups"])
+        for name in ("groups", "procstatus"):
+            if name in merged:
+                merged[name] = tuple(merged[name])
         return replace(self, **merged)
 
 

@@ -93,18 +93,20 @@ def test_a_good_alert_becomes_a_row() -> None:
             "ra": 201.6235627,
             "dec": 36.0086524,
             "quality": 0.945714294910431,
+            "drb": None,
         }
     ]
 
 
 def test_a_good_detection_becomes_the_same_row() -> None:
-    """ALeRCE's keys lead to the same columns, with MJD for JD and no object."""
+    """ALeRCE's keys lead to the same columns, with MJD for JD, no object and no nulls."""
     (row,), refused = load_rows(DetectionSchema(), [DETECTION])
 
     (expected,), _ = read(ALERT)
     del expected["object_id"]
     assert refused == []
-    assert row == {**expected, "time": 58881.5363194}
+    assert np.isnan(row.pop("drb"))
+    assert row | {"drb": None} == {**expected, "time": 58881.5363194}
 
 
 def test_ids_stay_exact_beyond_2_to_the_53() -> None:

@@ -262,7 +262,7 @@ def test_many_objects_are_one_request(
     first, second = served(fink, 2)
     assert len(asked(first)["objectId"].split(",")) == 50
     assert asked(second)["objectId"] == "ZTF50"
-    assert len(asked(first)["columns"].split(",")) == 10
+    assert len(asked(first)["columns"].split(",")) == 11
     assert asked(first)["output-format"] == "json"
 
 

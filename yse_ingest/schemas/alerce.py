@@ -54,6 +54,7 @@ class DetectionSchema(AlertPart):
     ra = RightAscension(required=True)
     dec = Measurement(required=True, low=-90.0, high=90.0)
     quality = Score(data_key="rb")
+    drb = Score()
 
 
 class ObjectSchema(AlertPart):

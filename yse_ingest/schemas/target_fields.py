@@ -20,6 +20,7 @@ NOTHING = "none"
 CADENCE_MIN_S = 1.0
 CONE_RADIUS_MAX_ARCSEC = 60.0
 MATCH_RADIUS_MAX_ARCSEC = 10.0
+LIMITS_BEFORE_MAX_DAYS = 1000.0
 ROW_KEYS_ELSEWHERE = ("name", "ra", "dec")
 """Keys of a transient's row that a target has outside its creation fields."""
 
@@ -208,6 +209,19 @@ class RulesSchema(Schema):
     )
     data_quality = _nullable(Text)
     send_stored_elsewhere = Truth()
+    forced = Truth()
+    upper_limits = Text(
+        validate=validate.OneOf(("none", "before"), error='is neither "none" nor "before"')
+    )
+    limits_before_days = Number(positive=True, high=LIMITS_BEFORE_MAX_DAYS)
+    min_rb = Number(low=0.0, high=1.0)
+    min_drb = Number(low=0.0, high=1.0)
+    min_reliability = Number(low=0.0, high=1.0)
+    missing_score = Text(
+        validate=validate.OneOf(("keep", "drop"), error='is neither "keep" nor "drop"')
+    )
+    procstatus = fields.List(Text(), error_messages={"invalid": "is no list of codes"})
+    atlas_cleaning = Truth()
 
 
 class DefaultsSchema(RulesSchema):

@@ -171,6 +171,7 @@ class AlerceSource:
             date_format="mjd",
             bands=ask.rules.band_map,
             object_id=object_id,
+            rules=ask.rules,
         )
 
     def _content(self, reply: HttpReply, key: str) -> list[Any]:

@@ -21,6 +21,7 @@ from yse_ingest.sources.association import (
     row_separations,
 )
 from yse_ingest.sources.base import Answer, Ask, Status, Twin
+from yse_ingest.sources.cuts import cut
 from yse_ingest.targets import separation_arcsec
 from yse_ingest.times import to_time_ms
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from marshmallow import Schema
+
+    from yse_ingest.targets import Rules
 
 CONE_MARGIN_ARCSEC = 0.5
 """How far beyond the cone a row may lie before it counts as not asked for [arcsec]."""
@@ -90,6 +93,8 @@ def read_rows(
     bands: Iterable[str],
     object_id: str | None = None,
     time_scale: Literal["utc", "tai"] = "utc",
+    rules: Rules | None = None,
+    score: Literal["rb", "reliability"] = "rb",
 ) -> Reading:
     """Return the rows that a schema can read, with one conversion of all their times.
 
@@ -109,15 +114,20 @@ def read_rows(
         The object of all rows, where rows do not say so themselves.
     time_scale
         Scale of ``time``.
+    rules
+        With these, the rows that their quality cuts leave out are counted and dropped.
+    score
+        What ``quality`` of a row is.
     """
     kept, refused = of_known_bands(*load_rows(schema, rows, id_key=id_key), bands)
     if object_id is not None:
         kept = [{**row, "object_id": object_id} for row in kept]
+    kept, dropped = (kept, Counter()) if rules is None else cut(kept, rules, score=score)
     if not kept:
-        return Reading(Alerts.empty(), refused)
+        return Reading(Alerts.empty(), refused, dropped=dropped)
     times = np.array([row["time"] for row in kept], dtype=np.float64)
     time_ms = to_time_ms(times, date_format=date_format, scale=time_scale)
-    return Reading(Alerts.from_rows(kept, time_ms=time_ms), refused)
+    return Reading(Alerts.from_rows(kept, time_ms=time_ms), refused, dropped=dropped)
 
 
 def read_limits(
@@ -152,6 +162,7 @@ def read_forced(
     date_format: Literal["jd", "mjd"],
     bands: Iterable[str],
     time_scale: Literal["utc", "tai"] = "utc",
+    rules: Rules | None = None,
 ) -> Reading:
     """Return the forced photometry that a schema can read, as `read_rows` returns detections.
 
@@ -159,16 +170,17 @@ def read_forced(
     ----------
     schema
         Loads a row to the keys of `Forced`, and ``time``.
-    rows, id_key, date_format, bands, time_scale
+    rows, id_key, date_format, bands, time_scale, rules
         As `read_rows` takes them.
     """
     kept, refused = of_known_bands(*load_rows(schema, rows, id_key=id_key), bands)
+    kept, dropped = (kept, Counter()) if rules is None else cut(kept, rules)
     if not kept:
-        return Reading(Alerts.empty(), refused)
+        return Reading(Alerts.empty(), refused, dropped=dropped)
     times = np.array([row["time"] for row in kept], dtype=np.float64)
     time_ms = to_time_ms(times, date_format=date_format, scale=time_scale)
     forced = Forced.from_rows(kept, time_ms=time_ms)
-    return Reading(Alerts.empty(), refused, forced=forced)
+    return Reading(Alerts.empty(), refused, dropped=dropped, forced=forced)
 
 
 def of_known_bands(
@@ -312,6 +324,7 @@ def _told(
 ) -> Answer:
     kept, lesser = _without_twins(alerts.take(association.belongs).unique())
     accepted = {found.object_id for found in association.objects if found.accepted}
+    empty = association.verdict is Verdict.NOTHING and not association.objects
     return Answer(
         target_name=ask.target.name,
         status=_STATUS[association.verdict],
@@ -321,7 +334,7 @@ def _told(
         objects=association.objects,
         forced=_of_objects(reading.forced, accepted, since_ms=None if full else ask.since_ms),
         limits=_of_objects(reading.limits, accepted, since_ms=None if full else ask.since_ms),
-        dropped=_dropped_of(reading.dropped, accepted),
+        dropped=_dropped_of(reading.dropped, None if empty else accepted),
         set_aside=dict(Counter(alerts.object_id[~association.belongs].tolist())),
         others=alerts.take(~association.belongs),
         full=full,
@@ -337,11 +350,11 @@ def _of_objects(table: _OfObjects, accepted: set[str], *, since_ms: int | None) 
     return table.take(belongs).unique()
 
 
-def _dropped_of(dropped: Counter[tuple[str, str]], accepted: set[str]) -> dict[str, int]:
-    """Return how many rows of the target were left out, by reason."""
+def _dropped_of(dropped: Counter[tuple[str, str]], accepted: set[str] | None) -> dict[str, int]:
+    """Return how many rows of the target were left out, by reason; None: nothing else is."""
     counts: Counter[str] = Counter()
     for (object_id, reason), number in dropped.items():
-        if object_id in accepted:
+        if accepted is None or object_id in accepted:
             counts[reason] += number
     return dict(counts)
 

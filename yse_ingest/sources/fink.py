@@ -291,7 +291,16 @@ class FinkSource:
                 else:
                     dropped[object_id, _DROPPED.get(tag, f"has the tag {tag}")] += 1
         bands = ask.rules.band_map
-        parts = [read_rows(self._alert, alerts, id_key=ID_KEY, date_format="jd", bands=bands)]
+        parts = [
+            read_rows(
+                self._alert,
+                alerts,
+                id_key=ID_KEY,
+                date_format="jd",
+                bands=bands,
+                rules=ask.rules,
+            )
+        ]
         if Kind.LIMIT in ask.kinds:
             parts.append(read_limits(self._limit, limits, date_format="jd", bands=bands))
         parts.append(Reading(Alerts.empty(), (), Limits.empty(), dropped))

@@ -156,7 +156,12 @@ class MarsSource:
 
     def _read(self, ask: Ask, query: Mapping[str, str], rows: list[Any]) -> Reading:
         reading = read_rows(
-            self._schema, rows, id_key=ID_KEY, date_format="jd", bands=ask.rules.band_map
+            self._schema,
+            rows,
+            id_key=ID_KEY,
+            date_format="jd",
+            bands=ask.rules.band_map,
+            rules=ask.rules,
         )
         if "cone" in query:
             check_cone(reading.alerts, ask, service=self.title)
