@@ -62,7 +62,7 @@ def _mars(number: int, place: str, test: str, old: str, new: str) -> Guard:
 
 GUARDS = (
     _ysepz(
-        1, "pipeline.py:plan_upload", "an_unknown_band_never_reaches_ysepz",
+        1, "planning.py:plan_upload", "an_unknown_band_never_reaches_ysepz",
         "    vocabulary.check_photometry("
         "rules, [str(band) for band in np.unique(curve.band)])\n",
         "",
@@ -83,12 +83,12 @@ GUARDS = (
         '        if method != "PUT":\n',
     ),
     _ysepz(
-        4, "pipeline.py:plan_upload", "a_big_light_curve_gets_only_its_new_points",
+        4, "planning.py:plan_upload", "a_big_light_curve_gets_only_its_new_points",
         "        comparison.where(Verdict.NEW),\n",
         "        np.arange(len(curve)),\n",
     ),
     _ysepz(
-        5, "pipeline.py:_send_points", "one_bad_point_stops_only_itself",
+        5, "delivery.py:_send_points", "one_bad_point_stops_only_itself",
         "            if not error.partial:\n                raise\n",
         "            raise\n",
     ),
@@ -134,7 +134,7 @@ GUARDS = (
         "",
     ),
     _ysepz(
-        12, "pipeline.py:plan_upload", "public_points_are_never_hidden_by_groups",
+        12, "planning.py:plan_upload", "public_points_are_never_hidden_by_groups",
         "    check_groups(stored, rules)\n",
         "",
     ),
@@ -164,7 +164,7 @@ GUARDS = (
         '        answer = self._write("POST", "/add_transient_phot", request)\n',
     ),
     _ysepz(
-        16, "pipeline.py:_send_points", "what_is_too_large_is_halved",
+        16, "delivery.py:_send_points", "what_is_too_large_is_halved",
         "            if len(rows) == 1:\n                raise\n            waiting.extendleft",
         "            raise\n            waiting.extendleft",
     ),
