@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from marshmallow import ValidationError
 
@@ -21,10 +21,22 @@ from yse_ingest.targets import Target, canonical_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from astropy.table import Table
-
 CREATION = ("status", "obs_group", "tags")
 """Fields of the transient's row, where YSE-PZ may be given it."""
+
+
+class Table(Protocol):
+    """What is needed of an astropy table, so that astropy is not imported for it."""
+
+    colnames: list[str]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        ...
+
+    def __getitem__(self, name: str, /) -> Any:
+        """Return a column."""
+        ...
 
 
 def enqueue_target(
@@ -159,7 +171,7 @@ def _followed(targets: list[Target]) -> list[TargetHandle]:
 
 def _rows(targets: Iterable[str | Mapping[str, Any]] | Table) -> Iterator[dict[str, Any]]:
     if hasattr(targets, "colnames"):
-        yield from _rows_of_table(targets)
+        yield from _rows_of_table(cast("Table", targets))
         return
     for each in targets:
         yield {"name": each} if isinstance(each, str) else dict(each)
