@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from yse_ingest.delta import differs, match, windows
+from yse_ingest.delta import differs, match, outranked, windows
 from yse_ingest.errors import StateError, YseIngestError
 from yse_ingest.inventory import Finding, take_inventory
 from yse_ingest.ledger import Ledger
@@ -151,6 +151,8 @@ def _ledger(fetched: Fetched, stored: ReadBack, *, account: str, at_ms: int) -> 
     off = differs(curve, stored.photometry, index)
     ours = stored.photometry.written_by(account)
     settled = (index >= 0) & ~(off & ours[np.maximum(index, 0)]) if len(ledger) else index >= 0
+    if len(ledger):  # a lesser row of the source is no news of a better one that stands
+        settled &= ~outranked(curve.rank, ledger.rank[index])
     return ledger.with_hashes(index[settled], curve.value_hash[settled])
 
 

@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from yse_ingest.delta import TRUNCATION_MS, match, window_ms
-from yse_ingest.ledger import WRITTEN, Flag, Ledger, Slot, gap_key
+from yse_ingest.delta import TRUNCATION_MS, match, outranks, window_ms
+from yse_ingest.ledger import RANK_BITS, WRITTEN, Flag, Ledger, Slot, gap_key
 from yse_ingest.times import MS_PER_DAY
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from yse_ingest.photometry import Bools, Ints, LightCurve, StoredPhotometry, Texts
+
+    Tolerance = float | Callable[[str], float]
+    """How far two programs' times of one exposure lie apart [ms], for all or by instrument."""
 
 Place = tuple[str, str, str, int]
 """Instrument, group, band and time [ms] of a row."""
@@ -88,9 +91,10 @@ def examine(
     now: StoredPhotometry,
     *,
     account: str,
-    tolerance_ms: float,
+    tolerance_ms: Tolerance,
     sent: Sequence[LightCurve] = (),
     noted: Collection[Place] = (),
+    patched: Collection[int] = (),
 ) -> Findings:
     """Tell what became of every row since the last read-back.
 
@@ -104,13 +108,15 @@ def examine(
     account
         Ours.
     tolerance_ms
-        Exposure tolerance of the source [ms]: a row within the window stands for a point that
-        was accepted and never seen.
+        Exposure tolerance of the source, or that of each instrument [ms]: a row within the
+        window stands for a point that was accepted and never seen.
     sent
         Exposures that this installation may have sent since, such as those of an upload whose
         end nobody saw.
     noted
         Places at which this installation wrote further rows.
+    patched
+        Rows (pk) whose values this installation has just corrected.
     """
     first_look = before is None or not before.read_back_ms
     if before is None or first_look:
@@ -149,7 +155,10 @@ def examine(
 
     in_place = (seat >= 0) & _same_place(before, now, seat)
     as_sent = np.ones(len(now), dtype=bool)
-    as_sent[seat[seat >= 0]] = (in_place & _values_stay(before, now, seat, sent))[seat >= 0]
+    as_sent[seat[seat >= 0]] = (
+        in_place
+        & _values_stay(before, now, seat, sent, tolerance_ms=tolerance_ms, patched=patched)
+    )[seat >= 0]
     as_sent &= now.modified_by == account
     kind = np.select(
         [created & ~explained, created & ~as_sent, created, known | first_look],
@@ -185,7 +194,7 @@ def renewed(
     ledger = Ledger.from_stored(now, account=account, gaps=gaps, read_back_ms=read_back_ms)
     flags, value_hash = ledger.flags.copy(), ledger.value_hash.copy()
     changed = findings.kind == Finding.CHANGED
-    flags[changed] = Flag.CHANGED | Flag.VERIFIED
+    flags[changed] = flags[changed] & RANK_BITS | np.uint8(Flag.CHANGED | Flag.VERIFIED)
     if before is None:
         return replace(ledger, flags=flags)
     ledger = ledger.with_gaps(before.gaps)
@@ -205,9 +214,11 @@ def renewed(
 def remembered(
     curve: LightCurve, rows: Ints, ledger: Ledger, window: Mapping[str, float]
 ) -> Bools:
-    """Return for which of ``rows`` a row stood that somebody moved or removed."""
-    index, _ = match(curve.take(rows), ledger.memory, window)
+    """Return for which of ``rows`` a row stood, of no lesser rank, that is moved or gone."""
+    part, memory = curve.take(rows), ledger.memory
+    index, _ = match(part, memory, window)
     found: Bools = index >= 0
+    found[found] = ~outranks(part.rank[found], memory.rank[index[found]])
     return found
 
 
@@ -334,24 +345,47 @@ def _same_place(before: Ledger, now: StoredPhotometry, seat: Ints) -> Bools:
 
 
 def _values_stay(
-    before: Ledger, now: StoredPhotometry, seat: Ints, sent: Sequence[LightCurve]
+    before: Ledger,
+    now: StoredPhotometry,
+    seat: Ints,
+    sent: Sequence[LightCurve],
+    *,
+    tolerance_ms: Tolerance,
+    patched: Collection[int],
 ) -> Bools:
     """Return which rows hold the values sent last, or those of a correction on its way."""
     stays = before.having(Flag.NEAR) | (seat < 0)
     held = seat >= 0
     stays[held] |= before.value_hash[held] == now.value_hash[seat[held]]
-    corrected = {place for curve in sent for place in _exposures(curve)}
-    for row in np.flatnonzero(~stays):
-        stays[row] = _place(now, int(seat[row])) in corrected
+    corrected = np.isin(now.pk, np.array(sorted(patched), dtype=np.int64))
+    for curve in sent:
+        # An upper limit that becomes a detection keeps the time that the limit had.
+        window = {
+            band: window_ms(
+                _tolerance_of(curve.instrument, tolerance_ms),
+                before.gaps.get(gap_key(curve.instrument, band)),
+            )
+            for band in np.unique(curve.band).tolist()
+        }
+        index, elsewhere = match(curve, now, window)
+        corrected[index[(index >= 0) & ~elsewhere]] = True
+    stays[held] |= corrected[seat[held]]
     return stays
 
 
-def _stood_for(points: Ledger, now: StoredPhotometry, tolerance_ms: float) -> Bools:
+def _tolerance_of(instrument: str, tolerance_ms: Tolerance) -> float:
+    return tolerance_ms(instrument) if callable(tolerance_ms) else tolerance_ms
+
+
+def _stood_for(points: Ledger, now: StoredPhotometry, tolerance_ms: Tolerance) -> Bools:
     """Return for which points, accepted and never seen, a row stands, whoever wrote it."""
     found = np.zeros(len(points), dtype=bool)
     for row in range(len(points)):
         instrument, band = str(points.instrument[row]), str(points.band[row])
-        width = window_ms(tolerance_ms, points.gaps.get(gap_key(instrument, band)))
+        width = window_ms(
+            _tolerance_of(instrument, tolerance_ms),
+            points.gaps.get(gap_key(instrument, band)),
+        )
         shelf = (now.instrument == instrument) & (now.band == band)
         near = np.abs(now.time_ms[shelf] - points.time_ms[row]) < width + TRUNCATION_MS
         found[row] = bool(np.any(near))

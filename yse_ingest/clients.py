@@ -9,11 +9,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from yse_ingest.errors import HeldBackError, UnknownTargetError, YsePzError
+from yse_ingest.errors import HeldBackError, SettingsError, UnknownTargetError, YsePzError
 from yse_ingest.pipeline import rules_for
 from yse_ingest.schemas.targets import TargetsFile, load_targets_file
+from yse_ingest.sources import SOURCES, ZTF, build_source
 from yse_ingest.sources import Timeouts as SourceTimeouts
-from yse_ingest.sources import build_source
 from yse_ingest.state import CREDENTIALS
 from yse_ingest.state import State as Store
 from yse_ingest.times import iso_of_unix
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from yse_ingest.limits import Purpose
     from yse_ingest.settings import Settings
-    from yse_ingest.sources import Source
+    from yse_ingest.sources import Source, Survey
     from yse_ingest.state import LedgerStore
     from yse_ingest.state.budget import Budget
     from yse_ingest.targets import Rules, Target
@@ -213,13 +213,23 @@ class Clients:
         file = self.targets_file()
         return target.source or file.default_source or self.settings.default_source
 
-    def rules(self, target: Target) -> Rules:
-        """Return how this target's photometry is chosen and sent."""
+    def rules(self, target: Target, source: str = "") -> Rules:
+        """Return how a target's photometry of one source is chosen and sent.
+
+        Parameters
+        ----------
+        source
+            Where it is from; empty: the target's own source.
+        """
         file = self.targets_file()
-        source = self.source_of(target)
+        own = self.source_of(target)
+        source = source or own
         return rules_for(
             target,
             self.settings.rules,
+            survey=_survey(source),
+            home=_survey(file.default_source or self.settings.default_source),
+            own=_survey(own),
             file=file.defaults,
             source=file.source_overrides.get(source, {}),
         )
@@ -287,3 +297,11 @@ class Clients:
         if stamp != self._synced_stamp or not self.state.targets.knows_file():
             self.state.targets.sync_file(file.targets)
             self._synced_stamp = stamp
+
+
+def _survey(source: str) -> Survey:
+    """Return whose photometry a source delivers; one that cannot be used says so when asked."""
+    try:
+        return SOURCES[source].capabilities.survey
+    except (KeyError, SettingsError):
+        return ZTF

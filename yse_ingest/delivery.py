@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from yse_ingest.audit import displaced, examine, renewed
-from yse_ingest.delta import Verdict, differs, match, window_days
+from yse_ingest.delta import Verdict, differs, match, outranked, window_days
 from yse_ingest.errors import (
     LeaseLostError,
     OutcomeUnknownError,
@@ -176,7 +176,12 @@ class Receipt:
             return before.with_gaps(self.plan.gaps).with_sent(sent)
         stored, curve = self.read_back.photometry, self.plan.curve
         findings = examine(
-            previous, stored, account=account, tolerance_ms=0.0, sent=[self.plan.curve]
+            previous,
+            stored,
+            account=account,
+            tolerance_ms=0.0,
+            sent=[self.plan.curve],
+            patched=[each.pk for each in self.plan.corrections],
         )
         ledger = renewed(
             previous,
@@ -191,7 +196,9 @@ class Receipt:
         index, _ = match(curve, ledger.standing, self.plan.window)
         # A correction that is still owed must be seen again: its row keeps the hash it had.
         owed = np.array([outcome is Outcome.OWED for outcome in self.outcome], dtype=bool)
-        known = np.flatnonzero((index >= 0) & ~owed)
+        # Nor is a lesser row of the source any news of a better one that stands.
+        lesser = outranked(curve.rank, ledger.rank[index]) if len(ledger) else owed
+        known = np.flatnonzero((index >= 0) & ~owed & ~lesser)
         flags = ledger.flags.copy()
         near = known[~differs(curve, stored, index)[known]]
         near = near[curve.value_hash[near] != stored.value_hash[index[near]]]

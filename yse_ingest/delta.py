@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from yse_ingest.ledger import gap_key
+from yse_ingest.photometry import MAG_PER_RELATIVE_FLUX, Rank
 from yse_ingest.times import MS_PER_DAY
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from yse_ingest.photometry import (
         Alerts,
         Bools,
+        Codes,
         Floats,
         Ints,
         LightCurve,
@@ -149,6 +151,8 @@ class Rows(Protocol):
     def obs_group(self) -> Texts: ...  # noqa: D102
     @property
     def band(self) -> Texts: ...  # noqa: D102
+    @property
+    def rank(self) -> Codes: ...  # noqa: D102
 
 
 def match(curve: LightCurve, rows: Rows, window: Mapping[str, float]) -> tuple[Ints, Bools]:
@@ -197,6 +201,47 @@ def _nearest(times: Ints, candidates: Ints, width: float) -> Ints:
     return np.where(np.abs(ordered[nearer] - times) < width, order[nearer], -1)
 
 
+def one_per_exposure(curve: LightCurve, window: Mapping[str, float]) -> Bools:
+    """Return which rows stand for their exposure where a curve has several kinds, shape (n,).
+
+    A detection stands before forced photometry, that before a negative subtraction, and all
+    of them before an upper limit. Rows of one kind never stand for each other.
+    """
+    rank = curve.rank
+    stands: Bools = rank == Rank.DETECTION
+    for lesser in (Rank.FORCED, Rank.NEGATIVE, Rank.LIMIT):
+        # A detection and a negative subtraction of one exposure are both detections.
+        better = stands & (rank == Rank.FORCED) if lesser is Rank.NEGATIVE else stands
+        stands = stands | ((rank == lesser) & ~_beside(curve, better, window))
+    return stands
+
+
+def _beside(curve: LightCurve, others: Bools, window: Mapping[str, float]) -> Bools:
+    """Return which rows have one of ``others`` in their band and window, shape (n,)."""
+    beside = np.zeros(len(curve), dtype=bool)
+    for band, width in window.items():
+        shelf = curve.band == band
+        times = curve.time_ms[shelf & others]
+        if len(times):
+            beside[shelf] = _nearest(curve.time_ms[shelf], times, width) >= 0
+    return beside
+
+
+def outranks(mine: Codes, stored: Codes) -> Bools:
+    """Return where a row of the source is better than the stored row of its exposure."""
+    better: Bools = mine < stored
+    return better
+
+
+def outranked(mine: Codes, stored: Codes) -> Bools:
+    """Return where the stored row of an exposure is the better one: it stays as it is.
+
+    A detection whose sign the source has corrected is no lesser row, but another value.
+    """
+    worse: Bools = (mine > stored) & ~((mine == Rank.NEGATIVE) & (stored == Rank.DETECTION))
+    return worse
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """One verdict per exposure, and the row that stands for it (-1: none); shape (n,)."""
@@ -236,7 +281,8 @@ def compare(
     ours
         Which of ``rows`` are ours.
     value_hash
-        Hash of each of ``rows``: a row of ours is changed when its hash differs.
+        Hash of each of ``rows``: a row of ours is changed when its hash differs, or when the
+        source has a better row than it; never by a lesser one.
     changed
         Instead of hashes: which exposures differ from their row (see `differs`).
     send_stored_elsewhere
@@ -250,7 +296,9 @@ def compare(
     if changed is None:
         changed = np.zeros(len(curve), dtype=bool)
         if value_hash is not None:
-            changed[found] = curve.value_hash[found] != value_hash[row[found]]
+            mine, stored = curve.rank[found], rows.rank[row[found]]
+            other = curve.value_hash[found] != value_hash[row[found]]
+            changed[found] = outranks(mine, stored) | (other & ~outranked(mine, stored))
     own = np.zeros(len(curve), dtype=bool)
     own[found] = ours[row[found]]
     verdict = np.select(
@@ -264,8 +312,10 @@ def compare(
 def differs(curve: LightCurve, stored: StoredPhotometry, row: Ints) -> Bools:
     """Return which exposures differ from their stored row by more than a rounding, shape (n,).
 
-    The magnitude by more than 1e-3 mag and 1 % of the error, or the flux by the equivalent. A
-    field that the stored row lacks is no difference.
+    The magnitude by more than 1e-3 mag and 1 % of the error, or the flux by the equivalent; of
+    an upper limit the error of the flux. A field that the stored row lacks is no difference.
+    Where the source has a better row than the stored one it differs; where it has a lesser one,
+    never.
 
     Parameters
     ----------
@@ -281,14 +331,20 @@ def differs(curve: LightCurve, stored: StoredPhotometry, row: Ints) -> Bools:
     if not len(stored):
         return np.zeros(len(curve), dtype=bool)
     tolerance = np.fmax(MAG_TOLERANCE, ERROR_SHARE * curve.mag_err)
-    flux = stored.flux_at()[0]
+    flux, flux_err = stored.flux_at()
     flux_tolerance = np.fmax(
         MAG_TOLERANCE * np.abs(curve.flux) / 1.0857, ERROR_SHARE * curve.flux_err
     )
     with np.errstate(invalid="ignore", over="ignore"):
         mag_off = np.abs(curve.mag - stored.mag[at]) > tolerance
         flux_off = np.abs(curve.flux - flux[at]) > flux_tolerance
-    return found & (mag_off | flux_off)
+        err_off = np.abs(curve.flux_err - flux_err[at]) > (
+            MAG_TOLERANCE * curve.flux_err / MAG_PER_RELATIVE_FLUX
+        )
+    mine, theirs = curve.rank, stored.rank[at]
+    off = mag_off | flux_off | (err_off & (mine == Rank.LIMIT))
+    result: Bools = found & (outranks(mine, theirs) | (off & ~outranked(mine, theirs)))
+    return result
 
 
 def window_days(width_ms: float) -> float:

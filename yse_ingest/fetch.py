@@ -17,8 +17,8 @@ from yse_ingest.errors import (
     StateError,
     YseIngestError,
 )
-from yse_ingest.pipeline import Fetched, fetch_light_curves
-from yse_ingest.sources import Ask, Status
+from yse_ingest.pipeline import Fetched, fetch_light_curves, wanted_kinds
+from yse_ingest.sources import Ask, Kind, Status
 from yse_ingest.state import CREDENTIALS
 from yse_ingest.targets import canonical_name
 from yse_ingest.watch.freshness import REFUSED, UNREADABLE
@@ -150,6 +150,8 @@ class Fetch:
         ledger = None if place is None else self.ledgers.get(place.pk)
         now_ms = self.state.now_ms()
         full_read_ms = detail.get("full_read_ms") or 0
+        rules = self.clients.rules(target, source)
+        kinds = wanted_kinds(rules, self.clients.source(source).capabilities)
         due_in_full = (
             ledger is None
             or known is None
@@ -158,6 +160,8 @@ class Fetch:
             or (not self.settings.shadow and self.state.shadow.holds(target.name))
             or self.state.quarantine.retries(target.name, since_ms=full_read_ms)
             or now_ms - full_read_ms > self.settings.full_read_s * 1000
+            # What is wanted since then lies further back than what is new.
+            or not kinds <= set(detail.get("kinds", [Kind.DETECTION]))
         )
         since_ms = None
         if not due_in_full:
@@ -165,9 +169,10 @@ class Fetch:
         where = target if place is None else target.at(place.ra, place.dec)
         ask = Ask(
             target=where,
-            rules=self.clients.rules(target),
+            rules=rules,
             since_ms=since_ms,
             discovery_ms=None if place is None else place.discovery_ms,
+            first_ms=detail.get("first_ms"),
             known_objects=tuple(detail.get("object_ids", ())),
         )
         return (CREATION_KEY + target.name if place is None else str(place.pk)), ask
@@ -199,6 +204,7 @@ class Fetch:
                 "full": answer.full,
                 "points": len(fetched.curve),
                 "negative": fetched.negative,
+                "dropped": sum(fetched.dropped.values()),
                 "quarantined": len(answer.refused),
                 "owed": len(owed),
             },
@@ -222,9 +228,12 @@ class Fetch:
         if answer.full:
             detail["full_read_ms"] = now_ms
             detail["object_ids"] = list(answer.accepted_objects)
+            detail["kinds"] = sorted(fetched.kinds)
+            detail["first_ms"] = answer.first_ms
         detail["reason"] = answer.reason
         detail["set_aside"] = dict(answer.set_aside)
         detail["negative"] = fetched.negative
+        detail["dropped"] = dict(fetched.dropped)
         self.state.clocks.record(
             name,
             fetched.source,

@@ -119,7 +119,7 @@ class Judge:
             before,
             stored.photometry,
             account=account,
-            tolerance_ms=self.row.tolerance_ms,
+            tolerance_ms=self.row.tolerance_of,
             sent=sent,
             noted=noted,
         )

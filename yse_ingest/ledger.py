@@ -46,6 +46,9 @@ class Flag(IntFlag):
     """``value_hash`` is the source's; what is stored differs from it by a rounding."""
 
 
+RANK_SHIFT = np.uint8(6)
+"""The two highest bits of the flags are the row's `yse_ingest.photometry.Rank`."""
+RANK_BITS = np.uint8(0b1100_0000)
 WRITTEN = Flag.OURS | Flag.CHANGED | Flag.MOVED
 """Rows that we wrote, whatever became of them."""
 MEMORY = Flag.MOVED | Flag.GONE
@@ -121,7 +124,8 @@ class Ledger:
             # Beyond the year 6429 six bytes are not enough, and no exposure is near.
             time_ms=np.clip(stored.time_ms, -TIME_MS_MAX, TIME_MS_MAX),
             slot=np.array([index[Slot(*shelf)] for shelf in shelves], np.uint8),
-            flags=np.where(ours, Flag.OURS | Flag.VERIFIED, Flag.VERIFIED).astype(np.uint8),
+            flags=np.where(ours, Flag.OURS | Flag.VERIFIED, Flag.VERIFIED).astype(np.uint8)
+            | (stored.rank << RANK_SHIFT),
             pk=stored.pk.astype(np.uint32),
             value_hash=stored.value_hash,
             slots=slots,
@@ -134,6 +138,11 @@ class Ledger:
         """Return which rows are ours."""
         ours: Bools = (self.flags & np.uint8(Flag.OURS)) != 0
         return ours
+
+    @property
+    def rank(self) -> NDArray[np.uint8]:
+        """Return `yse_ingest.photometry.Rank` of each row."""
+        return self.flags >> RANK_SHIFT
 
     def having(self, flags: Flag) -> Bools:
         """Return which rows have any of these flags."""
@@ -162,8 +171,8 @@ class Ledger:
         )
 
     def flagged(self, flags: Flag) -> Ledger:
-        """Return the ledger with these flags alone on every row."""
-        return replace(self, flags=np.full(len(self), flags, np.uint8))
+        """Return the ledger with these flags alone on every row; each keeps its rank."""
+        return replace(self, flags=self.flags & RANK_BITS | np.uint8(flags))
 
     def joined(self, other: Ledger) -> Ledger:
         """Return the ledger with the rows of another below its own."""
@@ -207,50 +216,17 @@ class Ledger:
         shelves = [
             Slot(curve.instrument, curve.obs_group, band) for band in curve.band.tolist()
         ]
-        return self._with_rows(
-            curve.time_ms,
-            shelves,
-            flag=Flag.OURS,
-            pk=np.zeros(len(curve), np.uint32),
-            value_hash=curve.value_hash,
-        )
-
-    def with_moved(
-        self,
-        time_ms: Ints,
-        shelves: list[Slot],
-        *,
-        pk: Ints,
-        value_hash: NDArray[np.uint32],
-    ) -> Ledger:
-        """Return the ledger with exposures whose row somebody has moved; columns (k,)."""
-        return self._with_rows(
-            time_ms,
-            shelves,
-            flag=Flag.VERIFIED | Flag.MOVED,
-            pk=pk.astype(np.uint32),
-            value_hash=value_hash,
-        )
-
-    def _with_rows(
-        self,
-        time_ms: Ints,
-        shelves: list[Slot],
-        *,
-        flag: Flag,
-        pk: NDArray[np.uint32],
-        value_hash: NDArray[np.uint32],
-    ) -> Ledger:
         slots = _within_a_byte(tuple(dict.fromkeys((*self.slots, *shelves))))
         index = {slot: code for code, slot in enumerate(slots)}
         codes = np.array([index[shelf] for shelf in shelves], np.uint8)
+        flags = curve.rank << RANK_SHIFT | np.uint8(Flag.OURS)
         return replace(
             self,
-            time_ms=np.concatenate([self.time_ms, time_ms]),
+            time_ms=np.concatenate([self.time_ms, curve.time_ms]),
             slot=np.concatenate([self.slot, codes]),
-            flags=np.concatenate([self.flags, np.full(len(time_ms), flag, np.uint8)]),
-            pk=np.concatenate([self.pk, pk]),
-            value_hash=np.concatenate([self.value_hash, value_hash]),
+            flags=np.concatenate([self.flags, flags]),
+            pk=np.concatenate([self.pk, np.zeros(len(curve), np.uint32)]),
+            value_hash=np.concatenate([self.value_hash, curve.value_hash]),
             slots=slots,
         )
 

@@ -16,7 +16,8 @@ Five tables, each a frozen bundle of columns of one length n:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Texts = NDArray[np.str_]
     Bools = NDArray[np.bool_]
+    Codes = NDArray[np.uint8]
 
 ZERO_POINT = 27.5
 """AB zero point of every flux in this project [mag], the convention of YSE-PZ."""
@@ -39,6 +41,33 @@ MAG_PER_RELATIVE_FLUX = 1.0857
 
 LIMIT_SIGMAS = 5.0
 """How many errors of the flux ZTF's limiting magnitudes are."""
+
+MAG_SIGMAS = 3.0
+"""A flux of fewer errors has no magnitude."""
+
+LIMIT_FLUX = 1e-6
+"""Flux of a stored upper limit, in units of its error. YSE-PZ draws a row without a magnitude
+as a limit of flux + 3 errors, and does not draw one whose flux is 0."""
+LIMIT_FLUX_MAX = 10 * LIMIT_FLUX
+"""A stored row without a magnitude whose flux is smaller, in units of its error, is a limit."""
+
+
+class PointKind(IntEnum):
+    """What a row of a light curve is."""
+
+    DETECTION = 0
+    FORCED = 1
+    LIMIT = 2
+
+
+class Rank(IntEnum):
+    """Which of several rows of one exposure stands: the one of the lowest rank."""
+
+    DETECTION = 0
+    FORCED = 1
+    NEGATIVE = 2
+    """A detection in a negative subtraction: forced photometry has its real flux."""
+    LIMIT = 3
 
 
 def flux_of_mag(mag: Floats, *, zero_point: float = ZERO_POINT) -> Floats:
@@ -57,9 +86,9 @@ class Columns:
 
     def _columns(self) -> dict[str, NDArray[Any]]:
         return {
-            field.name: value
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), np.ndarray)
+            each.name: value
+            for each in fields(self)
+            if isinstance(value := getattr(self, each.name), np.ndarray)
         }
 
     def __len__(self) -> int:
@@ -218,8 +247,10 @@ class LightCurve(Columns):
     """The exposures of one target in one instrument and group, in order of time.
 
     Columns (n,): ``native_id``, ``time_ms`` (UTC), ``band`` (YSE-PZ's name, "g-ZTF"), ``mag``,
-    ``mag_err`` [mag; nan for a negative subtraction], ``flux``, ``flux_err`` (signed, at zero
-    point 27.5).
+    ``mag_err`` [mag; nan where there is none: a negative subtraction, forced photometry below 3
+    sigma, an upper limit], ``flux``, ``flux_err`` (signed, at zero point 27.5; the flux of an
+    upper limit is `LIMIT_FLUX` of its error), ``kind`` (`PointKind`; all are detections where
+    none is given).
     """
 
     native_id: Texts
@@ -231,6 +262,14 @@ class LightCurve(Columns):
     flux_err: Floats
     instrument: str
     obs_group: str
+    kind: Codes = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
+    source: str = ""
+    """Name of the source it is from; empty: the target's own."""
+
+    def __post_init__(self) -> None:
+        """Take every row for a detection where no kind is given."""
+        if len(self.kind) != len(self.time_ms):
+            object.__setattr__(self, "kind", np.zeros(len(self.time_ms), dtype=np.uint8))
 
     @classmethod
     def empty(cls, *, instrument: str, obs_group: str) -> Self:
@@ -254,6 +293,17 @@ class LightCurve(Columns):
         """Return `value_hash` of the rows, shape (n,)."""
         return value_hash(self.mag, self.mag_err, self.flux, self.flux_err)
 
+    @property
+    def rank(self) -> Codes:
+        """Return `Rank` of the rows, shape (n,)."""
+        return _rank(
+            self.kind == PointKind.FORCED, self.kind == PointKind.LIMIT, self.mag, self.flux
+        )
+
+    def by_time(self) -> Self:
+        """Return the rows in order of time."""
+        return self.take(np.argsort(self.time_ms, kind="stable"))
+
 
 def light_curve(
     alerts: Alerts,
@@ -275,13 +325,11 @@ def light_curve(
     """
     chosen = alerts if keep_negatives else alerts.take(~alerts.negative)
     chosen = chosen.take(np.argsort(chosen.time_ms, kind="stable"))
-    letters, inverse = np.unique(chosen.band, return_inverse=True)
-    names = np.array([band_map[str(letter)] for letter in letters], dtype="U")
     flux = np.where(chosen.negative, -1.0, 1.0) * flux_of_mag(chosen.mag)
     curve = LightCurve(
         native_id=chosen.native_id,
         time_ms=chosen.time_ms,
-        band=names[inverse] if len(names) else np.empty(0, dtype="U1"),
+        band=_band_names(chosen.band, band_map),
         mag=np.where(chosen.negative, np.nan, chosen.mag),
         mag_err=np.where(chosen.negative, np.nan, chosen.mag_err),
         flux=flux,
@@ -290,6 +338,77 @@ def light_curve(
         obs_group=obs_group,
     )
     return curve, int(np.count_nonzero(alerts.negative))
+
+
+def forced_curve(
+    forced: Forced, *, instrument: str, obs_group: str, band_map: Mapping[str, str]
+) -> LightCurve:
+    """Return forced photometry as a light curve: signed flux, a magnitude from 3 sigma on.
+
+    Raises
+    ------
+    KeyError
+        When a band is missing in ``band_map``: the schemas let no such row through.
+    """
+    significant = forced.flux >= MAG_SIGMAS * forced.flux_err
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mag = ZERO_POINT - 2.5 * np.log10(forced.flux)
+        mag_err = MAG_PER_RELATIVE_FLUX * forced.flux_err / forced.flux
+    return LightCurve(
+        native_id=forced.native_id,
+        time_ms=forced.time_ms,
+        band=_band_names(forced.band, band_map),
+        mag=np.where(significant, mag, np.nan),
+        mag_err=np.where(significant, mag_err, np.nan),
+        # YSE-PZ takes a flux of 0 for none.
+        flux=np.where(forced.flux == 0, LIMIT_FLUX * forced.flux_err, forced.flux),
+        flux_err=forced.flux_err,
+        instrument=instrument,
+        obs_group=obs_group,
+        kind=np.full(len(forced), PointKind.FORCED, dtype=np.uint8),
+    ).by_time()
+
+
+def limit_curve(
+    limits: Limits, *, instrument: str, obs_group: str, band_map: Mapping[str, str]
+) -> LightCurve:
+    """Return upper limits as a light curve: no magnitude, and a flux that is all but nothing.
+
+    Raises
+    ------
+    KeyError
+        When a band is missing in ``band_map``: the schemas let no such row through.
+    """
+    nothing = np.full(len(limits), np.nan)
+    exposures = zip(limits.band.tolist(), limits.time_ms.tolist(), strict=True)
+    return LightCurve(
+        native_id=np.array([f"limit:{band}:{time_ms}" for band, time_ms in exposures], "U"),
+        time_ms=limits.time_ms,
+        band=_band_names(limits.band, band_map),
+        mag=nothing,
+        mag_err=nothing,
+        flux=LIMIT_FLUX * limits.flux_err,
+        flux_err=limits.flux_err,
+        instrument=instrument,
+        obs_group=obs_group,
+        kind=np.full(len(limits), PointKind.LIMIT, dtype=np.uint8),
+    ).by_time()
+
+
+def _band_names(letters: Texts, band_map: Mapping[str, str]) -> Texts:
+    known, inverse = np.unique(letters, return_inverse=True)
+    names = np.array([band_map[str(letter)] for letter in known], dtype="U")
+    return names[inverse] if len(names) else np.empty(0, dtype="U1")
+
+
+def _rank(forced: Bools, limit: Bools, mag: Floats, flux: Floats) -> Codes:
+    negative = ~np.isfinite(mag) & (flux < 0)
+    rank = np.select(
+        [forced, limit, negative],
+        [Rank.FORCED, Rank.LIMIT, Rank.NEGATIVE],
+        default=Rank.DETECTION,
+    )
+    return rank.astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -338,16 +457,14 @@ class StoredPhotometry(Columns):
         }
         return cls(
             **{
-                field.name: np.array(
+                each.name: np.array(
                     [
-                        row.get(field.name, 0)
-                        if field.name == "created_ms"
-                        else row[field.name]
+                        row.get(each.name, 0) if each.name == "created_ms" else row[each.name]
                         for row in rows
                     ],
-                    dtype=dtypes.get(field.name, "U"),
+                    dtype=dtypes.get(each.name, "U"),
                 )
-                for field in fields(cls)
+                for each in fields(cls)
             }
         )
 
@@ -362,6 +479,13 @@ class StoredPhotometry(Columns):
     def value_hash(self) -> NDArray[np.uint32]:
         """Return `value_hash` of the rows, shape (n,)."""
         return value_hash(self.mag, self.mag_err, *self.flux_at())
+
+    @property
+    def rank(self) -> Codes:
+        """Return `Rank` of the rows, shape (n,)."""
+        with np.errstate(invalid="ignore"):
+            faint = np.abs(self.flux) <= LIMIT_FLUX_MAX * self.flux_err
+        return _rank(self.forced, faint & ~np.isfinite(self.mag), self.mag, self.flux)
 
     def written_by(self, account: str) -> Bools:
         """Return which rows are ours: written by this account, and touched by nobody else."""

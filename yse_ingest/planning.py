@@ -108,11 +108,11 @@ def plan_upload(
     transient
         Where they belong.
     rules
-        How they are sent.
+        How they are sent; instrument and observing group are those of the curve.
     gaps
         Smallest gaps ever seen, as `Ledger.gaps` [ms].
     tolerance_ms
-        Exposure tolerance of the source [ms].
+        Exposure tolerance of the curve's instrument [ms].
     account
         Our YSE-PZ account: only its rows are corrected.
     vocabulary
@@ -134,6 +134,7 @@ def plan_upload(
     PayloadError
         When groups would hide points that are public now.
     """
+    rules = replace(rules, instrument=curve.instrument, obs_group=curve.obs_group)
     vocabulary.check_photometry(rules, [str(band) for band in np.unique(curve.band)])
     rows: StoredPhotometry | Ledger
     check_groups(stored, rules)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from yse_ingest.delta import Verdict
+from yse_ingest.ledger import RANK_BITS
 from yse_ingest.pipeline import Outcome, Receipt, State
 from yse_ingest.state import exposure_fields
 from yse_ingest.times import iso_of_unix
@@ -49,7 +50,7 @@ def ledger_as_if_sent(receipt: Receipt, known: Ledger) -> Ledger:
     """Return a ledger with what a rehearsal would have sent: no rows of ours, never missed."""
     planned = known.with_sent(receipt.plan.curve.take(_new(receipt)))
     flags = planned.flags.copy()
-    flags[len(known) :] = 0
+    flags[len(known) :] &= RANK_BITS
     return replace(planned, flags=flags)
 
 

@@ -149,7 +149,7 @@ class Upload:
             # Only a smaller gap was seen: nothing to send, but the window has shrunk.
             self.keep(transient, ledger.with_gaps(self.row.gaps))
         for target, curve in self._owed():
-            private = bool(self.clients.rules(target).groups)
+            private = bool(self.clients.rules(target, curve.source).groups)
             verify = (
                 verify or private or stored is not None or self._must_read_back(curve, ledger)
             )
@@ -238,7 +238,7 @@ class Upload:
             curve.band,
             instrument=curve.instrument,
             gaps=ledger.with_gaps(self.row.gaps).gaps,
-            tolerance_ms=self.row.tolerance_ms,
+            tolerance_ms=self.row.tolerance_of(curve.instrument),
         )
         verdicts = compare(
             curve, ledger, window, ours=ledger.ours, value_hash=ledger.value_hash
@@ -258,9 +258,9 @@ class Upload:
         plan = plan_upload(
             curve,
             transient,
-            rules=self.clients.rules(target),
+            rules=self.clients.rules(target, curve.source),
             gaps=self.row.gaps,
-            tolerance_ms=self.row.tolerance_ms,
+            tolerance_ms=self.row.tolerance_of(curve.instrument),
             account=self.client.account.username,
             vocabulary=self.client.vocabulary(),
             stored=stored,

@@ -290,6 +290,7 @@ class PointChangeSchema(_Outgoing):
     mag_err = _measured(low=0.0, required=False)
     flux = _number()
     flux_err = _number(low=0.0)
+    forced = _optional(_is_bit)
 
 
 class UploadHeaderSchema(_Outgoing):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
+import numpy as np
+
 from yse_ingest.photometry import Alerts, Forced, Limits
 
 if TYPE_CHECKING:
@@ -126,6 +128,8 @@ class Ask:
     """Only what was observed after this, Unix time [ms]; None: everything."""
     discovery_ms: int | None = None
     """When the target was discovered, Unix time [ms], where that is known."""
+    first_ms: int | None = None
+    """Its first detection, as far as the source was asked before, Unix time [ms]."""
     known_objects: tuple[str, ...] = ()
     """Object ids that were accepted when everything was read last."""
     kinds: frozenset[Kind] = frozenset({Kind.DETECTION})
@@ -194,8 +198,15 @@ class Answer:
 
     @property
     def newest_ms(self) -> int | None:
-        """Return the time of the newest row that belongs, Unix time [ms]."""
-        return int(self.alerts.time_ms.max()) if len(self.alerts) else None
+        """Return the time of the newest measurement that belongs, Unix time [ms]."""
+        times = np.concatenate([self.alerts.time_ms, self.forced.time_ms])
+        return int(times.max()) if len(times) else None
+
+    @property
+    def first_ms(self) -> int | None:
+        """Return the time of its first detection that belongs, Unix time [ms]."""
+        times = self.alerts.time_ms[~self.alerts.negative]
+        return int(times.min()) if len(times) else None
 
     @property
     def accepted_objects(self) -> tuple[str, ...]:

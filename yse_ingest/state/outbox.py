@@ -101,7 +101,8 @@ class Outbox:
         gaps
             "instrument|band" to the smallest gap between exposures seen [ms].
         tolerance_ms
-            How far two programs' times of one exposure may lie apart [ms].
+            How far two programs' times of one exposure may lie apart, with the instrument of
+            these points [ms].
         due_ms
             When to upload a new row [Unix ms]; None: now.
         """
@@ -110,6 +111,7 @@ class Outbox:
             target,
             tolerance_ms,
             "" if due_ms is None else due_ms,
+            points.instrument,
             len(gaps),
         ]
         for pair in (*gaps.items(), *points_of(points, target=target).items()):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from yse_ingest.photometry import LightCurve
+from yse_ingest.photometry import LightCurve, PointKind
 from yse_ingest.state.keys import dumps, loads
 
 if TYPE_CHECKING:
@@ -39,11 +39,13 @@ class OwedRow:
     targets: tuple[str, ...]
     """Targets that are this transient."""
     curves: list[tuple[str, LightCurve]]
-    """Per target, instrument and group: the target's name and its exposures by time."""
+    """Per target, source, instrument and group: the target's name and its exposures by time."""
     gaps: Mapping[str, int]
     """"instrument|band" to the smallest gap ever seen [ms]."""
     tolerances: Mapping[str, float]
     """Target to how far two programs' times of one exposure may lie apart [ms]."""
+    instruments: Mapping[str, float]
+    """Instrument to the same; lacks those that were owed before it was kept."""
     state: Literal["owed", "settling", "refused"]
     attempts: int
     """Uploads that failed since the last success."""
@@ -64,6 +66,10 @@ class OwedRow:
     def tolerance_ms(self) -> float:
         """Return the smallest tolerance of its targets [ms]."""
         return min(self.tolerances.values(), default=0.0)
+
+    def tolerance_of(self, instrument: str) -> float:
+        """Return how far two programs' times of one exposure of it may lie apart [ms]."""
+        return self.instruments.get(instrument, self.tolerance_ms)
 
     def __len__(self) -> int:
         """Return the number of points."""
@@ -120,44 +126,57 @@ def points_of(curve: LightCurve, *, target: str) -> dict[str, str]:
         [None if math.isnan(value) else value for value in getattr(curve, name).tolist()]
         for name in _VALUES
     )
+    source = {"source": curve.source} if curve.source else {}
     return {
         field: dumps(
             {
                 "native_id": native_id,
                 "target": target,
+                **source,
+                **({"kind": kind} if kind else {}),
                 **dict(zip(_VALUES, values, strict=True)),
             }
         )
-        for field, native_id, *values in zip(
-            exposure_fields(curve), curve.native_id.tolist(), *columns, strict=True
+        for field, native_id, kind, *values in zip(
+            exposure_fields(curve),
+            curve.native_id.tolist(),
+            curve.kind.tolist(),
+            *columns,
+            strict=True,
         )
     }
 
 
 def curves_of(points: Mapping[str, str]) -> list[tuple[str, LightCurve]]:
-    """Return the light curves of stored points, per target, instrument and group."""
-    shelves: dict[tuple[str, str, str], list[tuple[int, str, dict[str, Any]]]] = {}
+    """Return the light curves of stored points, per target, source, instrument and group.
+
+    A point that says no kind is a detection, and one that says no source is of the target's
+    own: so they were written before there were others.
+    """
+    shelves: dict[tuple[str, str, str, str], list[tuple[int, str, dict[str, Any]]]] = {}
     for field, text in points.items():
         try:
             instrument, obs_group, band, time_ms = exposure_of(field)
             point = loads(text)
-            row = (
-                time_ms,
-                band,
-                {name: point[name] for name in ("native_id", *_VALUES)},
-            )
-            shelves.setdefault((point["target"], instrument, obs_group), []).append(row)
+            values = {name: point[name] for name in ("native_id", *_VALUES)}
+            values["kind"] = PointKind(point.get("kind", PointKind.DETECTION))
+            shelf = (point["target"], point.get("source", ""), instrument, obs_group)
+            shelves.setdefault(shelf, []).append((time_ms, band, values))
         except (ValueError, KeyError, TypeError):
             # Written by nobody we know; the rest of the row goes on.
             logger.warning("owed point unreadable", extra={"field": field})
     return [
-        (target, _light_curve(rows, instrument=instrument, obs_group=obs_group))
-        for (target, instrument, obs_group), rows in sorted(shelves.items())
+        (target, _light_curve(rows, source=source, instrument=instrument, obs_group=obs_group))
+        for (target, source, instrument, obs_group), rows in sorted(shelves.items())
     ]
 
 
 def _light_curve(
-    rows: list[tuple[int, str, dict[str, Any]]], *, instrument: str, obs_group: str
+    rows: list[tuple[int, str, dict[str, Any]]],
+    *,
+    source: str,
+    instrument: str,
+    obs_group: str,
 ) -> LightCurve:
     rows.sort(key=lambda row: row[:2])
     values = {
@@ -167,8 +186,10 @@ def _light_curve(
         native_id=np.array([row[2]["native_id"] for row in rows], dtype="U"),
         time_ms=np.array([row[0] for row in rows], dtype=np.int64),
         band=np.array([row[1] for row in rows], dtype="U"),
+        kind=np.array([row[2]["kind"] for row in rows], dtype=np.uint8),
         instrument=instrument,
         obs_group=obs_group,
+        source=source,
         **values,
     )
 
@@ -197,6 +218,11 @@ def owed_row(
             if name.startswith("gap:")
         },
         tolerances=tolerances,
+        instruments={
+            name.removeprefix("tolerance:"): float(value)
+            for name, value in row.items()
+            if name.startswith("tolerance:")
+        },
         state="refused" if refused else "settling" if settling else "owed",
         attempts=int(row.get("attempts", 0)),
         fence=int(row["fence"]) if "fence" in row else None,

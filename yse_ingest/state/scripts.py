@@ -118,16 +118,17 @@ OWE = (
     + _ENQUEUE
     + """
 -- KEYS: rows due inflight refused row points
--- ARGV: key target tolerance_ms due_ms|'' gaps (name gap)... (field value)...
-local gaps = tonumber(ARGV[5])
+-- ARGV: key target tolerance_ms due_ms|'' instrument gaps (name gap)... (field value)...
+local gaps = tonumber(ARGV[6])
 local changed = 0
-for i = 6 + 2 * gaps, #ARGV, 2 do
+for i = 7 + 2 * gaps, #ARGV, 2 do
   if redis.call('HGET', KEYS[6], ARGV[i]) ~= ARGV[i + 1] then
     redis.call('HSET', KEYS[6], ARGV[i], ARGV[i + 1])
     changed = changed + 1
   end
 end
-for i = 6, 4 + 2 * gaps, 2 do shrink(KEYS[5], 'gap:' .. ARGV[i], ARGV[i + 1]) end
+for i = 7, 5 + 2 * gaps, 2 do shrink(KEYS[5], 'gap:' .. ARGV[i], ARGV[i + 1]) end
+shrink(KEYS[5], 'tolerance:' .. ARGV[5], ARGV[3])
 redis.call('HSET', KEYS[5], 'target:' .. ARGV[2], ARGV[3])
 redis.call('HSETNX', KEYS[5], 'since_ms', now)
 redis.call('ZADD', KEYS[1], redis.call('HLEN', KEYS[6]), ARGV[1])
@@ -298,7 +299,8 @@ for i = 1, #moved, 2 do
 end
 for i = 1, #fields, 2 do
   local field, value = fields[i], fields[i + 1]
-  if string.sub(field, 1, 4) == 'gap:' or field == 'since_ms' then
+  if string.sub(field, 1, 4) == 'gap:' or string.sub(field, 1, 10) == 'tolerance:'
+    or field == 'since_ms' then
     shrink(KEYS[8], field, value)
   elseif string.sub(field, 1, 7) == 'target:' then
     redis.call('HSET', KEYS[8], field, value)

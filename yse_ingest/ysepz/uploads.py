@@ -13,7 +13,7 @@ import numpy as np
 
 from yse_ingest.delta import window_days
 from yse_ingest.errors import PayloadError, TargetError
-from yse_ingest.photometry import ZERO_POINT
+from yse_ingest.photometry import ZERO_POINT, PointKind
 from yse_ingest.schemas.payload import (
     CreationSchema,
     DocumentedUploadSchema,
@@ -162,8 +162,10 @@ def point_changes(
 ) -> dict[str, Any]:
     """Return the fields of a stored point that a correction changes, at its own zero point.
 
-    A field that the row lacks is no change, and none is ever filled in. A magnitude that the
-    source has withdrawn (a negative subtraction) becomes null.
+    A field that the row lacks is no change, and none is filled in: but where the source has a
+    better row than this one (a detection in place of an upper limit), or forced photometry has
+    come above 3 sigma, the magnitude is. A magnitude that the source has withdrawn (a negative
+    subtraction) becomes null.
 
     Parameters
     ----------
@@ -179,6 +181,9 @@ def point_changes(
     """
     flux_scale = 10.0 ** (0.4 * (float(stored.zero_point[at]) - ZERO_POINT))
     changes: dict[str, Any] = {}
+    forced = curve.kind[row] == PointKind.FORCED
+    better = curve.rank[row] < stored.rank[at]
+    filled_in = {"mag", "mag_err"} if better or forced else set()
     for field, scale in (
         ("mag", 1.0),
         ("mag_err", 1.0),
@@ -187,12 +192,15 @@ def point_changes(
     ):
         old = float(getattr(stored, field)[at])
         new = float(getattr(curve, field)[row]) * scale
-        if np.isnan(old) or np.isnan(scale):
+        if np.isnan(scale) or (np.isnan(old) and field not in filled_in):
             continue
         if np.isnan(new):
-            changes[field] = None
-        elif abs(new - old) > ROUNDING * max(1.0, abs(old)):
+            if not np.isnan(old):
+                changes[field] = None
+        elif np.isnan(old) or abs(new - old) > ROUNDING * max(1.0, abs(old)):
             changes[field] = new
+    if better and forced != stored.forced[at]:
+        changes["forced"] = int(forced)
     return checked(POINT_CHANGE, changes)
 
 
@@ -231,6 +239,7 @@ def _points(curve: LightCurve, rules: Rules, *, no_flag: int | None) -> list[dic
         curve.band.tolist(),
         flux,
         flux_err,
+        (curve.kind == PointKind.FORCED).tolist(),
         strict=True,
     )
     return [
@@ -244,10 +253,10 @@ def _points(curve: LightCurve, rules: Rules, *, no_flag: int | None) -> list[dic
             "flux": point_flux,
             "flux_err": point_flux_err,
             "flux_zero_point": None if point_flux is None else rules.flux_zero_point,
-            "forced": 0,
+            "forced": int(forced),
             "discovery_point": 0,
         }
-        for obs_date, mag, mag_err, band, point_flux, point_flux_err in columns
+        for obs_date, mag, mag_err, band, point_flux, point_flux_err, forced in columns
     ]
 
 
