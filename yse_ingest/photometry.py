@@ -351,9 +351,9 @@ def forced_curve(
         When a band is missing in ``band_map``: the schemas let no such row through.
     """
     significant = forced.flux >= MAG_SIGMAS * forced.flux_err
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mag = ZERO_POINT - 2.5 * np.log10(forced.flux)
-        mag_err = MAG_PER_RELATIVE_FLUX * forced.flux_err / forced.flux
+    flux = np.where(significant, forced.flux, 1.0)
+    mag = ZERO_POINT - 2.5 * np.log10(flux)
+    mag_err = MAG_PER_RELATIVE_FLUX * forced.flux_err / flux
     return LightCurve(
         native_id=forced.native_id,
         time_ms=forced.time_ms,

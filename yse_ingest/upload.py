@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from yse_ingest.backoff import backoff_delay
 from yse_ingest.clients import CREATION_KEY, Hint
-from yse_ingest.delta import Verdict, compare, windows
+from yse_ingest.delta import Verdict, compare, one_per_exposure, windows
 from yse_ingest.errors import (
     CredentialsError,
     HeldBackError,
@@ -254,7 +254,7 @@ class Upload:
         stored: ReadBack | None,
     ) -> Receipt:
         """Plan and deliver one target's points, without those set aside in the meantime."""
-        curve = wanted(curve, self.state, target.name)
+        curve = wanted(self._best(curve, ledger), self.state, target.name)
         plan = plan_upload(
             curve,
             transient,
@@ -272,6 +272,20 @@ class Upload:
         if self.settings.shadow:
             return rehearse(plan, at=self.clients.clock())
         return deliver(plan, self.client, verify=stored is not None, deadline=self.deadline)
+
+    def _best(self, curve: LightCurve, ledger: Ledger | None) -> LightCurve:
+        """Return the row that stands for each exposure: a better one may have come to a lesser.
+
+        Points of one request are never matched with each other: both would be stored.
+        """
+        gaps = ledger.with_gaps(self.row.gaps).gaps if ledger is not None else self.row.gaps
+        window = windows(
+            curve.band,
+            instrument=curve.instrument,
+            gaps=gaps,
+            tolerance_ms=self.row.tolerance_of(curve.instrument),
+        )
+        return curve.take(one_per_exposure(curve, window))
 
     def target(self, name: str) -> Target | None:
         """Return a target of the row: the given one, or the registry's."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,6 +90,61 @@ def test_gaps_only_shrink_and_tolerances_stay_apart(state: State, curve: Curve) 
     assert found.tolerances == {"2019np": 16_000, "ZTF19a": 2.5}
     assert found.tolerance_ms == 2.5
     assert [target for target, _ in found.curves] == ["2019np", "ZTF19a"]
+
+
+def test_each_instrument_keeps_its_tolerance(state: State, curve: Curve) -> None:
+    """A source of exact times does not narrow the window of another instrument's points."""
+    owe(state, "7", curve([1]))
+    owe(state, "7", curve([2], instrument="ACAM1", obs_group="ATLAS"), tolerance_ms=2.5)
+    owe(state, "7", curve([3]), tolerance_ms=15_000)
+
+    found = row(state, "7")
+
+    assert found.tolerance_of("ZTF-Cam") == 15_000
+    assert found.tolerance_of("ACAM1") == 2.5
+    assert found.tolerance_of("LSSTCam") == found.tolerance_ms
+    state.outbox.move("7", "8", fence=0)
+    assert row(state, "8").tolerance_of("ACAM1") == 2.5
+
+
+def test_kinds_and_sources_come_back_as_they_went_in(state: State, curve: Curve) -> None:
+    """A limit comes back as a limit, and points of two sources as two light curves."""
+    kinds = np.array([2, 1, 0], dtype=np.uint8)
+    owe(state, "7", replace(curve([1, 2, 3], [None, 19.0, 19.1]), kind=kinds, source="alerce"))
+    owe(state, "7", replace(curve([4]), source="fink"))
+
+    (_, first), (_, second) = row(state, "7").curves
+
+    assert (first.source, first.kind.tolist()) == ("alerce", [2, 1, 0])
+    assert (second.source, second.kind.tolist()) == ("fink", [0])
+
+
+def test_points_that_were_owed_before_kinds_are_detections(state: State, curve: Curve) -> None:
+    """A row written before there were kinds is read: detections, of the target's own source."""
+    owe(state, "7", curve([1, 2]))
+    points = state.outbox._of("7")[1]
+    for field, text in state._connection.call("HGETALL", points).items():
+        assert not {"kind", "source"} & json.loads(text).keys()
+        assert field.startswith("ZTF-Cam|ZTF|")
+    state._connection.call("HDEL", state.outbox._of("7")[0], "tolerance:ZTF-Cam")
+
+    found = row(state, "7")
+
+    [(_, back)] = found.curves
+    assert (back.source, back.kind.tolist()) == ("", [0, 0])
+    assert found.tolerance_of("ZTF-Cam") == 16_000
+
+
+def test_a_kind_that_nobody_knows_is_left_alone(state: State, curve: Curve) -> None:
+    """A point of a later version is not sent as something else; the others go on."""
+    owe(state, "7", curve([1, 2]))
+    points = state.outbox._of("7")[1]
+    field, text = next(iter(state._connection.call("HGETALL", points).items()))
+    state._connection.call("HSET", points, field, json.dumps({**json.loads(text), "kind": 7}))
+
+    [(_, back)] = row(state, "7").curves
+
+    assert len(back) == 1
 
 
 def test_names_with_bars_are_told_apart(state: State, curve: Curve) -> None:
