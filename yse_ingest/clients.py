@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from yse_ingest.errors import HeldBackError, SettingsError, UnknownTargetError, YsePzError
-from yse_ingest.pipeline import rules_for
+from yse_ingest.pipeline import rules_for, wanted_kinds
 from yse_ingest.schemas.targets import TargetsFile, load_targets_file
 from yse_ingest.sources import SOURCES, ZTF, build_source
 from yse_ingest.sources import Timeouts as SourceTimeouts
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from yse_ingest.limits import Purpose
     from yse_ingest.settings import Settings
-    from yse_ingest.sources import Source, Survey
+    from yse_ingest.sources import Capabilities, Kind, Source, Survey
     from yse_ingest.state import LedgerStore
     from yse_ingest.state.budget import Budget
     from yse_ingest.targets import Rules, Target
@@ -234,6 +234,13 @@ class Clients:
             source=file.source_overrides.get(source, {}),
         )
 
+    def kinds(self, target: Target, source: str = "") -> frozenset[Kind]:
+        """Return what is wanted of a target's source, of that which the source has."""
+        known = _capabilities(source or self.source_of(target))
+        if known is None:
+            return frozenset()
+        return wanted_kinds(self.rules(target, source), known) & known.kinds
+
     def locate(self, target: Target) -> Transient | None:
         """Return the transient a target is, cached; None for one that is still to be created.
 
@@ -299,9 +306,14 @@ class Clients:
             self._synced_stamp = stamp
 
 
-def _survey(source: str) -> Survey:
-    """Return whose photometry a source delivers; one that cannot be used says so when asked."""
+def _capabilities(source: str) -> Capabilities | None:
+    """Return what a source can do; None: it cannot be used, and says so when it is asked."""
     try:
-        return SOURCES[source].capabilities.survey
+        return SOURCES[source].capabilities
     except (KeyError, SettingsError):
-        return ZTF
+        return None
+
+
+def _survey(source: str) -> Survey:
+    known = _capabilities(source)
+    return ZTF if known is None else known.survey

@@ -17,7 +17,7 @@ from yse_ingest.errors import (
     StateError,
     YseIngestError,
 )
-from yse_ingest.pipeline import Fetched, fetch_light_curves, wanted_kinds
+from yse_ingest.pipeline import Fetched, fetch_light_curves
 from yse_ingest.sources import Ask, Kind, Status
 from yse_ingest.state import CREDENTIALS
 from yse_ingest.targets import canonical_name
@@ -150,8 +150,6 @@ class Fetch:
         ledger = None if place is None else self.ledgers.get(place.pk)
         now_ms = self.state.now_ms()
         full_read_ms = detail.get("full_read_ms") or 0
-        rules = self.clients.rules(target, source)
-        kinds = wanted_kinds(rules, self.clients.source(source).capabilities)
         due_in_full = (
             ledger is None
             or known is None
@@ -161,7 +159,8 @@ class Fetch:
             or self.state.quarantine.retries(target.name, since_ms=full_read_ms)
             or now_ms - full_read_ms > self.settings.full_read_s * 1000
             # What is wanted since then lies further back than what is new.
-            or not kinds <= set(detail.get("kinds", [Kind.DETECTION]))
+            or not self.clients.kinds(target, source)
+            <= set(detail.get("kinds", [Kind.DETECTION]))
         )
         since_ms = None
         if not due_in_full:
@@ -169,7 +168,7 @@ class Fetch:
         where = target if place is None else target.at(place.ra, place.dec)
         ask = Ask(
             target=where,
-            rules=rules,
+            rules=self.clients.rules(target, source),
             since_ms=since_ms,
             discovery_ms=None if place is None else place.discovery_ms,
             first_ms=detail.get("first_ms"),

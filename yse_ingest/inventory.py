@@ -11,7 +11,7 @@ import numpy as np
 
 from yse_ingest.audit import displaced
 from yse_ingest.delta import TRUNCATION_MS, TWIN_MS, differs, match, windows
-from yse_ingest.photometry import light_curve
+from yse_ingest.photometry import PointKind, light_curve
 from yse_ingest.times import MS_PER_DAY
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _exposures(
             continue
         if index[number] < 0:
             finding = Finding.MOVED
-        elif rows.forced[row]:
+        elif rows.forced[row] and curve.kind[number] != PointKind.FORCED:
             finding = Finding.FORCED
         elif off[number]:
             finding = Finding.DIFFERS

@@ -81,6 +81,17 @@ class Fetched:
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Why rows of the target are not in the light curve, to their number."""
 
+    @property
+    def counts(self) -> dict[Kind, int]:
+        """Return how many rows of each kind that was asked for the source has sent."""
+        answer = self.answer
+        tables = {
+            Kind.DETECTION: answer.alerts,
+            Kind.FORCED: answer.forced,
+            Kind.LIMIT: answer.limits,
+        }
+        return {kind: len(table) for kind, table in tables.items() if kind in self.kinds}
+
 
 def fetch_light_curve(
     target: Target, source: Source, *, rules: Rules | None = None, **ask: Any
@@ -195,13 +206,15 @@ def _before_the_first(
     seen = [each for each in (answer.first_ms, ask.first_ms) if each is not None]
     first_ms = min(seen, default=ask.discovery_ms)
     if first_ms is None:
-        dropped["limit, and no detection is known"] += len(limits)
+        dropped["limit without any detection"] += len(limits)
         return limits.take(slice(0, 0))
     days = ask.rules.limits_before_days
     late = limits.time_ms >= first_ms
     early = limits.time_ms < first_ms - days * MS_PER_DAY
     dropped["limit after the first detection"] += int(np.count_nonzero(late))
-    dropped[f"limit more than {days:g} d before it"] += int(np.count_nonzero(early))
+    dropped[f"limit more than {days:g} d before the first detection"] += int(
+        np.count_nonzero(early)
+    )
     return limits.take(~late & ~early)
 
 
@@ -210,7 +223,7 @@ def _that_can_be_sent(curve: LightCurve, rules: Rules, dropped: Counter[str]) ->
     if rules.flux_zero_point is not None:
         return curve
     shown = np.isfinite(curve.mag)
-    dropped["no magnitude, and no fluxes are sent"] += int(np.count_nonzero(~shown))
+    dropped["no magnitude while no fluxes are sent"] += int(np.count_nonzero(~shown))
     return curve.take(shown)
 
 
@@ -231,7 +244,7 @@ def _one_per_exposure(
     stands = one_per_exposure(curve, window)
     for kind in PointKind:
         lesser = np.count_nonzero(~stands & (curve.kind == kind))
-        dropped[f"{kind.name.lower()}, and a better row of its exposure stands"] += int(lesser)
+        dropped[f"{kind.name.lower()} beside a better row of its exposure"] += int(lesser)
     return curve.take(stands)
 
 

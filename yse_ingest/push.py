@@ -70,6 +70,8 @@ class PushResult:
     fetched: int = 0
     quarantined: int = 0
     negative: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Why rows of the source are not sent, to their number."""
     new: int = 0
     changed: int = 0
     same: int = 0
@@ -158,9 +160,10 @@ class _Push:
             discovery_ms=transient.discovery_ms if transient is not None else None,
         )
         answer, result = fetched.answer, self.result
-        result.fetched = len(answer.alerts)
+        result.fetched = sum(fetched.counts.values())
         result.quarantined = len(answer.refused) + len(answer.twins)
         result.negative = fetched.negative
+        result.dropped = dict(fetched.dropped)
         result.set_aside = dict(answer.set_aside)
         result.reason = answer.reason
         if answer.status is not Status.OK or not len(fetched.curve):

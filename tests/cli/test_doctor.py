@@ -80,6 +80,21 @@ def test_all_well(doctor: Doctor) -> None:
     assert PASSWORD not in result.output
 
 
+def test_rows_without_a_magnitude(doctor: Doctor) -> None:
+    """Who switches on upper limits is told what YSE-PZ does with such rows; nobody else is."""
+    silent = doctor()
+    limits = doctor(
+        YSE_INGEST_UPPER_LIMITS="before",
+        YSE_INGEST_SOURCE="fink",
+        FINK_URL="http://127.0.0.1:9",
+    )
+
+    assert "riser" not in silent.output
+    assert "warn  no magnitude: upper limits will be sent: " in limits.output
+    assert "recent_magdate" in limits.output
+    assert "queries for risers leave the transient out" in limits.output
+
+
 def test_wrong_password(doctor: Doctor) -> None:
     """A wrong password is one failure of YSE-PZ, and is not shown."""
     result = doctor("--json", YSE_PZ_PASSWORD="not-the-one")

@@ -86,7 +86,7 @@ def test_limits_of_the_last_30_days_before_the_first_detection(
     assert limit["flux_zero_point"] == 27.5
     assert detail(service)["dropped"] == {
         "limit after the first detection": 1,
-        "limit more than 30 d before it": 2,
+        "limit more than 30 d before the first detection": 2,
     }
 
 

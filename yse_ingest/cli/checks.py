@@ -75,6 +75,7 @@ def examine(env_file: Path | None) -> Iterator[Check]:
     yield from _guarded("broker", lambda: _queues(service))
     for name in sources(service):
         yield from _guarded(f"source {name}", partial(_source, service, name))
+    yield from _guarded("no magnitude", lambda: _without_magnitude(service))
     if service.settings.ysepz_url is None:
         yield Check(
             "YSE-PZ",
@@ -125,6 +126,26 @@ def _targets_file(service: Service) -> Iterator[Check]:
         yield Check("targets file", "ok", f"{path}: {len(file.targets)} targets")
     else:
         yield Check("targets file", "warn", f"{path} names no target", "Add a [[targets]].")
+
+
+def _without_magnitude(service: Service) -> Iterator[Check]:
+    """Say what YSE-PZ makes of rows without a magnitude, to those who switch them on."""
+    from yse_ingest.sources import Kind
+    from yse_ingest.targets import Target
+
+    words = {Kind.LIMIT: "upper limits", Kind.FORCED: "forced photometry below 3 sigma"}
+    found: set[str] = set()
+    for target in (Target("doctor"), *service.targets_file().targets):
+        found |= {words[kind] for kind in service.kinds(target) & words.keys()}
+    if found:
+        yield Check(
+            "no magnitude",
+            "warn",
+            f"{' and '.join(sorted(found, reverse=True))} will be sent: where such a row is "
+            "the newest of a transient, YSE-PZ's recent_magdate moves to it, and its queries "
+            "for risers leave the transient out until the next detection",
+            "Nothing to do where that is meant; docs/sources.md says how to switch them off.",
+        )
 
 
 def _redis(service: Service) -> Iterator[Check]:

@@ -104,17 +104,22 @@ def _as_dict(found: Preview) -> dict[str, Any]:
 
 def _show(service: Service, target: Target, found: Preview) -> None:
     """Print the light curve, and what became of every row that is not in it."""
-    from yse_ingest.cli.preview import quarantined
+    from yse_ingest.cli.preview import KIND_WORDS, quarantined
     from yse_ingest.cli.render import listed, plural, say
 
     _show_light_curve(found)
     fetched, answer = found.fetched, found.fetched.answer
     rows = quarantined(fetched)
-    say(
-        f"{target.name}: {service.source(fetched.source).title} says {answer.status}, "
-        f"{plural(len(answer.alerts), 'detection')} fetched, {fetched.negative} negative, "
-        f"{len(rows)} quarantined"
+    title = service.source(fetched.source).title
+    counts = ", ".join(
+        plural(count, KIND_WORDS[kind]) for kind, count in fetched.counts.items()
     )
+    say(
+        f"{target.name}: {title} says {answer.status}, {counts} fetched, "
+        f"{fetched.negative} negative, {len(rows)} quarantined"
+    )
+    for reason, count in sorted(fetched.dropped.items()):
+        say(f"  left out: {plural(count, 'row')}, {reason}")
     for row in rows:
         say(f"  quarantined {row['native_id'] or 'a row without id'}: {row['reason']}")
     for each in answer.objects:
@@ -135,12 +140,14 @@ def _show_light_curve(found: Preview) -> None:
     if not points:
         return
     compared = ["in YSE-PZ"] if found.plan is not None else []
+    kinds = ["kind"] if {point["kind"] for point in points} != {"detection"} else []
     table(
-        ["obs_date (UTC)", "band", "mag", "err", "flux", "native id", *compared],
+        ["obs_date (UTC)", "band", *kinds, "mag", "err", "flux", "native id", *compared],
         [
             (
                 point["obs_date"],
                 point["band"],
+                *(point["kind"] for _ in kinds),
                 _fixed(point["mag"], 3),
                 _fixed(point["mag_err"], 3),
                 _fixed(point["flux"], 1),

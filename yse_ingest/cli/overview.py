@@ -58,6 +58,8 @@ class Line:
     """When its source is asked next."""
     private: bool
     """Its photometry is for the members of some groups alone."""
+    dropped: Mapping[str, int]
+    """Why rows of the last answer are not in the light curve, to their number."""
     noticed: Mapping[str, int]
     """What the last comparison with YSE-PZ found amiss: rows changed, moved, gone for good."""
     silence: str | None
@@ -104,6 +106,7 @@ class Line:
             "owed": self.owed,
             "state": self.state,
             "reason": self.reason,
+            "dropped": dict(self.dropped),
             "noticed": dict(self.noticed),
             "next": _iso(self.due_ms),
         }
@@ -266,6 +269,7 @@ def _line(
         reason=reason,
         due_ms=None if paused else state.targets.due_ms(target.name),
         private=bool(service.rules(target).groups),
+        dropped=detail.get("dropped", {}),
         noticed=_noticed(state, audits, int(known["pk"])) if known else {},
         silence=freshness.silence,
         silent_ms=freshness.since_ms,

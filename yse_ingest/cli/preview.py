@@ -9,8 +9,9 @@ import numpy as np
 
 from yse_ingest.delta import Verdict, windows
 from yse_ingest.errors import AmbiguousTargetError, UnknownTargetError, YseIngestError
+from yse_ingest.photometry import PointKind
 from yse_ingest.pipeline import Plan, fetch_light_curve, plan_upload
-from yse_ingest.sources import SOURCES, Status
+from yse_ingest.sources import SOURCES, Kind, Status
 from yse_ingest.times import MS_PER_DAY, format_time_ms
 from yse_ingest.ysepz import Transient, creation_request, documented_request, resolve
 
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from yse_ingest.targets import Target
     from yse_ingest.ysepz import Resolution
 
+KIND_WORDS = {
+    Kind.DETECTION: "detection",
+    Kind.FORCED: "forced measurement",
+    Kind.LIMIT: "upper limit",
+}
 WORDS = {
     Verdict.NEW: "new",
     Verdict.SAME: "same",
@@ -113,8 +119,9 @@ class Preview:
             "reason": answer.reason,
             "transient": transient.as_dict() if transient else None,
             "resolved_by": self.resolution.by if self.resolution else None,
-            "fetched": len(answer.alerts),
+            "fetched": sum(self.fetched.counts.values()),
             "negative": self.fetched.negative,
+            "dropped": dict(self.fetched.dropped),
             "objects": [
                 {
                     "object_id": found.object_id,
@@ -132,6 +139,7 @@ class Preview:
                 {
                     "obs_date": str(date),
                     "band": str(curve.band[row]),
+                    "kind": PointKind(curve.kind[row]).name.lower(),
                     "mag": _number(curve.mag[row]),
                     "mag_err": _number(curve.mag_err[row]),
                     "flux": _number(curve.flux[row]),

@@ -162,6 +162,8 @@ def _show_aside(result: PushResult) -> None:
         say(f"{plural(result.corrected, 'stored point')} corrected")
     if result.negative:
         say(f"{plural(result.negative, 'negative subtraction')} counted, no detections")
+    for reason, count in sorted(result.dropped.items()):
+        say(f"left out: {plural(count, 'row')}, {reason}")
     if result.quarantined:
         say(f"{plural(result.quarantined, 'row')} quarantined (`yse-ingest fetch` says why)")
     if result.set_aside:

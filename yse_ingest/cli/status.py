@@ -219,6 +219,7 @@ def _show_one(line: Line, below: Machinery, receipt: dict[str, Any] | None) -> N
         ("owed", str(line.owed)),
         ("state", line.state),
         ("because", line.reason),
+        ("left out", listed(line.dropped)),
         ("noticed", listed(line.noticed)),
         ("asked next", ahead(line.due_ms, below.now_ms)),
     ):
