@@ -12,8 +12,9 @@ import pytest
 import requests
 
 from yse_ingest.sandbox.alerce import AlerceStandIn
+from yse_ingest.sandbox.fink import FinkStandIn
 from yse_ingest.sandbox.mars import MarsStandIn
-from yse_ingest.sandbox.supernovae import Supernova, fill_alerce, fill_mars, load
+from yse_ingest.sandbox.supernovae import Supernova, fill_alerce, fill_fink, fill_mars, load
 
 DATA = resources.files("yse_ingest.sandbox") / "data"
 SUPERNOVAE = load()
@@ -33,7 +34,8 @@ def test_thirty_one_supernovae() -> None:
     assert len(SUPERNOVAE) == 31
     assert sum(len(supernova.alerts) for supernova in SUPERNOVAE) == 817
     files = {item.name for item in DATA.iterdir() if item.name.endswith(".csv")}
-    assert files == {entry["file"] for entry in manifest()} | {"MANIFEST.csv"}
+    others = {"MANIFEST.csv", "UPPER_LIMITS.csv"}
+    assert files == {entry["file"] for entry in manifest()} | others
 
 
 @pytest.mark.parametrize("entry", manifest(), ids=lambda entry: entry["name"])
@@ -137,3 +139,36 @@ def test_fill_alerce() -> None:
                 assert row["mjd"] + 2400000.5 == alert.jd
                 assert row["magpsf"] == alert.magpsf
                 assert row["isdiffpos"] == (1 if alert.isdiffpos == "t" else -1)
+
+
+def test_the_limits_of_every_supernova() -> None:
+    """All 637 published limits are carried, in order, each with its own object."""
+    assert sum(len(supernova.limits) for supernova in SUPERNOVAE) == 637
+    for supernova in SUPERNOVAE:
+        assert supernova.limits
+        assert {limit.object_id for limit in supernova.limits} == {supernova.object_id}
+        jds = [limit.jd for limit in supernova.limits]
+        assert jds == sorted(jds)
+        assert jds[0] > supernova.alerts[0].jd - 30.1
+        for limit in supernova.limits:
+            assert limit.filter in {"g", "r"}
+            assert 13 < limit.diffmaglim < 22
+    before = [(one.jd, one.filter, one.diffmaglim) for one in SUPERNOVAE[0].limits]
+    assert before == [(2458491.9541, "g", 20.26), (2458492.0297685, "r", 19.8729)]
+
+
+def test_limits_are_served_as_each_broker_has_them() -> None:
+    """ALeRCE lists them as non-detections, Fink as rows of text with a tag."""
+    supernova = SUPERNOVAE[0]
+    with AlerceStandIn() as alerce, FinkStandIn() as fink:
+        fill_alerce(alerce, [supernova])
+        fill_fink(fink, [supernova])
+        url = f"{alerce.api_url}/objects/{supernova.object_id}/non_detections"
+        of_alerce = requests.get(url, timeout=10).json()
+        question = {"objectId": supernova.object_id, "withupperlim": True}
+        rows = requests.post(f"{fink.api_url}/objects", json=question, timeout=10).json()
+    of_fink = [row for row in rows if row["d:tag"] == "upperlim"]
+    for limit, one, other in zip(supernova.limits, of_alerce, of_fink, strict=True):
+        assert one["mjd"] + 2400000.5 == other["i:jd"] == limit.jd
+        assert one["diffmaglim"] == float(other["i:diffmaglim"]) == limit.diffmaglim
+        assert one["fid"] == int(other["i:fid"]) == "gr".index(limit.filter) + 1

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from matplotlib.figure import Figure
 
 from yse_ingest.cli import main
 from yse_ingest.sandbox import supernovae
+from yse_ingest.sandbox.fink import FinkStandIn
 from yse_ingest.sandbox.mars import MarsStandIn
 from yse_ingest.sandbox.ysepz import YsePzStandIn
 
@@ -183,12 +187,115 @@ def test_an_unknown_object_is_a_failure(desk: Desk) -> None:
     assert desk.document(*arguments, ysepz=False, code=1)["status"] == "unknown"
 
 
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Collect every figure that is saved."""
+    saved: list[Figure] = []
+    save = Figure.savefig
+
+    def note(figure: Figure, *arguments: Any, **options: Any) -> None:
+        saved.append(figure)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", note)
+    return saved
+
+
+def marks(figure: Figure) -> dict[str, int]:
+    """Return how many marks there are of each panel, kind and band."""
+    lines = [line for axes in figure.axes for line in axes.lines]
+    return {
+        str(line.get_gid()): len(np.atleast_1d(line.get_xdata()))
+        for line in lines
+        if line.get_gid()
+    }
+
+
 def test_a_figure_is_drawn(desk: Desk) -> None:
     """``--plot`` writes a picture of the kind that the file's name says."""
     path = desk.folder / "np.png"
     result = desk.run("fetch", "2019np", *PLACE, "--plot", str(path), ysepz=False)
     assert result.exit_code == 0, result.output
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_figure_asks_for_limits_that_are_not_sent(desk: Desk, figures: list[Figure]) -> None:
+    """Real limits of ZTF are drawn as arrows; what would be sent is the same as without."""
+    (supernova,) = (one for one in supernovae.load() if one.name == "ZTF19abcqgew")
+    with FinkStandIn() as fink:
+        supernovae.fill_fink(fink, [supernova])
+        desk.environment |= {"FINK_URL": fink.api_url, "YSE_INGEST_SOURCE": "fink"}
+        desk.ysepz.add_transient(supernova.name, supernova.ra, supernova.dec)
+        bare = desk.document("fetch", supernova.name, "--payload")
+        asked = ("fetch", supernova.name, "--payload", "--plot", str(desk.folder / "it.png"))
+        assert desk.document(*asked) == bare
+        desk.run("push", supernova.name)
+        result = desk.run("fetch", supernova.name, "--plot", str(desk.folder / "it.svg"))
+    assert result.exit_code == 0, result.output
+    before, after = map(marks, figures)
+    bands = Counter(limit.filter for limit in supernova.limits)
+    assert before == {
+        "mag:detection:r-ZTF": 6,
+        "mag:limit:g-ZTF": bands["g"],
+        "mag:limit:r-ZTF": bands["r"],
+        "flux:zero": 2,
+        "flux:detection:r-ZTF": 7,
+    }
+    stored = {"mag:stored:r-ZTF": 6, "flux:stored:r-ZTF": 6}
+    assert after == {**before, **stored}
+
+
+def test_a_figure_of_a_silent_source_shows_what_is_stored(
+    desk: Desk, figures: list[Figure]
+) -> None:
+    """Where the source has nothing, the rows of YSE-PZ are drawn nonetheless."""
+    desk.ysepz.add_transient("2019np", RA, DEC)
+    desk.run("push", "2019np")
+    result = desk.run("fetch", "2019np", "--since", "2024-01-01", "--plot", "it.png")
+    assert result.exit_code == 0, result.output
+    assert marks(figures[-1]) == {"mag:stored:r-ZTF": 17, "mag:stored:g-ZTF": 16}
+
+
+PRIVATE = f"""
+[[targets]]
+name = "2019np"
+ra = {RA}
+dec = {DEC}
+obs_group = "YSE"
+groups = ["UCSC"]
+"""
+
+
+def test_a_private_target_is_drawn_on_request_alone(desk: Desk) -> None:
+    """What is for the members of a group makes no picture without ``--private``."""
+    arguments = ("fetch", "2019np", "--plot", "it.png")
+    refused = desk.run(*arguments, ysepz=False, targets=PRIVATE)
+    assert refused.exit_code == 2
+    assert "UCSC" in refused.output
+    assert "--private" in refused.output
+    assert not (desk.folder / "it.png").exists()
+    drawn = desk.run(*arguments, "--private", ysepz=False, targets=PRIVATE)
+    assert drawn.exit_code == 0, drawn.output
+    assert (desk.folder / "it.png").exists()
+
+
+def test_private_rows_of_ysepz_are_drawn_on_request_alone(
+    desk: Desk, figures: list[Figure]
+) -> None:
+    """Rows of a private shelf are left out of a public target's picture, and counted."""
+    users = {"member": ("sandbox-only", "UCSC"), "human": ("sandbox-only",)}
+    with YsePzStandIn(users=users) as ysepz:
+        desk.environment |= {"YSE_PZ_URL": ysepz.url, "YSE_PZ_USERNAME": "member"}
+        ysepz.add_transient("2019np", RA, DEC)
+        desk.run("push", "2019np", targets=PRIVATE)
+        for options in ((), ("--private",)):
+            result = desk.run("fetch", "2019np", "--plot", "it.png", *options)
+            assert result.exit_code == 0, result.output
+    public, private = figures
+    assert "mag:stored:r-ZTF" not in marks(public)
+    assert "33 private points of YSE-PZ are not drawn" in public.get_supxlabel()
+    assert marks(private)["mag:stored:r-ZTF"] == 17
+    assert "PRIVATE" in private.get_supxlabel()
 
 
 def test_vocab_shows_bands_with_their_instrument(desk: Desk) -> None:

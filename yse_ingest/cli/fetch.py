@@ -33,15 +33,25 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Draw the light curve into a .png, .pdf or .svg (needs matplotlib).",
 )
+@click.option("--private", is_flag=True, help="Draw what is for members of groups alone, too.")
 @terminal_options
 def fetch(
-    terminal: Terminal, name: str, *, payload: str | None, plot: Path | None, **place: Any
+    terminal: Terminal,
+    name: str,
+    *,
+    payload: str | None,
+    plot: Path | None,
+    private: bool,
+    **place: Any,
 ) -> None:
     r"""Show the light curve that a source has of NAME; send nothing.
 
     With a YSE-PZ (YSE_PZ_URL) its coordinates are used, and what it holds is read back and
     compared. Without one, give --ra and --dec, or --object-id. What the targets file says
     of NAME holds, the options laid over it.
+
+    A picture shows upper limits and forced photometry, too, where the source has them, whether
+    or not they are sent; what stands in YSE-PZ is drawn open.
 
     \b
     Examples:
@@ -54,13 +64,20 @@ def fetch(
 
     if payload == "documented" and plot is not None:
         raise click.UsageError("--plot does not go with --payload documented.")
+    if private and plot is None:
+        raise click.UsageError("--private goes with --plot.")
     service = terminal.service()
     known = known_target(service, name, ask_state=False)
     target = target_of(name, cast("PlaceOptions", place), known=known)
+    if plot is not None and not private and (groups := service.rules(target).groups):
+        raise click.UsageError(
+            f"{target.name} is for the members of {', '.join(groups)} alone: "
+            "it is drawn with --private."
+        )
     if payload == "documented":
         terminal.result(documented(service, target))
         return
-    found = preview(service, target)
+    found = preview(service, target, draw=plot is not None)
     problem = problem_of(found.fetched) or found.error
     if payload == "real":
         terminal.result(_requests(service, target, found))
@@ -71,7 +88,7 @@ def fetch(
         if problem is not None:
             report(problem, as_json=False)
     if plot is not None:
-        _draw(found, plot)
+        _draw(service, found, plot, private=private)
         if not (payload or terminal.as_json):
             click.echo(f"drawn in {plot}")
     raise SystemExit(FAILED if problem else DONE)
@@ -180,15 +197,30 @@ def _comparison(target: Target, found: Preview) -> str:
     return f"{known}: {', '.join(f'{n} {word}' for word, n in found.counts().items())}."
 
 
-def _draw(found: Preview, path: Path) -> None:
+def _draw(service: Service, found: Preview, path: Path, *, private: bool) -> None:
     from yse_ingest.plot import plot_light_curve
 
-    fetched = found.fetched
+    fetched, transient = found.fetched, found.transient
+    source = service.source(fetched.source)
+    stored = found.read_back.photometry if found.read_back is not None else None
+    notes = []
+    if service.settings.ysepz_url is None:
+        notes.append("YSE-PZ was not asked.")
+    if stored is not None and (hidden := int(stored.restricted.sum())):
+        if private:
+            notes.append("PRIVATE: shows what is for members of groups alone.")
+        else:
+            stored = stored.take(~stored.restricted)
+            notes.append(f"{hidden} private points of YSE-PZ are not drawn.")
     plot_light_curve(
-        fetched.curve,
         path,
+        fetched.answer,
+        band_map=fetched.rules.band_map,
         title=fetched.target.name,
         source=fetched.source,
-        stored=found.stored,
-        negative=fetched.negative,
+        source_title=source.title,
+        survey=source.capabilities.survey,
+        discovery_ms=transient.discovery_ms if transient is not None else None,
+        stored=stored,
+        note=" ".join(notes),
     )

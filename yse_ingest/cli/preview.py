@@ -16,11 +16,10 @@ from yse_ingest.times import MS_PER_DAY, format_time_ms
 from yse_ingest.ysepz import Transient, creation_request, documented_request, resolve
 
 if TYPE_CHECKING:
-    from yse_ingest.photometry import Bools
     from yse_ingest.pipeline import Fetched
     from yse_ingest.service import Service
     from yse_ingest.targets import Target
-    from yse_ingest.ysepz import Resolution
+    from yse_ingest.ysepz import ReadBack, Resolution
 
 KIND_WORDS = {
     Kind.DETECTION: "detection",
@@ -48,6 +47,8 @@ class Preview:
     """None: there is nothing to compare with."""
     error: YseIngestError | None = None
     """What kept the light curve from being compared."""
+    read_back: ReadBack | None = None
+    """What YSE-PZ holds; None: it was not asked, or does not have the transient."""
 
     @property
     def transient(self) -> Transient | None:
@@ -63,14 +64,6 @@ class Preview:
         for row in self.plan.differing.tolist():
             states[row] += ", differs"
         return states
-
-    @property
-    def stored(self) -> Bools:
-        """Return which exposures stand in YSE-PZ in some form, shape (n,)."""
-        if self.plan is None:
-            return np.zeros(len(self.fetched.curve), dtype=bool)
-        stored: Bools = self.plan.comparison.verdict != Verdict.NEW
-        return stored
 
     def counts(self) -> dict[str, int]:
         """Return how many exposures are new, changed, same, adopted, stored elsewhere."""
@@ -155,11 +148,16 @@ class Preview:
         }
 
 
-def preview(service: Service, target: Target) -> Preview:
+def preview(service: Service, target: Target, *, draw: bool = False) -> Preview:
     """Fetch a target and compare it with what YSE-PZ holds, where one is configured.
 
     Without an answer of YSE-PZ the light curve is still fetched, when the target says itself
     where it is.
+
+    Parameters
+    ----------
+    draw
+        Ask for every kind of photometry, and read YSE-PZ back whatever the source says.
 
     Raises
     ------
@@ -185,14 +183,19 @@ def preview(service: Service, target: Target) -> Preview:
         service.source(service.source_of(target)),
         rules=service.rules(target),
         discovery_ms=discovery_ms,
+        **({"kinds": frozenset(Kind)} if draw else {}),
     )
-    plan = None
-    if resolution is not None and fetched.answer.status is Status.OK:
+    plan, stored = None, None
+    compared = fetched.answer.status is Status.OK
+    if resolution is not None and (compared or draw):
         try:
-            plan = _plan(service, target, fetched, resolution)
+            if resolution.transient is not None:
+                stored = service.ysepz.read_back(resolution.transient.slug)
+            if compared:
+                plan = _plan(service, target, fetched, resolution, stored)
         except YseIngestError as caught:
             error = caught
-    return Preview(fetched, resolution, plan, error)
+    return Preview(fetched, resolution, plan, error, stored)
 
 
 def documented(service: Service, target: Target) -> dict[str, Any]:
@@ -294,7 +297,11 @@ def _says_where(target: Target) -> bool:
 
 
 def _plan(
-    service: Service, target: Target, fetched: Fetched, resolution: Resolution
+    service: Service,
+    target: Target,
+    fetched: Fetched,
+    resolution: Resolution,
+    stored: ReadBack | None,
 ) -> Plan | None:
     client = service.ysepz
     transient = resolution.transient
@@ -310,7 +317,7 @@ def _plan(
         tolerance_ms=fetched.tolerance_ms,
         account=client.account.username,
         vocabulary=client.vocabulary(),
-        stored=client.read_back(transient.slug) if resolution.transient else None,
+        stored=stored,
         speed=service.speed,
         seconds_max=service.settings.request_seconds_max,
         bytes_max=service.settings.request_bytes_max,

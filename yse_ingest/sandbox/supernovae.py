@@ -1,7 +1,8 @@
 """Thirty-one real supernovae: the figures of their public ZTF alerts, ready for the stand-ins.
 
-They lie in ``data/``, one file per object; ``MANIFEST.csv`` says where each comes from. Rows
-are carried as published, a negative subtraction included.
+They lie in ``data/``, one file per object, and one for the upper limits of all;
+``MANIFEST.csv`` says where each comes from. Rows are carried as published, a negative
+subtraction included.
 
 What was published of SN 2019np lacks candid, isdiffpos, rb and the position of each row. The
 sandbox assigns them, the same on every call: candids of ZTF's form, made from the JD and a
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
-from yse_ingest.sandbox.ztf import candid_of
+from yse_ingest.sandbox.ztf import BANDS, candid_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -68,8 +69,28 @@ class PublishedAlert:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishedLimit:
+    """One exposure in which nothing was found.
+
+    Attributes
+    ----------
+    jd
+        Start of the exposure, UTC [d].
+    filter
+        ``g`` or ``r``.
+    diffmaglim
+        5 sigma [mag].
+    """
+
+    object_id: str
+    jd: float
+    filter: str
+    diffmaglim: float
+
+
+@dataclass(frozen=True, slots=True)
 class Supernova:
-    """One supernova and its alerts in the order of their JD.
+    """One supernova, its alerts and its upper limits, both in the order of their JD.
 
     Attributes
     ----------
@@ -84,11 +105,20 @@ class Supernova:
     ra: float
     dec: float
     alerts: tuple[PublishedAlert, ...]
+    limits: tuple[PublishedLimit, ...] = ()
 
 
 def load() -> tuple[Supernova, ...]:
     """Return the supernovae in the order of the manifest: SN 2019np, then the longest first."""
-    return tuple(_supernova(entry) for entry in _rows("MANIFEST.csv"))
+    limits: dict[str, list[PublishedLimit]] = {}
+    for row in _rows("UPPER_LIMITS.csv"):
+        limit = PublishedLimit(
+            row["object"], float(row["jd"]), row["filter"], float(row["diffmaglim"])
+        )
+        limits.setdefault(limit.object_id, []).append(limit)
+    return tuple(
+        _supernova(entry, limits.get(entry["object"], ())) for entry in _rows("MANIFEST.csv")
+    )
 
 
 def fill_mars(mars: MarsStandIn, supernovae: Iterable[Supernova]) -> None:
@@ -111,7 +141,8 @@ def fill_mars(mars: MarsStandIn, supernovae: Iterable[Supernova]) -> None:
 
 
 def fill_alerce(alerce: AlerceStandIn, supernovae: Iterable[Supernova]) -> None:
-    """Give a stand-in ALeRCE every alert, in the order in which they were observed."""
+    """Give a stand-in ALeRCE every alert and limit, each in the order of time."""
+    supernovae = list(supernovae)
     for alert in _in_order_of_time(supernovae):
         alerce.add_detection(
             alert.object_id,
@@ -127,13 +158,17 @@ def fill_alerce(alerce: AlerceStandIn, supernovae: Iterable[Supernova]) -> None:
             drb=alert.drb,
             diffmaglim=UNPUBLISHED_LIMIT if alert.diffmaglim is None else alert.diffmaglim,
         )
+    for supernova in supernovae:
+        for limit in supernova.limits:
+            alerce.add_non_detection(limit.object_id, limit.jd, limit.filter, limit.diffmaglim)
 
 
 def fill_fink(fink: FinkStandIn, supernovae: Iterable[Supernova]) -> None:
-    """Give a stand-in Fink every alert, in the order in which they were observed.
+    """Give a stand-in Fink every alert and limit, each in the order of time.
 
     The real one begins on 2019-11-01 and shows no alert with rb below 0.55.
     """
+    supernovae = list(supernovae)
     for alert in _in_order_of_time(supernovae):
         fink.add_alert(
             alert.object_id,
@@ -149,9 +184,13 @@ def fill_fink(fink: FinkStandIn, supernovae: Iterable[Supernova]) -> None:
             drb=alert.drb,
             diffmaglim=UNPUBLISHED_LIMIT if alert.diffmaglim is None else alert.diffmaglim,
         )
+    for supernova in supernovae:
+        for limit in supernova.limits:
+            fid = BANDS.index(limit.filter) + 1
+            fink.add_limit(limit.object_id, limit.jd, fid, limit.diffmaglim)
 
 
-def _supernova(entry: Mapping[str, str]) -> Supernova:
+def _supernova(entry: Mapping[str, str], limits: Iterable[PublishedLimit]) -> Supernova:
     rows = list(_rows(entry["file"]))
     published = _PUBLISHED_POSITIONS.get(entry["name"])
     if published is not None:
@@ -161,7 +200,8 @@ def _supernova(entry: Mapping[str, str]) -> Supernova:
         statistics.median(alert.ra for alert in alerts),
         statistics.median(alert.dec for alert in alerts),
     )
-    return Supernova(entry["name"], entry["object"], ra, dec, alerts)
+    in_order = tuple(sorted(limits, key=lambda limit: limit.jd))
+    return Supernova(entry["name"], entry["object"], ra, dec, alerts, in_order)
 
 
 def _alert(row: Mapping[str, str]) -> PublishedAlert:
