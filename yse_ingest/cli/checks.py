@@ -6,15 +6,17 @@ a finding, never the end of the examination.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from yse_ingest.cli.overview import sources
 from yse_ingest.errors import (
     SettingsError,
+    StateError,
     StateUnavailableError,
     VocabularyError,
     YseIngestError,
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from yse_ingest.service import Service
+    from yse_ingest.sources import Survey
     from yse_ingest.state import State
     from yse_ingest.targets import Target
+    from yse_ingest.ysepz import MissingRow, Vocabulary
 
 CLOCK_DRIFT_MAX_S = 2.0
 """Wall clocks of this host and of Redis may differ by so much [s]."""
@@ -50,10 +54,19 @@ class Check:
     level: Level
     fact: str
     remedy: str | None = None
+    rows: tuple[MissingRow, ...] | None = None
+    """What an administrator of YSE-PZ must add, in this order."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for JSON."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        plain: dict[str, Any] = {
+            "subject": self.subject,
+            "level": self.level,
+            "fact": self.fact,
+            "remedy": self.remedy,
+            "rows": [row.as_dict() for row in self.rows] if self.rows else None,
+        }
+        return {key: value for key, value in plain.items() if value is not None}
 
 
 def examine(env_file: Path | None) -> Iterator[Check]:
@@ -298,6 +311,70 @@ def _ysepz(service: Service) -> Iterator[Check]:
         if service.targets_file().targets:
             names.append("every name of the targets file")
         yield Check("vocabulary", "ok", f"YSE-PZ knows {', '.join(names)}")
+    yield from _missing(service, vocabulary)
+
+
+def _missing(service: Service, vocabulary: Vocabulary) -> Iterator[Check]:
+    """Tell what this YSE-PZ lacks for the surveys whose photometry is fetched."""
+    from yse_ingest.plot import STYLES
+    from yse_ingest.ysepz.missing import in_words, missing_rows
+
+    for survey, names in _surveys_in_use(service):
+        rows = missing_rows(
+            vocabulary,
+            instrument=survey.instrument,
+            obs_group=survey.obs_group,
+            bands=survey.band_map.values(),
+            colours={
+                band: STYLES[letter].colour
+                for letter, band in survey.band_map.items()
+                if letter in STYLES
+            },
+        )
+        if rows:
+            yield Check(
+                f"rows of {survey.name}",
+                "warn",
+                f"this YSE-PZ lacks {in_words(rows)}: what {', '.join(names)} finds is "
+                "refused before it is sent",
+                "Ask its administrator to add these rows in the Django admin, in this order:",
+                tuple(rows),
+            )
+
+
+def _surveys_in_use(service: Service) -> Iterator[tuple[Survey, list[str]]]:
+    """Iterate over surveys whose own names are sent, each with the sources that deliver it.
+
+    Names that the operator gives instead are those of this YSE-PZ, or a slip: the check of the
+    vocabulary tells of them.
+    """
+    from yse_ingest.pipeline import rules_for
+    from yse_ingest.sources import SOURCES, ZTF
+    from yse_ingest.targets import Target
+
+    file = service.targets_file()
+    targets = [Target("doctor", ra=0.0, dec=0.0), *file.targets]
+    # Redis is told in a line of its own.
+    with contextlib.suppress(StateError):
+        targets += [target for target, _ in service.state.targets.all()]
+    found: dict[str, tuple[Survey, list[str]]] = {}
+    for target in targets:
+        name = service.source_of(target)
+        if name not in SOURCES:
+            continue
+        survey = SOURCES[name].capabilities.survey
+        default = service.settings.rules
+        rules = rules_for(
+            target,
+            default if survey is ZTF else default.with_overrides(survey.rules),
+            file=file.defaults,
+            source=file.source_overrides.get(name, {}),
+        )
+        if all(getattr(rules, field) == value for field, value in survey.rules.items()):
+            _, names = found.setdefault(survey.name, (survey, []))
+            if name not in names:
+                names.append(name)
+    yield from found.values()
 
 
 def _declared(target: Target) -> dict[str, Any]:

@@ -24,8 +24,9 @@ def doctor(terminal: Terminal) -> None:
 
     Settings, Redis, sources, YSE-PZ, vocabulary, schedule, queues, workers and beat.
 
-    Below a line that is not ok stands what to do about it. Exit code 1 where something fails.
-    Nothing is written anywhere.
+    Below a line that is not ok stands what to do about it. Where YSE-PZ lacks the instrument,
+    bands or group of a survey in use, these are the rows that its administrator must add.
+    Exit code 1 where something fails. Nothing is written anywhere.
 
     \b
     Example:
@@ -49,5 +50,6 @@ def doctor(terminal: Terminal) -> None:
 def _line(check: Check) -> str:
     word = "FAIL" if check.level == "fail" else check.level
     level = click.style(f"{word:4}", fg=COLOURS[check.level])
-    remedy = f"\n      {check.remedy}" if check.remedy else ""
-    return f"{level}  {check.subject}: {check.fact}{remedy}"
+    below = [check.remedy] if check.remedy else []
+    below += [f"  {row}" for row in check.rows or ()]
+    return "\n      ".join([f"{level}  {check.subject}: {check.fact}", *below])

@@ -9,6 +9,7 @@ from yse_ingest.ysepz.gate import LocalGate
 from yse_ingest.ysepz.http import Answer, Timeouts
 from yse_ingest.ysepz.lists import Alias
 from yse_ingest.ysepz.lookup import Resolution, resolve
+from yse_ingest.ysepz.missing import MissingRow, missing_rows
 from yse_ingest.ysepz.readback import Header, ReadBack
 from yse_ingest.ysepz.transients import Transient, name_key
 from yse_ingest.ysepz.uploads import (
@@ -27,6 +28,7 @@ __all__ = [
     "BulkReadBack",
     "Header",
     "LocalGate",
+    "MissingRow",
     "ReadBack",
     "Resolution",
     "Speed",
@@ -38,6 +40,7 @@ __all__ = [
     "creation_request",
     "cut",
     "documented_request",
+    "missing_rows",
     "modelled_seconds",
     "name_key",
     "nearest",

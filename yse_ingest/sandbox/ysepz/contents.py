@@ -11,6 +11,7 @@ from yse_ingest.sandbox.ysepz.session import Session
 from yse_ingest.sandbox.ysepz.store import FIRST_USER_ID, Database, Store, User
 from yse_ingest.sandbox.ysepz.transients import new_transient
 from yse_ingest.sandbox.ysepz.values import obs_date, slugify, stored
+from yse_ingest.sandbox.ysepz.vocabulary import PARENTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,6 +92,22 @@ class Contents:
             }
             user = self._users["human"].id if "human" in self._users else FIRST_USER_ID
             return database.insert("alternatetransientnames", user, fields)
+
+    def add_name(self, table: str, name: str, *, parent: str | None = None) -> int:
+        """Add a row to a table of names, as an administrator does; return its id.
+
+        Parameters
+        ----------
+        table
+            ``telescope``, ``instrument``, ``photometricband``, ``observationgroup``...
+        parent
+            The telescope of an instrument, or the instrument of a band.
+        """
+        fields: dict[str, Any] = {"name": name}
+        with self.store.connect() as database:
+            if parent is not None:
+                fields["parent_id"] = _known(database, PARENTS[table], parent)
+            return database.insert(table, FIRST_USER_ID, fields)
 
     def add_photometry(
         self,
