@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +20,6 @@ from yse_ingest.sandbox.ysepz import YsePzStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 RA, DEC = 157.3415, 29.5106667
 PLACE = ("--ra", str(RA), "--dec", str(DEC))
@@ -296,6 +297,23 @@ def test_private_rows_of_ysepz_are_drawn_on_request_alone(
     assert "33 private points of YSE-PZ are not drawn" in public.get_supxlabel()
     assert marks(private)["mag:stored:r-ZTF"] == 17
     assert "PRIVATE" in private.get_supxlabel()
+
+
+def test_the_picture_of_the_pages_is_drawn_as_they_say(
+    tmp_path: Path, figures: list[Figure]
+) -> None:
+    """The script beside the pages draws limits, new points, and open ones of YSE-PZ."""
+    script = Path(__file__).parents[2] / "docs" / "light_curve_picture.py"
+    runpy.run_path(str(script))["draw"](tmp_path / "it.png")
+    (supernova,) = (one for one in supernovae.load() if one.name == "ZTF19abxiqve")
+    known = [one for one in supernova.alerts if one.jd <= supernova.alerts[0].jd + 18]
+    drawn: dict[str, Any] = {"detection": supernova.alerts, "limit": supernova.limits, "stored": known}
+    assert marks(figures[-1]) == {
+        f"mag:{kind}:{band}-ZTF": count
+        for kind, rows in drawn.items()
+        for band, count in Counter(row.filter for row in rows).items()
+    }
+    assert 0 < len(known) < len(supernova.alerts)
 
 
 def test_vocab_shows_bands_with_their_instrument(desk: Desk) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from yse_ingest.errors import VocabularyError
+from yse_ingest.plot import STYLES
 from yse_ingest.sources import ATLAS, LSST, ZTF, Survey
 from yse_ingest.targets import Rules
 from yse_ingest.ysepz import MissingRow, Vocabulary, missing_rows
@@ -62,6 +64,20 @@ def test_a_new_ysepz_lacks_all_of_lsst(client: YsePz) -> None:
         "instrument LSSTCam, obs_group LSST, "
         "6 bands (u-LSST, g-LSST, r-LSST, i-LSST, z-LSST, y-LSST)"
     )
+
+
+def test_the_page_names_the_same_rows(client: YsePz) -> None:
+    """The rows of docs/lsst.md are those that `doctor` tells for a YSE-PZ as shipped."""
+    told = missing_rows(
+        client.vocabulary(),
+        instrument=LSST.instrument,
+        obs_group=LSST.obs_group,
+        bands=LSST.band_map.values(),
+        colours={band: STYLES[letter].colour for letter, band in LSST.band_map.items()},
+    )
+    block = "\n".join(f"    {row}" for row in told)
+    page = Path(__file__).parents[2] / "docs" / "lsst.md"
+    assert block in page.read_text(encoding="utf-8")
 
 
 def test_with_these_rows_the_photometry_is_taken(server: YsePzStandIn, client: YsePz) -> None:
