@@ -12,13 +12,9 @@ from matplotlib.path import Path as Outline
 
 from yse_ingest.errors import SettingsError
 from yse_ingest.photometry import Alerts, Forced, Limits, StoredPhotometry
-from yse_ingest.plot import (
-    MICROJANSKY,
-    SPARE,
-    STYLES,
-    light_curve_figure,
-    plot_light_curve,
-)
+from yse_ingest.plot import light_curve_figure, plot_light_curve
+from yse_ingest.plot.marks import MICROJANSKY
+from yse_ingest.plot.styles import SPARE, STYLES
 from yse_ingest.sources import ATLAS, LSST, ZTF, Answer, FoundObject, Status, Survey
 
 if TYPE_CHECKING:

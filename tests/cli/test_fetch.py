@@ -307,7 +307,11 @@ def test_the_picture_of_the_pages_is_drawn_as_they_say(
     runpy.run_path(str(script))["draw"](tmp_path / "it.png")
     (supernova,) = (one for one in supernovae.load() if one.name == "ZTF19abxiqve")
     known = [one for one in supernova.alerts if one.jd <= supernova.alerts[0].jd + 18]
-    drawn: dict[str, Any] = {"detection": supernova.alerts, "limit": supernova.limits, "stored": known}
+    drawn: dict[str, Any] = {
+        "detection": supernova.alerts,
+        "limit": supernova.limits,
+        "stored": known,
+    }
     assert marks(figures[-1]) == {
         f"mag:{kind}:{band}-ZTF": count
         for kind, rows in drawn.items()

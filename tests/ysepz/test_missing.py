@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from yse_ingest.errors import VocabularyError
-from yse_ingest.plot import STYLES
+from yse_ingest.plot.styles import STYLES
 from yse_ingest.sources import ATLAS, LSST, ZTF, Survey
 from yse_ingest.targets import Rules
 from yse_ingest.ysepz import MissingRow, Vocabulary, missing_rows

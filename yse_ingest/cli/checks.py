@@ -316,7 +316,7 @@ def _ysepz(service: Service) -> Iterator[Check]:
 
 def _missing(service: Service, vocabulary: Vocabulary) -> Iterator[Check]:
     """Tell what this YSE-PZ lacks for the surveys whose photometry is fetched."""
-    from yse_ingest.plot import STYLES
+    from yse_ingest.plot.styles import STYLES
     from yse_ingest.ysepz.missing import in_words, missing_rows
 
     for survey, names in _surveys_in_use(service):

@@ -1,76 +1,31 @@
-"""A light curve drawn: what a source has, and which of it stands in YSE-PZ already.
-
-Magnitudes stand above, with upper limits as arrows. A flux that is not positive has no
-magnitude: where there is one, or forced photometry, a second panel shows every flux with its
-sign. Needs matplotlib (extra ``plot``).
-"""
+"""The figure: panels, axes, legend and note."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
-from itertools import chain, cycle
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from yse_ingest.errors import SettingsError
-from yse_ingest.photometry import (
-    LIMIT_SIGMAS,
-    MAG_PER_RELATIVE_FLUX,
-    ZERO_POINT,
-    flux_err_of_mag_err,
-    flux_of_mag,
-)
+from yse_ingest.photometry import LIMIT_SIGMAS
+from yse_ingest.plot.marks import FORCED_SIGMAS, MICROJANSKY, needs_flux, of_source, of_ysepz
+from yse_ingest.plot.styles import Style, look_of, mark_size, styles_of
 from yse_ingest.times import MJD_ZERO_JD, MS_PER_DAY, UNIX_ZERO_JD, format_time_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from yse_ingest.photometry import Bools, Floats, Ints, StoredPhotometry, Texts
+    from yse_ingest.photometry import Floats, Ints, StoredPhotometry
+    from yse_ingest.plot.marks import Marks
+    from yse_ingest.plot.styles import MarkKind
     from yse_ingest.sources import Answer, Survey
-
-MICROJANSKY: Final = 3.631e9 * 10 ** (-0.4 * ZERO_POINT)
-"""One unit of flux at zero point 27.5 [µJy]."""
-FORCED_SIGMAS: Final = 3.0
-"""A forced flux below so many errors is no magnitude."""
-BARE_LIMIT: Final = 1e-3
-"""A row of YSE-PZ without a magnitude is a limit when its flux is less of its error."""
-
-
-class Style(NamedTuple):
-    """How a band is drawn: told apart by colour, in grey by shape."""
-
-    colour: str
-    shape: Any
-    """Of detections, filled, and of what is in YSE-PZ, open."""
-    forced: Any
-    """Of forced photometry: strokes."""
-
-
-STYLES: Final = {
-    "u": Style("#5e3c99", "^", "3"),
-    "g": Style("#1fa187", "o", "+"),
-    "c": Style("#2f7fd0", "v", (5, 2, 0)),
-    "r": Style("#b8322a", "s", "x"),
-    "o": Style("#e06c00", "D", "1"),
-    "i": Style("#dba000", "p", (6, 2, 0)),
-    "z": Style("#d96fc0", "P", "2"),
-    "y": Style("#111111", "h", "4"),
-}
-"""First letter of a band's name to its style, from the shortest wavelength to the longest."""
-SPARE: Final = (
-    Style("#0b5fa5", "<", (7, 2, 0)),
-    Style("#8c6d31", ">", (3, 2, 0)),
-    Style("#5b3a1e", "8", (4, 2, 22)),
-    Style("#7a8a00", "d", (8, 2, 0)),
-)
-"""For every other band, and for the second of a letter."""
 
 SURVEYS: Final = {
     "ZTF": "ZTF public alerts (Bellm et al. 2019, Graham et al. 2019)",
@@ -88,36 +43,13 @@ SERVERS: Final = {
 }
 """First word of a source's name to what a figure of its data should name."""
 
-_Kind = Literal["detection", "forced", "limit", "stored", "stored-limit"]
-
 _PANEL_INCHES = (8.0, 4.8)
 _FLUX_INCHES = 2.4
 _MARGIN_DAYS = 2.0
 _DATES = ["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%S.%f"]
 _DATES_AT_ZERO = ["", "%b %Y", "%d %b", "%d %b", "%H:%M", "%H:%M"]
 """How ticks are written by what they tell apart: years, months, days, hours..."""
-_ARROW = ((-0.5, 0), (0.5, 0), (0, 0), (0, -1.6), (-0.34, -1.1), (0, -1.6), (0.34, -1.1))
-_ARROW_MOVES = (0, 2, 4)
-"""Where the pen is lifted."""
 _GREY = "#666666"
-
-
-@dataclass(frozen=True, eq=False)
-class _Marks:
-    """Points of one kind, shape (n,): limits have no error, magnitudes are nan for fluxes."""
-
-    kind: _Kind
-    time_ms: Ints
-    band: Texts
-    mag: Floats
-    mag_err: Floats
-    flux: Floats
-    flux_err: Floats
-
-    def bands(self, chosen: Bools) -> Iterator[tuple[str, Ints]]:
-        """Iterate over bands and their rows, of those that a mask chooses."""
-        for band in dict.fromkeys(self.band[chosen].tolist()):
-            yield band, np.flatnonzero(chosen & (self.band == band))
 
 
 def plot_light_curve(path: Path, answer: Answer, **options: Any) -> None:
@@ -202,9 +134,9 @@ def light_curve_figure(
             service="plot",
             remedy="Install it: pip install 'yse-ingest[plot]'.",
         ) from error
-    parts = [*_of_source(answer, band_map), *_of_ysepz(stored)]
-    styles = _styles(chain.from_iterable(part.band.tolist() for part in parts))
-    signed = any(np.any(_needs_flux(part)) for part in parts)
+    parts = [*of_source(answer, band_map), *of_ysepz(stored)]
+    styles = styles_of(chain.from_iterable(part.band.tolist() for part in parts))
+    signed = any(np.any(needs_flux(part)) for part in parts)
     width, height = _PANEL_INCHES
     figure = Figure(
         figsize=(width, height + (_FLUX_INCHES if signed else 0)), layout="constrained"
@@ -213,7 +145,7 @@ def light_curve_figure(
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     else:
         upper = lower = figure.subplots()
-    size = _mark_size(sum(len(part.time_ms) for part in parts))
+    size = mark_size(sum(len(part.time_ms) for part in parts))
     _mag_panel(upper, parts, styles, size)
     if signed:
         _flux_panel(lower, parts, styles, size)
@@ -232,109 +164,11 @@ def light_curve_figure(
     return figure
 
 
-# What is drawn ------------------------------------------------------------------------------
-
-
-def _of_source(answer: Answer, band_map: Mapping[str, str]) -> Iterator[_Marks]:
-    alerts, forced, limits = answer.alerts, answer.forced, answer.limits
-    flux = np.where(alerts.negative, -1.0, 1.0) * flux_of_mag(alerts.mag)
-    yield _Marks(
-        kind="detection",
-        time_ms=alerts.time_ms,
-        band=_named(alerts.band, band_map),
-        mag=np.where(alerts.negative, np.nan, alerts.mag),
-        mag_err=alerts.mag_err,
-        flux=flux,
-        flux_err=flux_err_of_mag_err(flux, alerts.mag_err),
-    )
-    seen = forced.flux >= FORCED_SIGMAS * forced.flux_err
-    positive = np.where(seen, forced.flux, np.nan)
-    yield _Marks(
-        kind="forced",
-        time_ms=forced.time_ms,
-        band=_named(forced.band, band_map),
-        mag=ZERO_POINT - 2.5 * np.log10(positive),
-        mag_err=MAG_PER_RELATIVE_FLUX * forced.flux_err / positive,
-        flux=forced.flux,
-        flux_err=forced.flux_err,
-    )
-    nothing = np.full(len(limits), np.nan)
-    yield _Marks(
-        kind="limit",
-        time_ms=limits.time_ms,
-        band=_named(limits.band, band_map),
-        mag=limits.mag_limit,
-        mag_err=nothing,
-        flux=nothing,
-        flux_err=nothing,
-    )
-
-
-def _of_ysepz(stored: StoredPhotometry | None) -> Iterator[_Marks]:
-    if stored is None:
-        return
-    flux, flux_err = stored.flux_at()
-    has_mag = np.isfinite(stored.mag)
-    bare = ~has_mag & (flux_err > 0) & (np.abs(flux) < BARE_LIMIT * flux_err)
-    nothing = np.full(len(stored), np.nan)
-    yield _Marks(
-        kind="stored",
-        time_ms=stored.time_ms,
-        band=stored.band,
-        mag=stored.mag,
-        mag_err=nothing,
-        flux=np.where(bare, np.nan, flux),
-        flux_err=nothing,
-    )
-    limits = np.flatnonzero(bare)
-    yield _Marks(
-        kind="stored-limit",
-        time_ms=stored.time_ms[limits],
-        band=stored.band[limits],
-        mag=ZERO_POINT - 2.5 * np.log10(LIMIT_SIGMAS * flux_err[limits]),
-        mag_err=nothing[limits],
-        flux=nothing[limits],
-        flux_err=nothing[limits],
-    )
-
-
-def _named(letters: Texts, band_map: Mapping[str, str]) -> Texts:
-    names = [band_map.get(letter, letter) for letter in letters.tolist()]
-    return np.array(names, dtype="U")
-
-
-def _needs_flux(part: _Marks) -> Bools:
-    """Return which marks have a flux that no magnitude shows, or are forced."""
-    needs: Bools = np.isfinite(part.flux) & (~np.isfinite(part.mag) | (part.kind == "forced"))
-    return needs
-
-
-def _styles(bands: Iterable[str]) -> dict[str, Style]:
-    """Return a style for each band, the same for the same set; no two share one."""
-    found: dict[str, Style] = {}
-    spare = cycle(SPARE)
-    for band in dict.fromkeys(bands):
-        style = STYLES.get(band[:1])
-        found[band] = next(spare) if style is None or style in found.values() else style
-    order = [*STYLES]
-    return dict(
-        sorted(
-            found.items(),
-            key=lambda item: order.index(item[0][0]) if item[0][:1] in STYLES else len(order),
-        )
-    )
-
-
-def _mark_size(count: int) -> float:
-    """Return how large marks are so that many of them are still told apart [points]."""
-    return max(2.5, 6.0 - 1.6 * float(np.log10(max(count, 40) / 40)))
-
-
 # The panels ---------------------------------------------------------------------------------
 
 
 def _mag_panel(
-    axes: Axes, parts: list[_Marks], styles: Mapping[str, Style], size: float
+    axes: Axes, parts: list[Marks], styles: Mapping[str, Style], size: float
 ) -> None:
     for part in parts:
         for band, rows in part.bands(np.isfinite(part.mag)):
@@ -349,7 +183,7 @@ def _mag_panel(
 
 
 def _flux_panel(
-    axes: Axes, parts: list[_Marks], styles: Mapping[str, Style], size: float
+    axes: Axes, parts: list[Marks], styles: Mapping[str, Style], size: float
 ) -> None:
     axes.axhline(0.0, color="#333333", linewidth=0.8, zorder=1, gid="flux:zero")
     for part in parts:
@@ -361,7 +195,7 @@ def _flux_panel(
 
 
 def _draw(
-    axes: Axes, part: _Marks, band: str, rows: Ints, *, panel: str, style: Style, size: float
+    axes: Axes, part: Marks, band: str, rows: Ints, *, panel: str, style: Style, size: float
 ) -> None:
     """Draw the marks of one kind and band."""
     scale = MICROJANSKY if panel == "flux" else 1.0
@@ -373,49 +207,11 @@ def _draw(
         linestyle="none",
         elinewidth=0.8,
         capsize=0,
-        **_look(part.kind, style, size),
+        **look_of(part.kind, style, size),
     )
     line.set_gid(f"{panel}:{part.kind}:{band}")
     for bar in bars:
         bar.set_gid(f"{panel}:{part.kind}:{band}:errors")
-
-
-def _look(kind: _Kind, style: Style, size: float) -> dict[str, Any]:
-    """Return how marks of a kind look, as matplotlib's options of a line."""
-    look: dict[str, Any] = {"color": style.colour, "markersize": size, "zorder": 3}
-    match kind:
-        case "detection":
-            look |= {"marker": style.shape, "markeredgewidth": 0}
-        case "forced":
-            look |= {"marker": style.forced, "markeredgewidth": 0.9, "zorder": 2.5}
-        case "stored":
-            look |= {
-                "marker": style.shape,
-                "markersize": size + 3.5,
-                "markerfacecolor": "none",
-                "markeredgewidth": 0.9,
-                "zorder": 4,
-            }
-        case "limit" | "stored-limit":
-            # The mark's size is that of its longest half.
-            look |= {
-                "marker": _arrow(),
-                "markersize": 2.4 * (size + (3 if kind == "stored-limit" else 0)),
-                "markerfacecolor": "none",
-                "markeredgewidth": 0.5 if kind == "stored-limit" else 1.0,
-                "zorder": 2,
-            }
-    return look
-
-
-def _arrow() -> Any:
-    """Return an arrow that hangs down from its point, whichever way the axis runs."""
-    from matplotlib.path import Path as Outline
-
-    codes = [Outline.LINETO] * len(_ARROW)
-    for number in _ARROW_MOVES:
-        codes[number] = Outline.MOVETO
-    return Outline(_ARROW, codes)
 
 
 def _furnish(axes: Axes) -> None:
@@ -482,7 +278,7 @@ def _title(axes: Axes, title: str, source_title: str, answer: Answer) -> None:
 
 
 def _legend(
-    figure: Figure, parts: list[_Marks], styles: Mapping[str, Style], size: float
+    figure: Figure, parts: list[Marks], styles: Mapping[str, Style], size: float
 ) -> None:
     """Name the bands by colour and shape, and the kinds with their numbers."""
     from matplotlib.lines import Line2D
@@ -492,7 +288,7 @@ def _legend(
         shown = np.isfinite(part.mag) | np.isfinite(part.flux)
         drawn[part.kind] += int(np.count_nonzero(shown))
     grey = Style("#555555", "o", "x")
-    labels: dict[_Kind, str] = {
+    labels: dict[MarkKind, str] = {
         "detection": "detection",
         "forced": rf"forced (mag: $\geq{FORCED_SIGMAS:.0f}\sigma$)",
         "limit": rf"${LIMIT_SIGMAS:.0f}\sigma$ upper limit",
@@ -501,7 +297,7 @@ def _legend(
     }
     size = max(size, 5.0)
     handles = [
-        Line2D([], [], linestyle="none", label=band, **_look("detection", style, size))
+        Line2D([], [], linestyle="none", label=band, **look_of("detection", style, size))
         for band, style in styles.items()
     ]
     handles.append(Line2D([], [], linestyle="none", label=""))
@@ -511,7 +307,7 @@ def _legend(
             [],
             linestyle="none",
             label=f"{label}: {drawn[kind]}",
-            **_look(kind, grey, size),
+            **look_of(kind, grey, size),
         )
         for kind, label in labels.items()
         if drawn[kind]
