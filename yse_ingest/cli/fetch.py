@@ -214,7 +214,7 @@ def _draw(service: Service, found: Preview, path: Path, *, private: bool) -> Non
             notes.append(f"{hidden} private points of YSE-PZ are not drawn.")
     plot_light_curve(
         path,
-        fetched.answer,
+        found.everything or fetched.answer,
         band_map=fetched.rules.band_map,
         title=fetched.target.name,
         source=fetched.source,

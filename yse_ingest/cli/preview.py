@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from yse_ingest.delta import Verdict, windows
 from yse_ingest.errors import AmbiguousTargetError, UnknownTargetError, YseIngestError
-from yse_ingest.photometry import PointKind
+from yse_ingest.photometry import Forced, Limits, PointKind
 from yse_ingest.pipeline import Plan, fetch_light_curve, plan_upload
 from yse_ingest.sources import SOURCES, Kind, Status
 from yse_ingest.times import MS_PER_DAY, format_time_ms
 from yse_ingest.ysepz import Transient, creation_request, documented_request, resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from yse_ingest.pipeline import Fetched
     from yse_ingest.service import Service
+    from yse_ingest.sources import Answer, Ask, Source
     from yse_ingest.targets import Target
     from yse_ingest.ysepz import ReadBack, Resolution
 
@@ -49,6 +52,8 @@ class Preview:
     """What kept the light curve from being compared."""
     read_back: ReadBack | None = None
     """What YSE-PZ holds; None: it was not asked, or does not have the transient."""
+    everything: Answer | None = None
+    """The answer with every kind of photometry that was asked for, sent or only drawn."""
 
     @property
     def transient(self) -> Transient | None:
@@ -178,12 +183,13 @@ def preview(service: Service, target: Target, *, draw: bool = False) -> Preview:
         where, discovery_ms = target.at(transient.ra, transient.dec), transient.discovery_ms
     elif not _says_where(target):
         raise unknown_to_ysepz(service, target)
+    source = service.source(service.source_of(target))
+    everything = _Everything(source)
     fetched = fetch_light_curve(
         where,
-        service.source(service.source_of(target)),
+        cast("Source", everything) if draw else source,
         rules=service.rules(target),
         discovery_ms=discovery_ms,
-        **({"kinds": frozenset(Kind)} if draw else {}),
     )
     plan, stored = None, None
     compared = fetched.answer.status is Status.OK
@@ -195,7 +201,34 @@ def preview(service: Service, target: Target, *, draw: bool = False) -> Preview:
                 plan = _plan(service, target, fetched, resolution, stored)
         except YseIngestError as caught:
             error = caught
-    return Preview(fetched, resolution, plan, error, stored)
+    answer = everything.answers.get(where.name, fetched.answer)
+    return Preview(fetched, resolution, plan, error, stored, answer)
+
+
+class _Everything:
+    """A source that is asked for every kind of photometry, and hands on what is wanted.
+
+    So that what is only drawn is never taken for what is to be sent.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.answers: dict[str, Answer] = {}
+        """Target name to everything that was said."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def fetch(self, asks: Sequence[Ask]) -> Iterator[Answer]:
+        """Return one answer per question, of the kinds that it names."""
+        every = [replace(ask, kinds=frozenset(Kind)) for ask in asks]
+        for ask, answer in zip(asks, self._source.fetch(every), strict=True):
+            self.answers[ask.target.name] = answer
+            if Kind.FORCED not in ask.kinds:
+                answer = replace(answer, forced=Forced.empty())
+            if Kind.LIMIT not in ask.kinds:
+                answer = replace(answer, limits=Limits.empty())
+            yield answer
 
 
 def documented(service: Service, target: Target) -> dict[str, Any]:
