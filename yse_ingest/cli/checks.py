@@ -293,6 +293,8 @@ def _ysepz(service: Service) -> Iterator[Check]:
     account = client.account
     yield Check("YSE-PZ", "ok", f"{client.url} takes {account.username} ({account.origin})")
     vocabulary = client.vocabulary()
+    missing = list(_missing(service, vocabulary))
+    lacking = {row.fields["name"] for check in missing for row in check.rows or ()}
     wrong: dict[str, Check] = {}
     for target in (None, *service.targets_file().targets):
         rules = service.settings.rules if target is None else service.rules(target)
@@ -302,7 +304,8 @@ def _ysepz(service: Service) -> Iterator[Check]:
                 vocabulary.check_creation(_declared(target))
         except VocabularyError as error:
             who = "" if target is None else f"{target.name}: "
-            check = Check("vocabulary", "fail", f"{who}{error.fact}", error.remedy)
+            told = "It is among the rows below." if error.value in lacking else error.remedy
+            check = Check("vocabulary", "fail", f"{who}{error.fact}", told)
             wrong.setdefault(error.fact, check)
     yield from wrong.values()
     if not wrong:
@@ -311,7 +314,7 @@ def _ysepz(service: Service) -> Iterator[Check]:
         if service.targets_file().targets:
             names.append("every name of the targets file")
         yield Check("vocabulary", "ok", f"YSE-PZ knows {', '.join(names)}")
-    yield from _missing(service, vocabulary)
+    yield from missing
 
 
 def _missing(service: Service, vocabulary: Vocabulary) -> Iterator[Check]:
@@ -348,12 +351,10 @@ def _surveys_in_use(service: Service) -> Iterator[tuple[Survey, list[str]]]:
     Names that the operator gives instead are those of this YSE-PZ, or a slip: the check of the
     vocabulary tells of them.
     """
-    from yse_ingest.pipeline import rules_for
-    from yse_ingest.sources import SOURCES, ZTF
-    from yse_ingest.targets import Target
+    from yse_ingest.sources import SOURCES
+    from yse_ingest.targets import Rules, Target
 
-    file = service.targets_file()
-    targets = [Target("doctor", ra=0.0, dec=0.0), *file.targets]
+    targets = [Target("doctor", ra=0.0, dec=0.0), *service.targets_file().targets]
     # Redis is told in a line of its own.
     with contextlib.suppress(StateError):
         targets += [target for target, _ in service.state.targets.all()]
@@ -362,15 +363,11 @@ def _surveys_in_use(service: Service) -> Iterator[tuple[Survey, list[str]]]:
         name = service.source_of(target)
         if name not in SOURCES:
             continue
-        survey = SOURCES[name].capabilities.survey
-        default = service.settings.rules
-        rules = rules_for(
-            target,
-            default if survey is ZTF else default.with_overrides(survey.rules),
-            file=file.defaults,
-            source=file.source_overrides.get(name, {}),
-        )
-        if all(getattr(rules, field) == value for field, value in survey.rules.items()):
+        survey, rules = SOURCES[name].capabilities.survey, service.rules(target)
+        if all(
+            getattr(rules, field) in (own, getattr(Rules(), field))
+            for field, own in survey.rules.items()
+        ):
             _, names = found.setdefault(survey.name, (survey, []))
             if name not in names:
                 names.append(name)
