@@ -17,6 +17,7 @@ from yse_ingest.sandbox import supernovae
 from yse_ingest.sandbox.fink import FinkStandIn
 from yse_ingest.sandbox.mars import MarsStandIn
 from yse_ingest.sandbox.ysepz import YsePzStandIn
+from yse_ingest.sources import SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -299,19 +300,18 @@ def test_private_rows_of_ysepz_are_drawn_on_request_alone(
     assert "PRIVATE" in private.get_supxlabel()
 
 
+@pytest.mark.parametrize("source", ["alerce", "fink"])
 def test_the_picture_of_the_pages_is_drawn_as_they_say(
-    tmp_path: Path, figures: list[Figure]
+    tmp_path: Path, figures: list[Figure], source: str
 ) -> None:
     """The script beside the pages draws limits, new points, and open ones of YSE-PZ."""
     script = Path(__file__).parents[2] / "docs" / "light_curve_picture.py"
-    runpy.run_path(str(script))["draw"](tmp_path / "it.png")
+    runpy.run_path(str(script))["draw"](tmp_path / "it.png", source)
     (supernova,) = (one for one in supernovae.load() if one.name == "ZTF19abxiqve")
     known = [one for one in supernova.alerts if one.jd <= supernova.alerts[0].jd + 18]
-    drawn: dict[str, Any] = {
-        "detection": supernova.alerts,
-        "limit": supernova.limits,
-        "stored": known,
-    }
+    drawn: dict[str, Any] = {"detection": supernova.alerts, "stored": known}
+    if SOURCES[source].capabilities.limits:
+        drawn["limit"] = supernova.limits
     assert marks(figures[-1]) == {
         f"mag:{kind}:{band}-ZTF": count
         for kind, rows in drawn.items()
