@@ -278,7 +278,7 @@ def test_a_private_target_is_drawn_on_request_alone(desk: Desk) -> None:
     assert not (desk.folder / "it.png").exists()
     drawn = desk.run(*arguments, "--private", ysepz=False, targets=PRIVATE)
     assert drawn.exit_code == 0, drawn.output
-    assert (desk.folder / "it.png").exists()
+    assert (desk.folder / "it.png").stat().st_mode & 0o777 == 0o600
 
 
 def test_private_rows_of_ysepz_are_drawn_on_request_alone(

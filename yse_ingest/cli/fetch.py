@@ -224,3 +224,5 @@ def _draw(service: Service, found: Preview, path: Path, *, private: bool) -> Non
         stored=stored,
         note=" ".join(notes),
     )
+    if private:
+        path.chmod(0o600)
