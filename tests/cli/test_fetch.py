@@ -276,6 +276,7 @@ def test_a_private_target_is_drawn_on_request_alone(desk: Desk) -> None:
     assert "UCSC" in refused.output
     assert "--private" in refused.output
     assert not (desk.folder / "it.png").exists()
+    assert desk.run("fetch", "2019np", "--private", ysepz=False).exit_code == 2
     drawn = desk.run(*arguments, "--private", ysepz=False, targets=PRIVATE)
     assert drawn.exit_code == 0, drawn.output
     assert (desk.folder / "it.png").stat().st_mode & 0o777 == 0o600

@@ -99,3 +99,16 @@ def test_adoption_waits_for_the_budget(console: Any) -> None:
     )
     assert done["state"] == "adopted"
     assert console.service().budget.spending().total("adopt") > 0
+
+
+def test_a_picture_is_counted(console: Any) -> None:
+    """Reading YSE-PZ back for a picture is paid from the budget that all share."""
+    before = console.service().budget.spending().total()
+    found = console.run(
+        *("fetch", "2019np", "--plot", str(console.folder / "it.png")),
+        YSE_INGEST_STATE_URL=console.service().settings.service_state_url,
+    )
+    assert found.exit_code == 0, found.output
+    paths = [request.path for request in console.ysepz.log]
+    assert paths.count("/download_data/2019np/") == 1
+    assert console.service().budget.spending().total() > before
