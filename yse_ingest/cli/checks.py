@@ -352,7 +352,7 @@ def _surveys_in_use(service: Service) -> Iterator[tuple[Survey, list[str]]]:
     vocabulary tells of them.
     """
     from yse_ingest.sources import SOURCES
-    from yse_ingest.targets import Rules, Target
+    from yse_ingest.targets import Target
 
     targets = [Target("doctor", ra=0.0, dec=0.0), *service.targets_file().targets]
     # Redis is told in a line of its own.
@@ -364,10 +364,7 @@ def _surveys_in_use(service: Service) -> Iterator[tuple[Survey, list[str]]]:
         if name not in SOURCES:
             continue
         survey, rules = SOURCES[name].capabilities.survey, service.rules(target)
-        if all(
-            getattr(rules, field) in (own, getattr(Rules(), field))
-            for field, own in survey.rules.items()
-        ):
+        if all(getattr(rules, field) == own for field, own in survey.rules.items()):
             _, names = found.setdefault(survey.name, (survey, []))
             if name not in names:
                 names.append(name)
