@@ -36,6 +36,13 @@ creation = {{ status = "Ignore", obs_group = "Unknown" }}
 """
 
 
+LIMITS = """
+[[targets]]
+name = "ZTF19abxiqve"
+upper_limits = "before"
+"""
+
+
 @dataclass
 class Desk:
     """A terminal beside stand-ins of MARS and YSE-PZ."""
@@ -245,6 +252,30 @@ def test_a_figure_asks_for_limits_that_are_not_sent(desk: Desk, figures: list[Fi
     }
     stored = {"mag:stored:r-ZTF": 6, "flux:stored:r-ZTF": 6}
     assert after == {**before, **stored}
+
+
+def test_limits_that_were_sent_are_drawn_as_limits(desk: Desk, figures: list[Figure]) -> None:
+    """A limit that stands in YSE-PZ is an open arrow on the source's own, and no flux."""
+    (supernova,) = (one for one in supernovae.load() if one.name == "ZTF19abxiqve")
+    with FinkStandIn() as fink:
+        supernovae.fill_fink(fink, [supernova])
+        desk.environment |= {"FINK_URL": fink.api_url, "YSE_INGEST_SOURCE": "fink"}
+        desk.ysepz.add_transient(supernova.name, supernova.ra, supernova.dec)
+        desk.run("push", supernova.name, targets=LIMITS)
+        result = desk.run("fetch", supernova.name, "--plot", "it.png")
+    assert result.exit_code == 0, result.output
+    (figure,) = figures
+    found = marks(figure)
+    first = supernova.alerts[0].jd
+    before = Counter(one.filter for one in supernova.limits if one.jd < first)
+    assert {band: found[f"mag:stored-limit:{band}-ZTF"] for band in before} == before
+    assert not any(name.startswith("flux:") for name in found)
+    lines = {line.get_gid(): line for axes in figure.axes for line in axes.lines}
+    stored, published = (
+        np.asarray(lines[f"mag:{kind}:g-ZTF"].get_ydata(), dtype=float)
+        for kind in ("stored-limit", "limit")
+    )
+    assert stored == pytest.approx(published[: len(stored)], abs=1e-3)
 
 
 def test_a_figure_of_a_silent_source_shows_what_is_stored(
