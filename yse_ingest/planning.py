@@ -268,7 +268,10 @@ def _sent_as_is(
     index, _ = match(part, ledger, window)
     known = (index >= 0) & ledger.ours[np.maximum(index, 0)] if len(ledger) else index >= 0
     as_is = np.zeros(len(part), dtype=bool)
-    as_is[known] = ledger.value_hash[index[known]] == part.value_hash[known]
+    at = index[known]
+    as_is[known] = (ledger.value_hash[at] == part.value_hash[known]) & (
+        ledger.rank[at] == part.rank[known]
+    )
     return as_is
 
 
