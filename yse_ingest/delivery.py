@@ -264,10 +264,10 @@ def deliver(
         receipt.state = State.REFUSED
     elif not in_time:
         receipt.state = State.OWED
-    elif receipt.read_back is not None:
-        receipt.state = State.VERIFIED
-    else:
+    elif receipt.read_back is None or receipt.count(Outcome.ACCEPTED):
         receipt.state = State.ACCEPTED
+    else:
+        receipt.state = State.VERIFIED
     return receipt
 
 
@@ -434,7 +434,10 @@ def _verify(receipt: Receipt, client: YsePz, *, clock: Callable[[], float]) -> N
         account=client.account.username,
         window=plan.window,
     )
+    unread = now.unread
     for row in delivered:
+        if index[row] >= 0 and unread[index[row]]:
+            continue  # something stands there, and nobody can tell what
         if index[row] < 0:
             away = int(row) in receipt.moved_since
             receipt.outcome[row] = Outcome.MOVED if away else Outcome.ABSENT

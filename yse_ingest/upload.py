@@ -504,6 +504,8 @@ class Upload:
             self.fence,
             sent=self.row,
             result="refused",
+            # What was unclear stays so: else it would be sent again unread.
+            settle=self.row.settle,
             reason=str(error),
             attempts_delta=1,
         )

@@ -97,6 +97,14 @@ def _names(value: object) -> list[str]:
     return [str(name) for name in names]
 
 
+def _if_names(value: object) -> list[str]:
+    """Return names, or none for what is no list of them."""
+    try:
+        return _names(value)
+    except ValidationError:
+        return []
+
+
 def _pk() -> fields.Integer:
     return fields.Integer(
         required=True, strict=True, validate=Range(1, PK_MAX, error="is no primary key")
@@ -168,6 +176,15 @@ class StoredPointSchema(IncomingSchema):
     created_by = fields.Function(deserialize=_names, required=True)
     modified_by = fields.Function(deserialize=_names, required=True)
     created_date = fields.Function(deserialize=_if_moment, load_default=None, allow_none=True)
+
+
+class StoredPlaceSchema(IncomingSchema):
+    """Where a stored point stands, of one whose values or owner cannot be read."""
+
+    pk = _pk()
+    band = fields.String(required=True)
+    obs_date = fields.Function(deserialize=_moment, required=True)
+    created_by = fields.Function(deserialize=_if_names, load_default=list, allow_none=True)
 
 
 class _RowSchema(IncomingSchema):
