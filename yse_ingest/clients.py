@@ -22,6 +22,7 @@ from yse_ingest.ysepz import LocalGate, Speed, Timeouts, Transient, YsePz, resol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
+    from pathlib import Path
     from typing import Self
 
     from yse_ingest.limits import Purpose
@@ -203,10 +204,14 @@ class Clients:
             else:
                 stamp = path.stat().st_mtime if path.exists() else None
                 if self._file is None or stamp != self._file_stamp:
-                    self._file, self._file_stamp = load_targets_file(path), stamp
+                    self._file, self._file_stamp = self._load_targets_file(path), stamp
                     for problem in self._file.problems:
                         logger.error("targets file", extra={"problem": str(problem)})
             return self._file
+
+    def _load_targets_file(self, path: Path) -> TargetsFile:
+        settings = self.settings
+        return load_targets_file(path, rules=settings.rules, source=settings.default_source)
 
     def source_of(self, target: Target) -> str:
         """Return the name of the source that a target is asked for at."""
