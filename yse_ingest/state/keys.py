@@ -9,6 +9,7 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     targets:due|paused|cadence|pending   (zset, hash, hash, zset of claims not yet asked)
     targets:added            name -> since when it is followed (hash)
     resolution:<name>        a cached look-up in YSE-PZ (string, expires)
+    aliases, aliases:<n>     YSE-PZ's aliases: reading, count, read_ms (hash); rows (list)
     ledger:<id>, ledgers     packed points and meta (hash); id -> last read-back (zset)
     shadow:ledger:<id>, shadow:ledgers   as if what was planned had been sent
     shadow:planned:<key>     exposure -> when it would have been sent [ms] (hash)

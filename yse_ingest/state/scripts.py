@@ -403,6 +403,15 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 """
 
+ALIASES_APPEND = """
+-- KEYS: meta rows; ARGV: reading count row...
+if redis.call('HGET', KEYS[1], 'reading') ~= ARGV[1] then return 0 end
+if redis.call('LLEN', KEYS[2]) ~= tonumber(ARGV[2]) then return 0 end
+for i = 3, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end
+redis.call('HSET', KEYS[1], 'count', redis.call('LLEN', KEYS[2]))
+return 1
+"""
+
 QUARANTINE_PUT = """
 -- KEYS: rows order targets; ARGV: target cap now (field row)...
 local added = 0

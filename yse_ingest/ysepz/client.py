@@ -13,10 +13,11 @@ from yse_ingest.errors import TargetError, YsePzReplyError
 from yse_ingest.schemas.readback import PageSchema, TransientRowSchema
 from yse_ingest.schemas.vocabulary import BandRowSchema, InstrumentRowSchema, NamedRowSchema
 from yse_ingest.targets import separation_arcsec
+from yse_ingest.ysepz.aliases import Aliases, LocalShelf
 from yse_ingest.ysepz.answers import AnswerReader, database_away, server_exception
 from yse_ingest.ysepz.bulk import BulkReadBack, parse_bulk
 from yse_ingest.ysepz.http import SERVICE, Answer, Http, Timeouts, away, normalised, only_reads
-from yse_ingest.ysepz.lists import Alias, Aliases, Lists, boxes, read
+from yse_ingest.ysepz.lists import Lists, boxes, read
 from yse_ingest.ysepz.readback import ReadBack, parse_read_back
 from yse_ingest.ysepz.transients import Transient, name_key
 from yse_ingest.ysepz.vocabulary import BANDS, LISTS, Kind, Vocabulary
@@ -24,8 +25,10 @@ from yse_ingest.ysepz.vocabulary import BANDS, LISTS, Kind, Vocabulary
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from yse_ingest.aliases import Alias
     from yse_ingest.limits import Purpose
     from yse_ingest.ysepz.account import Account
+    from yse_ingest.ysepz.aliases import Shelf
     from yse_ingest.ysepz.gate import Gate
 
 VOCABULARY_AGE_S = 3600.0
@@ -63,6 +66,8 @@ class YsePz:
         Unix time [s].
     vocabulary
         One that was read earlier.
+    aliases
+        Returns where the list of aliases is kept; by default in this process.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class YsePz:
         gate: Gate | None = None,
         clock: Callable[[], float] = time.time,
         vocabulary: Vocabulary | None = None,
+        aliases: Callable[[], Shelf] | None = None,
     ) -> None:
         self.url = normalised(url)
         self.account = account
@@ -94,7 +100,8 @@ class YsePz:
         self._kept = _Kept(vocabulary)
         self._vocabulary_lock = threading.Lock()
         self._lists = Lists(self._http, self._reader, clock=clock)
-        self._aliases = Aliases(clock=clock)
+        shelf = LocalShelf(clock)
+        self._aliases = Aliases(aliases or (lambda: shelf))
 
     def __repr__(self) -> str:
         return f"YsePz({self.url!r}, account={self.account.username!r})"
@@ -249,8 +256,14 @@ class YsePz:
         ordered = sorted(rows.values(), key=lambda pair: (pair[1], pair[0]["pk"]))
         return [(self._transient(row), separation) for row, separation in ordered]
 
-    def aliases(self) -> list[Alias]:
-        """Return every alias: read whole once a day, in between only what was added."""
+    def aliases(self) -> tuple[Alias, ...]:
+        """Return every alias: read whole once a day, in between only what was added.
+
+        Raises
+        ------
+        YsePzError
+            As `yse_ingest.ysepz.aliases.Aliases.read`.
+        """
         return self._aliases.read(self._lists)
 
     def forget_aliases(self) -> None:
