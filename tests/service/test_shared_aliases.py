@@ -38,8 +38,16 @@ class ShortShelf(AliasShelf):
 
 
 def known(house: House, count: int = 3) -> None:
-    for number in range(count):
-        house.ysepz.add_alias(f"ZTF19a{number}", "2019np")
+    house.ysepz.add_alias("ZTF19a0", "2019np")
+    with house.ysepz.store.connect() as database:
+        columns = ("created_by_id", "modified_by_id", "created_date", "modified_date")
+        owned = ", ".join((*columns, "transient_id", "obs_group_id"))
+        for number in range(1, count):
+            database.run(
+                f"INSERT INTO YSE_App_alternatetransientnames (name, {owned}) "
+                f"SELECT ?, {owned} FROM YSE_App_alternatetransientnames WHERE id = 1",
+                [f"ZTF19a{number}"],
+            )
 
 
 def names(service: Service) -> list[str]:

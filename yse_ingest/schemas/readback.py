@@ -145,6 +145,27 @@ class TransientRowSchema(IncomingSchema):
     tags = fields.List(link(), load_default=list)
 
 
+class OwnedRowSchema(IncomingSchema):
+    """Any row of the REST API: who is shown as its creator, by the number of the account."""
+
+    pk = link(required=True, data_key="url")
+    created_by = link(load_default=None, allow_none=True)
+
+
+class PointRowSchema(OwnedRowSchema):
+    """A point as ``/api/transientphotdata/`` shows it."""
+
+    header = link(required=True, data_key="photometry")
+    obs_date = fields.Function(deserialize=_moment, required=True)
+    created_date = fields.Function(deserialize=_moment, required=True)
+
+
+class HeaderRowSchema(OwnedRowSchema):
+    """A photometry header as ``/api/transientphotometry/`` shows it."""
+
+    transient = link(load_default=None, allow_none=True)
+
+
 class AliasRowSchema(IncomingSchema):
     """Another name of a transient, as ``/api/alternatetransientnames/`` shows it."""
 

@@ -6,13 +6,20 @@ import copy
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import quote
 
 from yse_ingest.errors import TargetError, YsePzReplyError
-from yse_ingest.schemas.readback import PageSchema, TransientRowSchema
+from yse_ingest.schemas.readback import (
+    HeaderRowSchema,
+    OwnedRowSchema,
+    PageSchema,
+    PointRowSchema,
+    TransientRowSchema,
+)
 from yse_ingest.schemas.vocabulary import BandRowSchema, InstrumentRowSchema, NamedRowSchema
 from yse_ingest.targets import separation_arcsec
+from yse_ingest.times import parse_obs_dates
 from yse_ingest.ysepz.aliases import Aliases, LocalShelf
 from yse_ingest.ysepz.answers import AnswerReader, database_away, server_exception
 from yse_ingest.ysepz.bulk import BulkReadBack, parse_bulk
@@ -35,6 +42,20 @@ VOCABULARY_AGE_S = 3600.0
 """A vocabulary older than this is read again [s]."""
 VOCABULARY_RETRY_S = 60.0
 """A name that is missing makes it be read again, unless it is younger than this [s]."""
+
+
+class PointRow(NamedTuple):
+    """A stored point of any transient, and who wrote it."""
+
+    pk: int
+    header: int
+    """Primary key of its photometry header."""
+    time_ms: int
+    """When it was observed, UTC [ms]."""
+    created_by: int | None
+    """Number of the account."""
+    created_ms: int
+    """When it was stored, UTC [ms]."""
 
 
 @dataclass
@@ -229,11 +250,8 @@ class YsePz:
 
     def transient_by_pk(self, pk: int) -> Transient | None:
         """Return a transient by its primary key; None: there is none."""
-        answer = self._http.send("GET", f"/api/transients/{pk}/")
-        if answer.status == 404:
-            return None
-        content = self._reader.content(answer, now=self._clock())
-        return self._transient(read(TransientRowSchema(), content, answer.request))
+        row = self._lists.one("transients", pk, TransientRowSchema())
+        return None if row is None else self._transient(row)
 
     def transients_near(
         self, ra: float, dec: float, radius_arcsec: float
@@ -315,6 +333,28 @@ class YsePz:
             return None
         content = self._reader.content(answer, now=self._clock())
         return parse_bulk(content, request=answer.request, seconds=answer.seconds)
+
+    # Who wrote it -------------------------------------------------------------------------
+
+    def last_points(self, count: int) -> list[PointRow]:
+        """Return the points that YSE-PZ stored last, of all transients, the newest last."""
+        rows = self._lists.last("transientphotdata", PointRowSchema(), count)
+        dates = parse_obs_dates([row["obs_date"] for row in rows]).tolist() if rows else []
+        stored = parse_obs_dates([row["created_date"] for row in rows]).tolist() if rows else []
+        return [
+            PointRow(row["pk"], row["header"], time_ms, row["created_by"], created_ms)
+            for row, time_ms, created_ms in zip(rows, dates, stored, strict=True)
+        ]
+
+    def transient_of_header(self, pk: int) -> int | None:
+        """Return the number of the transient of a photometry header; None: it has none."""
+        row = self._lists.one("transientphotometry", pk, HeaderRowSchema())
+        return None if row is None else row["transient"]
+
+    def creator_of(self, resource: str, pk: int) -> int | None:
+        """Return the number of the account that a row is shown to be of; None: of none."""
+        row = self._lists.one(resource, pk, OwnedRowSchema())
+        return None if row is None else row["created_by"]
 
     # What writes --------------------------------------------------------------------------
 

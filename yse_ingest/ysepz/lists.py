@@ -80,6 +80,21 @@ class Lists:
                 )
         return list(rows.values())
 
+    def last(self, resource: str, schema: Schema, count: int) -> list[dict[str, Any]]:
+        """Return the last ``count`` rows of a list: the newest, where they come by number."""
+        path = f"/api/{resource}/"
+        answer = self._http.send("GET", path, params={"limit": "1"})
+        content = self._reader.content(answer, now=self._clock())
+        total = read(PageSchema(), content, answer.request)["count"]
+        return self.rows(resource, schema, offset=max(0, total - count))
+
+    def one(self, resource: str, pk: int, schema: Schema) -> dict[str, Any] | None:
+        """Return one row by its primary key; None: there is none."""
+        answer = self._http.send("GET", f"/api/{resource}/{pk}/")
+        if answer.status == 404:
+            return None
+        return read(schema, self._reader.content(answer, now=self._clock()), answer.request)
+
     def _pages(
         self,
         resource: str,
