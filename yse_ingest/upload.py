@@ -98,6 +98,8 @@ class Upload:
         self.receipts: list[Receipt] = []
         self.asked = False
         """Whether a person wants to see it proven."""
+        self.private = False
+        """Whether what is sent just now is for groups alone."""
         self.audited = False
         """Whether YSE-PZ was read back and compared."""
 
@@ -152,9 +154,12 @@ class Upload:
             # Only a smaller gap was seen: nothing to send, but the window has shrunk.
             self.keep(transient, ledger.with_gaps(self.row.gaps))
         for target, curve in self._owed():
-            private = bool(self.clients.rules(target, curve.source).groups)
+            self.private = bool(self.clients.rules(target, curve.source).groups)
             verify = (
-                verify or private or stored is not None or self._must_read_back(curve, ledger)
+                verify
+                or self.private
+                or stored is not None
+                or self._must_read_back(curve, ledger)
             )
             if verify and stored is None:
                 stored = self.read_back(judge)
@@ -302,9 +307,7 @@ class Upload:
         """
         if self.given is not None:
             return self.client
-        targets = map(self.target, self.row.targets)
-        private = any(self.clients.rules(target).groups for target in targets if target)
-        may_wait = may_wait and not self.asked and not private
+        may_wait = may_wait and not self.asked and not self.private
         if may_wait and self.clients.held_back("verify", self.row.targets) is not None:
             return None
         return self.clients.ysepz.for_purpose("verify", keep=self.hold)
