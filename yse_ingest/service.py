@@ -47,7 +47,19 @@ class Service(Clients):
         Raises
         ------
         TargetError
-            When its rules contradict each other.
+            As `check`.
+        """
+        self.check(target)
+        self.state.targets.put(target, origin="adhoc", due_ms=self.state.now_ms())
+        return target.name
+
+    def check(self, target: Target) -> None:
+        """Refuse a target whose own rules contradict those of the file or the settings.
+
+        Raises
+        ------
+        TargetError
+            Naming the rule, and what to do.
         """
         stated = target.overrides.keys() & {"negatives", "flux_zero_point"}
         if stated and (reason := self.rules(target).contradiction) is not None:
@@ -59,8 +71,6 @@ class Service(Clients):
                 value="flux",
                 remedy="Nothing was written; correct it and call again.",
             )
-        self.state.targets.put(target, origin="adhoc", due_ms=self.state.now_ms())
-        return target.name
 
     def dispatch(self) -> list[FetchBatch]:
         """Claim the targets that are due, grouped by source into batches.
