@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.service.test_turns import ask_from_three_processes, environment
 from yse_ingest.errors import HeldBackError
 from yse_ingest.sandbox.faults import Fault
 from yse_ingest.state.aliases import AliasShelf
@@ -91,6 +92,16 @@ def test_processes_that_start_together_read_the_list_once(house: House) -> None:
 
     assert found == 6 * [2 * PAGE_ROWS + 5]
     assert [offset for offset in asked(house) if offset < 2 * PAGE_ROWS] == [0, PAGE_ROWS]
+
+
+def test_worker_processes_read_the_list_once(house: House) -> None:
+    """Three processes of four threads each: the list is asked for from its start once."""
+    known(house, PAGE_ROWS + 5)
+    house.ysepz.faults.add(Fault("slow", path="alternate", seconds=0.2))
+    env = environment(house, house.ysepz)
+    ask_from_three_processes("aliases", "4", str(PAGE_ROWS + 5), env=env)
+
+    assert [offset for offset in asked(house) if offset <= PAGE_ROWS] == [0, PAGE_ROWS]
 
 
 def test_what_one_finds_added_all_have(house: House) -> None:
