@@ -58,6 +58,7 @@ def test_a_value_that_cannot_be_read_is_named_with_its_remedy(
         ({"YSE_INGEST_MESSAGE_LIMIT": "5m"}, "YSE_INGEST_VISIBILITY"),
         ({"YSE_INGEST_RETRY_WAIT_MAX": "76"}, "YSE_INGEST_VISIBILITY"),
         ({"YSE_INGEST_BATCH": "0"}, "YSE_INGEST_BATCH"),
+        ({"YSE_INGEST_NEGATIVES": "flux", "YSE_INGEST_FLUX": "null"}, "YSE_INGEST_NEGATIVES"),
         ({"YSE_INGEST_BATCH": "51"}, "YSE_INGEST_BATCH"),
     ],
 )

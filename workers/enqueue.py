@@ -161,6 +161,8 @@ def enqueue_target_task(name: str, **given: Any) -> None:
 def _followed(targets: list[Target]) -> list[TargetHandle]:
     """Write targets down as due now, and have the fetch workers look at them."""
     here = service()
+    for target in targets:
+        here.check(target)
     since_ms = here.state.now_ms()
     handles = [TargetHandle(here.enqueue(target), since_ms=since_ms) for target in targets]
     names = list(dict.fromkeys(map(str, handles)))

@@ -126,7 +126,9 @@ def examine(
     seat = _positions(before.pk.astype(np.int64), now.pk)
     seat[before.pk == 0] = -1
     # A YSE-PZ that was set back gives numbers out anew: such a row is another one.
-    seat[written & (seat >= 0) & ~_at(created, seat)] = -1
+    seat[written & (seat >= 0) & ~_at(created | (now.created_by == ""), seat)] = -1
+    # Who wrote a row that cannot be read is what we knew of it.
+    created[seat[written & (seat >= 0)]] = True
     # A row that was moved has left its exposure: where it stands now is nobody's of ours.
     away_from = before.having(Flag.CHANGED) & np.isin(before.pk, before.memory.pk)
     placed = written & ~away_from
@@ -168,6 +170,7 @@ def examine(
     touched = np.zeros(len(now), dtype=bool)
     was_ours = before.ours & (seat >= 0)
     touched[seat[was_ours]] = now.modified_by[seat[was_ours]] != account
+    touched &= now.modified_by != ""
     return Findings(
         kind=kind,
         moved=_with_pks(before, now, seat).take(placed & (seat >= 0) & ~in_place),
@@ -250,6 +253,7 @@ def displaced(
         Exposure to the pk of its row.
     """
     changed = (stored.created_by == account) & (stored.modified_by != account)
+    changed &= stored.modified_by != ""
     changed &= (stored.instrument == curve.instrument) & (stored.obs_group == curve.obs_group)
     found: dict[int, int] = {}
     for band, width in window.items() if np.any(changed) else ():
@@ -407,7 +411,7 @@ def _writers(
         Writer(str(who[row]), str(now.instrument[row]), str(now.obs_group[row]))
         for row in np.flatnonzero(newcomer | touched)
     }
-    return tuple(sorted(each for each in found if each[1:] in shelves))
+    return tuple(sorted(each for each in found if each.account and each[1:] in shelves))
 
 
 def _place(rows: StoredPhotometry | Ledger, row: int) -> Place:

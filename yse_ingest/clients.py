@@ -18,10 +18,12 @@ from yse_ingest.state import CREDENTIALS
 from yse_ingest.state import State as Store
 from yse_ingest.times import iso_of_unix
 from yse_ingest.ysepz import LocalGate, Speed, Timeouts, Transient, YsePz, resolve
+from yse_ingest.ysepz.aliases import LocalShelf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
+    from pathlib import Path
     from typing import Self
 
     from yse_ingest.limits import Purpose
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from yse_ingest.state.budget import Budget
     from yse_ingest.targets import Rules, Target
     from yse_ingest.ysepz import BulkReadBack
+    from yse_ingest.ysepz.aliases import Shelf
     from yse_ingest.ysepz.gate import Gate, Turn
 
 logger = logging.getLogger(__name__)
@@ -79,6 +82,7 @@ class Clients:
         self._state = state
         self._ysepz = ysepz
         self._own_gate = LocalGate(settings.in_flight, patience_s=settings.limits.patience_s)
+        self._own_aliases = LocalShelf(clock)
         self._sources: dict[str, Source] = {}
         self._file: TargetsFile | None = None
         self._file_stamp: float | None = None
@@ -110,8 +114,15 @@ class Clients:
         It is that of the state where one is configured or in use, so that all processes and
         hosts count together; `push` and `fetch` without Redis have one of their own.
         """
-        shared = self._state is not None or self.settings.state_url is not None
-        return self.state.gate if shared else self._own_gate
+        return self.state.gate if self._shared else self._own_gate
+
+    @property
+    def _shared(self) -> bool:
+        return self._state is not None or self.settings.state_url is not None
+
+    def _aliases(self) -> Shelf:
+        """Return where the aliases are kept: as with the gate."""
+        return self.state.aliases if self._shared else self._own_aliases
 
     @property
     def budget(self) -> Budget:
@@ -154,6 +165,7 @@ class Clients:
                     self.settings.require_ysepz_url(),
                     self.settings.account(),
                     gate=_GateOf(self),
+                    aliases=self._aliases,
                     timeouts=Timeouts(
                         connect_s=self.settings.connect_timeout_s,
                         read_s=self.settings.read_timeout_s,
@@ -203,10 +215,14 @@ class Clients:
             else:
                 stamp = path.stat().st_mtime if path.exists() else None
                 if self._file is None or stamp != self._file_stamp:
-                    self._file, self._file_stamp = load_targets_file(path), stamp
+                    self._file, self._file_stamp = self._load_targets_file(path), stamp
                     for problem in self._file.problems:
                         logger.error("targets file", extra={"problem": str(problem)})
             return self._file
+
+    def _load_targets_file(self, path: Path) -> TargetsFile:
+        settings = self.settings
+        return load_targets_file(path, rules=settings.rules, source=settings.default_source)
 
     def source_of(self, target: Target) -> str:
         """Return the name of the source that a target is asked for at."""

@@ -417,7 +417,8 @@ class StoredPhotometry(Columns):
 
     Columns (n,): ``pk``, ``time_ms`` (UTC, truncated by YSE-PZ's read-back), ``instrument``,
     ``obs_group``, ``band``, ``mag``, ``mag_err``, ``flux``, ``flux_err``, ``zero_point`` (nan
-    where the row lacks the field), ``forced``, ``created_by``, ``modified_by`` (account names),
+    where the row lacks the field), ``forced``, ``created_by``, ``modified_by`` (account names;
+    empty where YSE-PZ does not show them),
     ``header`` (pk of the photometry header), ``restricted`` (its header has groups),
     ``created_ms`` (when the row was stored, Unix time; 0 where that is not shown).
     """

@@ -41,25 +41,35 @@ class Auditor:
     # Audit ----------------------------------------------------------------------------------
 
     def tick(self) -> list[Hint]:
-        """Claim the transient whose proof is oldest, where one is due and audits may go on.
+        """Claim a transient to be compared, where there is one and the budget allows it.
+
+        First come the proofs that uploads had no time for, then the oldest of all.
 
         Safe to repeat: the transient is claimed like for any upload.
         """
         if self.state.outbox.held() is not None or self.service.settings.shadow:
             return []
-        if not self.service.budget.allows("audit"):
-            return []
-        for transient_id in self._due():
-            ledger = self.service.ledgers.get(transient_id)
-            target = self._target_of(transient_id)
-            if ledger is None or target is None:
-                # Nobody follows it: were it followed again, it would be read back first.
-                self.service.ledgers.drop(transient_id)
-                continue
-            hint = self.claim(str(transient_id), target)
-            if hint is not None:
-                return [hint]
+        spending = self.service.budget.spending()
+        if spending.allows("verify"):
+            for key in self.state.audits.unproven(CANDIDATES):
+                if (hint := self._claim(int(key))) is not None:
+                    return [hint]
+                self.state.audits.put_proof_off(key)
+        if spending.allows("audit"):
+            for transient_id in self._due():
+                if (hint := self._claim(transient_id)) is not None:
+                    return [hint]
         return []
+
+    def _claim(self, transient_id: int) -> Hint | None:
+        ledger = self.service.ledgers.get(transient_id)
+        target = self._target_of(transient_id)
+        if ledger is None or target is None:
+            # Nobody follows it: were it followed again, it would be read back first.
+            self.service.ledgers.drop(transient_id)
+            self.state.audits.forget_proof(str(transient_id))
+            return None
+        return self.claim(str(transient_id), target)
 
     def _due(self) -> list[int]:
         """Return what to look at: the oldest proofs, or the newest where rows are gone."""

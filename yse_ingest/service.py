@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from yse_ingest.clients import CREATION_KEY, Clients, Hint
-from yse_ingest.errors import LeaseLostError, StateError, YseIngestError
+from yse_ingest.errors import LeaseLostError, StateError, TargetError, YseIngestError
 from yse_ingest.fetch import Fetch
 from yse_ingest.upload import Upload, UploadOutcome
 from yse_ingest.watch.telling import watch
@@ -42,9 +42,35 @@ class Service(Clients):
     """What the tasks and the terminal call. State is Redis; any number may run at once."""
 
     def enqueue(self, target: Target) -> str:
-        """Write a target as due now; return its canonical name. The hint is the caller's."""
+        """Write a target as due now; return its canonical name. The hint is the caller's.
+
+        Raises
+        ------
+        TargetError
+            As `check`.
+        """
+        self.check(target)
         self.state.targets.put(target, origin="adhoc", due_ms=self.state.now_ms())
         return target.name
+
+    def check(self, target: Target) -> None:
+        """Refuse a target whose own rules contradict those of the file or the settings.
+
+        Raises
+        ------
+        TargetError
+            Naming the rule, and what to do.
+        """
+        stated = target.overrides.keys() & {"negatives", "flux_zero_point"}
+        if stated and (reason := self.rules(target).contradiction) is not None:
+            raise TargetError(
+                f"negatives {reason}",
+                service="targets",
+                target=target.name,
+                field="negatives",
+                value="flux",
+                remedy="Nothing was written; correct it and call again.",
+            )
 
     def dispatch(self) -> list[FetchBatch]:
         """Claim the targets that are due, grouped by source into batches.

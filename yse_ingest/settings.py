@@ -722,6 +722,15 @@ class Settings:
             )
         if not 1 <= self.batch_size <= 50:
             raise self._unfit("YSE_INGEST_BATCH", self.batch_size, "it must be 1 to 50")
+        if self.rules.contradiction is not None:
+            raise SettingsError(
+                "YSE_INGEST_NEGATIVES is unfit",
+                service="settings",
+                field="YSE_INGEST_NEGATIVES",
+                value=self.negatives,
+                remedy="A negative has no magnitude, and YSE_INGEST_FLUX=null sends no flux: "
+                "set YSE_INGEST_FLUX to 27.5, or YSE_INGEST_NEGATIVES to drop.",
+            )
         refuse_unverified_tls("CELERY_BROKER_URL", self.broker_url)
         refuse_unverified_tls("YSE_INGEST_STATE_URL", self.state_url)
 

@@ -89,6 +89,19 @@ class Rules:
     atlas_cleaning: bool = True
     """Leave out what the cuts that ATLAS recommends for its forced photometry leave out."""
 
+    @property
+    def contradiction(self) -> str | None:
+        """Return why these rules cannot be followed, to be read after "negatives", or None.
+
+        A negative subtraction has no magnitude: without a flux nothing of it could be sent.
+        """
+        if self.negatives == "flux" and self.flux_zero_point is None:
+            return (
+                'is "flux", and no flux is sent: give flux_zero_point a number (27.5), or let '
+                'negatives be "drop"'
+            )
+        return None
+
     def with_overrides(self, *overrides: Mapping[str, Any]) -> Rules:
         """Return the rules with each mapping laid over it in turn; keys are field names."""
         known = {item.name for item in fields(self)}

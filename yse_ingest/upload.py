@@ -96,6 +96,10 @@ class Upload:
         self.client = self._client()
         self.deadline = clients.clock() + self.settings.message_s
         self.receipts: list[Receipt] = []
+        self.asked = False
+        """Whether a person wants to see it proven."""
+        self.private = False
+        """Whether what is sent just now is for groups alone."""
         self.audited = False
         """Whether YSE-PZ was read back and compared."""
 
@@ -103,7 +107,7 @@ class Upload:
         """Return a client of this upload, which shares connections and what was read."""
         purpose: Purpose = "upload" if self.given is None else "push"
         if not self.row.curves and not self.key.startswith(CREATION_KEY):
-            purpose = "audit"
+            purpose = "verify" if self.state.audits.proof_owed(self.key) else "audit"
         return self.clients.ysepz.for_purpose(purpose, keep=self.hold)
 
     def hold(self) -> None:
@@ -133,6 +137,7 @@ class Upload:
         if self.key.startswith(CREATION_KEY):
             return self.create()
         transient = self.transient()
+        self.asked = verify
         # What was planned in shadow may have been stored by others since.
         verify = verify or self._leaves_shadow()
         judge = Judge(self.clients, transient, self.row)
@@ -149,19 +154,20 @@ class Upload:
             # Only a smaller gap was seen: nothing to send, but the window has shrunk.
             self.keep(transient, ledger.with_gaps(self.row.gaps))
         for target, curve in self._owed():
-            private = bool(self.clients.rules(target, curve.source).groups)
+            self.private = bool(self.clients.rules(target, curve.source).groups)
             verify = (
-                verify or private or stored is not None or self._must_read_back(curve, ledger)
+                verify
+                or self.private
+                or stored is not None
+                or self._must_read_back(curve, ledger)
             )
             if verify and stored is None:
                 stored = self.read_back(judge)
                 ledger = self.weigh(judge, stored, ledger)
             receipt = self.send(target, curve, transient, ledger, stored)
-            ledger = receipt.ledger(ledger, account=self.client.account.username)
-            if receipt.state is State.SHADOW:
-                self.state.shadow.plan(self.key, self.row.targets, planned_exposures(receipt))
-                ledger = ledger_as_if_sent(receipt, ledger)
-            stored = receipt.read_back
+            waits = verify and _proof_waits(receipt)
+            ledger = self._known_after(receipt, ledger, proof_waits=waits)
+            stored, verify = receipt.read_back, verify and not waits
             self.keep(transient, ledger)
             self.state.receipts.put(
                 str(transient.pk), {"target": target.name, **receipt.as_dict()}
@@ -172,6 +178,21 @@ class Upload:
             if receipt.state not in _WELL and not receipt.poisoned:
                 break
         return self.finish()
+
+    def _known_after(
+        self, receipt: Receipt, ledger: Ledger | None, *, proof_waits: bool
+    ) -> Ledger:
+        """Return what is known after a delivery, or would be after one in shadow."""
+        ledger = receipt.ledger(ledger, account=self.client.account.username)
+        if receipt.state is State.SHADOW:
+            self.state.shadow.plan(self.key, self.row.targets, planned_exposures(receipt))
+            return ledger_as_if_sent(receipt, ledger)
+        if proof_waits:
+            self.state.audits.owe_proof(self.key)
+            # All that stood there was compared before: what was sent since is accepted.
+            before_ms = ledger.read_back_ms or int(receipt.at * 1000)
+            ledger = replace(ledger, read_back_ms=before_ms)
+        return ledger
 
     def _owed(self) -> Iterator[tuple[Target, LightCurve]]:
         """Yield what each target is owed, while that is followed.
@@ -271,7 +292,25 @@ class Upload:
         )
         if self.settings.shadow:
             return rehearse(plan, at=self.clients.clock())
-        return deliver(plan, self.client, verify=stored is not None, deadline=self.deadline)
+        return deliver(
+            plan,
+            self.client,
+            verify=stored is not None,
+            prover=self.prover,
+            deadline=self.deadline,
+        )
+
+    def prover(self, may_wait: bool) -> YsePz | None:
+        """Return the client that proves an upload; None where the budget leaves no time.
+
+        What a person asked for never waits, and no private target's proof does.
+        """
+        if self.given is not None:
+            return self.client
+        may_wait = may_wait and not self.asked and not self.private
+        if may_wait and self.clients.held_back("verify", self.row.targets) is not None:
+            return None
+        return self.clients.ysepz.for_purpose("verify", keep=self.hold)
 
     def _best(self, curve: LightCurve, ledger: Ledger | None) -> LightCurve:
         """Return the row that stands for each exposure: a better one may have come to a lesser.
@@ -504,6 +543,8 @@ class Upload:
             self.fence,
             sent=self.row,
             result="refused",
+            # What was unclear stays so: else it would be sent again unread.
+            settle=self.row.settle,
             reason=str(error),
             attempts_delta=1,
         )
@@ -560,3 +601,9 @@ class Upload:
             attempts_delta=int(count),
         )
         return UploadOutcome("later", error=error)
+
+
+def _proof_waits(receipt: Receipt) -> bool:
+    """Tell whether something was accepted that nobody has seen yet."""
+    seen = receipt.read_back is not None and receipt.state is not State.ACCEPTED
+    return receipt.error is None and receipt.state is not State.SHADOW and not seen

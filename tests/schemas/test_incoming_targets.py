@@ -255,6 +255,51 @@ def test_other_shapes_are_told_too(text: str, problem: str) -> None:
     assert told(text) == [problem]
 
 
+CONTRADICTION = (
+    'negatives is "flux", and no flux is sent: give flux_zero_point a number (27.5), or let '
+    'negatives be "drop"'
+)
+FLUX, NO_FLUX = 'negatives = "flux"', 'flux_zero_point = "none"'
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "kept"),
+    [
+        (f"[defaults]\n{FLUX}\n{NO_FLUX}\n{entry('')}", "line 2: defaults", ["x"]),
+        (f"[sources.mars]\n{FLUX}\n{NO_FLUX}\n{entry('')}", None, ["x"]),
+        (f"[defaults]\n{FLUX}\n[sources.mars]\n{NO_FLUX}\n{entry('')}", None, ["x"]),
+        (f"[defaults]\n{NO_FLUX}\n{entry(FLUX)}", "target 1 (x)", []),
+        (f"[sources.mars]\n{NO_FLUX}\n{entry(FLUX)}", "target 1 (x)", []),
+        (entry(f"{FLUX}\n{NO_FLUX}"), "target 1 (x)", []),
+    ],
+    ids=["defaults", "source", "both", "below defaults", "below its source", "alone"],
+)
+def test_negatives_as_flux_where_no_flux_is_sent(
+    text: str, where: str | None, kept: list[str]
+) -> None:
+    """A negative has no magnitude: the entry is told with its remedy, not each upload."""
+    read = parse_targets(text, source="mars")
+
+    assert [target.name for target in read.targets] == kept
+    (problem,) = map(str, read.problems)
+    assert problem.endswith(CONTRADICTION)
+    assert (where or "sources.mars") in problem
+    assert read.problems[0].value == "flux"
+    sections = (read.defaults, *read.source_overrides.values())
+    assert not any(
+        Rules().with_overrides(read.defaults, section).contradiction for section in sections
+    )
+
+
+def test_negatives_as_flux_above_the_file() -> None:
+    """What the settings say is part of it: a target without fluxes is refused there."""
+    read = parse_targets(entry(NO_FLUX), rules=Rules(negatives="flux"))
+
+    assert read.targets == ()
+    assert str(read.problems[0]).endswith(CONTRADICTION)
+    assert parse_targets(entry(NO_FLUX)).problems == ()
+
+
 def test_a_file_that_is_no_toml_is_refused_with_its_line(tmp_path: Path) -> None:
     """Nothing is taken of a file that cannot be parsed; the message names file and line."""
     path = tmp_path / "targets.toml"

@@ -1,10 +1,12 @@
-"""One process of a service that asks YSE-PZ from several threads: for `test_turns`.
+"""One process of a service that asks YSE-PZ from several threads: for tests of many processes.
 
-``asker.py rounds THREADS ROUNDS`` or ``asker.py until THREADS ANSWERS``.
+``asker.py rounds THREADS ROUNDS``, ``asker.py until THREADS ANSWERS`` or
+``asker.py aliases THREADS EXPECTED``.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -38,12 +40,20 @@ def ask_until_answered(service: Service, answers: int) -> None:
             time.sleep(0.01)
 
 
+def know_the_aliases(service: Service, expected: int) -> None:
+    """Read the list of aliases, and see whether it is whole."""
+    if len(service.ysepz.aliases()) != expected:
+        os._exit(1)
+
+
 def main(how: str, threads: int, count: int) -> None:
     """Do it in so many threads."""
     service = Service.from_settings(Settings.from_env())
     if how == "rounds":
         service.ysepz.vocabulary()
         work: Callable[[], None] = partial(look_and_read_back, service, count)
+    elif how == "aliases":
+        work = partial(know_the_aliases, service, count)
     else:
         work = partial(ask_until_answered, service, count)
     asking = [threading.Thread(target=work) for _ in range(threads)]

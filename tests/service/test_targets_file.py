@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from yse_ingest.errors import TargetError
+from yse_ingest.targets import Target
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -31,3 +36,26 @@ def test_a_redis_that_forgot_the_file_is_told_again(house: Any, tmp_path: Path) 
     assert followed(service) == ["2019np"]
     service.state._connection.call("FLUSHDB")
     assert followed(service) == ["2019np"]
+
+
+def test_a_target_added_by_hand_is_held_against_the_file(house: Any, tmp_path: Path) -> None:
+    """Its own rule and the file's contradict each other: it is refused, and not written."""
+    path = tmp_path / "targets.toml"
+    path.write_text('[defaults]\nflux_zero_point = "none"\n')
+    service = house.service(YSE_INGEST_TARGETS=str(path))
+    with pytest.raises(TargetError, match="and no flux is sent") as caught:
+        service.enqueue(Target("2019np", overrides={"negatives": "flux"}))
+    assert (caught.value.field, caught.value.value) == ("negatives", "flux")
+    assert service.state.targets.names() == []
+    service.enqueue(Target("2019np", overrides={"negatives": "flux", "flux_zero_point": 27.5}))
+    assert service.state.targets.names() == ["2019np"]
+
+
+def test_the_file_is_held_against_the_settings(house: Any, tmp_path: Path) -> None:
+    """The same, where one half of it stands in the settings: told as a problem of the file."""
+    path = tmp_path / "targets.toml"
+    path.write_text('[[targets]]\nname = "2019np"\nflux_zero_point = "none"\n')
+    service = house.service(YSE_INGEST_TARGETS=str(path), YSE_INGEST_NEGATIVES="flux")
+    assert service.targets_file().targets == ()
+    (problem,) = service.targets_file().problems
+    assert "negatives" in str(problem)

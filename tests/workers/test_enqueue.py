@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ({"name": "2019np", "create": True}, "status is missing"),
         ({"name": "2019np", "radius": 3}, "radius is no setting"),
         ({"name": "2019np", "clobber": "yes"}, "clobber"),
+        ({"name": "2019np", "negatives": "flux", "flux_zero_point": None}, "no flux is sent"),
     ],
 )
 def test_a_target_that_cannot_be_one_is_refused_with_the_reason(

@@ -162,11 +162,9 @@ def show(server: YsePzStandIn, reply: object) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("obs_date", None),
-        ("obs_date", "2019-13-01T10:00:00Z"),
-        ("obs_date", 58484.4),
-        ("band", None),
         ("mag", "bright"),
+        ("flux_zero_point", []),
+        ("forced", "perhaps"),
         ("created_by", None),
         ("modified_by", {}),
     ],
@@ -174,13 +172,43 @@ def show(server: YsePzStandIn, reply: object) -> None:
 def test_a_row_that_cannot_be_read(
     server: YsePzStandIn, client: YsePz, shown: dict[str, Any], field: str, value: object
 ) -> None:
-    """One bad row is reported with its primary key and field; the others arrive."""
+    """It is reported, and stands at its time without values: nobody could correct it."""
+    good = client.read_back("2019np").photometry
     shown["2019np"]["photometry"][0]["data"][1]["fields"][field] = value
     show(server, shown)
     back = client.read_back("2019np")
-    assert len(back.photometry) == 2
     assert [refusal.native_id for refusal in back.refused] == ["2"]
     assert back.refused[0].faults[0].field == field
+    assert back.photometry.pk[back.unread].tolist() == [2]
+    stored = back.photometry.take(np.argsort(back.photometry.pk))
+    for column in ("pk", "time_ms", "instrument", "obs_group", "band", "header"):
+        assert getattr(stored, column).tolist() == getattr(good, column).tolist()
+    assert np.isnan(stored.mag).tolist() == [False, True, False]
+    assert stored.written_by("othercron").tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("obs_date", None),
+        ("obs_date", "2019-13-01T10:00:00Z"),
+        ("obs_date", 58484.4),
+        ("band", None),
+        ("pk", "2"),
+    ],
+)
+def test_a_row_whose_place_cannot_be_read(
+    server: YsePzStandIn, client: YsePz, shown: dict[str, Any], field: str, value: object
+) -> None:
+    """Left out, its exposure would be sent again: the whole read-back is refused, by its pk."""
+    point = shown["2019np"]["photometry"][0]["data"][1]
+    (point if field == "pk" else point["fields"])[field] = value
+    show(server, shown)
+    with pytest.raises(YsePzReplyError, match="stored row 2 of ZTF-Cam cannot be") as caught:
+        client.read_back("2019np")
+    assert caught.value.field == field
+    assert caught.value.value is None
+    assert not caught.value.retryable
 
 
 def test_not_a_number_in_a_row(

@@ -20,6 +20,7 @@ from yse_ingest.errors import (
     StateUnavailableError,
     VocabularyError,
     YseIngestError,
+    YsePzError,
 )
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def examine(env_file: Path | None) -> Iterator[Check]:
         )
     else:
         yield from _guarded("YSE-PZ", lambda: _ysepz(service))
+        yield from _guarded("account", lambda: _account(service))
     yield from _guarded("schedule", _schedule)
     yield from _guarded("workers", lambda: _workers(service))
 
@@ -369,6 +371,27 @@ def _surveys_in_use(service: Service) -> Iterator[tuple[Survey, list[str]]]:
             if name not in names:
                 names.append(name)
     yield from found.values()
+
+
+def _account(service: Service) -> Iterator[Check]:
+    """Tell whether others write under our account, as far as YSE-PZ shows it."""
+    from yse_ingest.account_use import look
+
+    try:
+        use = look(service)
+    except (StateError, YsePzError):
+        # Told in a line of its own.
+        return
+    for sign in use.signs:
+        yield Check(
+            "account",
+            "warn",
+            sign,
+            "Give the service an account of its own in YSE-PZ: under a shared one the rows of "
+            "other jobs count as ours, and ours as theirs (docs/cut-over.md).",
+        )
+    if not use.signs:
+        yield Check("account", "ok", use.fact)
 
 
 def _declared(target: Target) -> dict[str, Any]:

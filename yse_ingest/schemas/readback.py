@@ -97,6 +97,14 @@ def _names(value: object) -> list[str]:
     return [str(name) for name in names]
 
 
+def _if_names(value: object) -> list[str]:
+    """Return names, or none for what is no list of them."""
+    try:
+        return _names(value)
+    except ValidationError:
+        return []
+
+
 def _pk() -> fields.Integer:
     return fields.Integer(
         required=True, strict=True, validate=Range(1, PK_MAX, error="is no primary key")
@@ -137,6 +145,27 @@ class TransientRowSchema(IncomingSchema):
     tags = fields.List(link(), load_default=list)
 
 
+class OwnedRowSchema(IncomingSchema):
+    """Any row of the REST API: who is shown as its creator, by the number of the account."""
+
+    pk = link(required=True, data_key="url")
+    created_by = link(load_default=None, allow_none=True)
+
+
+class PointRowSchema(OwnedRowSchema):
+    """A point as ``/api/transientphotdata/`` shows it."""
+
+    header = link(required=True, data_key="photometry")
+    obs_date = fields.Function(deserialize=_moment, required=True)
+    created_date = fields.Function(deserialize=_moment, required=True)
+
+
+class HeaderRowSchema(OwnedRowSchema):
+    """A photometry header as ``/api/transientphotometry/`` shows it."""
+
+    transient = link(load_default=None, allow_none=True)
+
+
 class AliasRowSchema(IncomingSchema):
     """Another name of a transient, as ``/api/alternatetransientnames/`` shows it."""
 
@@ -168,6 +197,15 @@ class StoredPointSchema(IncomingSchema):
     created_by = fields.Function(deserialize=_names, required=True)
     modified_by = fields.Function(deserialize=_names, required=True)
     created_date = fields.Function(deserialize=_if_moment, load_default=None, allow_none=True)
+
+
+class StoredPlaceSchema(IncomingSchema):
+    """Where a stored point stands, of one whose values or owner cannot be read."""
+
+    pk = _pk()
+    band = fields.String(required=True)
+    obs_date = fields.Function(deserialize=_moment, required=True)
+    created_by = fields.Function(deserialize=_if_names, load_default=list, allow_none=True)
 
 
 class _RowSchema(IncomingSchema):

@@ -81,8 +81,10 @@ class TargetsFile:
     """Name of a source to the fields of `Rules` that differ for it."""
 
 
-def load_targets_file(path: Path) -> TargetsFile:
-    """Read a target file.
+def load_targets_file(
+    path: Path, *, rules: Rules | None = None, source: str = ""
+) -> TargetsFile:
+    """Read a target file; ``rules`` and ``source`` are those of the settings.
 
     Raises
     ------
@@ -106,7 +108,7 @@ def load_targets_file(path: Path) -> TargetsFile:
             remedy="Save it as UTF-8.",
         ) from error
     try:
-        return parse_targets(text)
+        return parse_targets(text, rules=rules, source=source)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(
             f"the target file {path} is no TOML: {error}",
@@ -115,19 +117,28 @@ def load_targets_file(path: Path) -> TargetsFile:
         ) from error
 
 
-def parse_targets(text: str) -> TargetsFile:
+def parse_targets(text: str, *, rules: Rules | None = None, source: str = "") -> TargetsFile:
     """Read the text of a target file.
+
+    Parameters
+    ----------
+    rules
+        What holds where the file says nothing.
+    source
+        Where targets are asked for that name no source, if the file names none either.
 
     Raises
     ------
     tomllib.TOMLDecodeError
         When it is no TOML.
     """
-    return _Reader(text).read()
+    return _Reader(text, rules or Rules(), source).read()
 
 
 class _Reader:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, rules: Rules, source: str) -> None:
+        self._rules = rules
+        self._source = source
         self._content = tomllib.loads(text)
         self._lines = text.splitlines()
         self._problems: list[Problem] = []
@@ -137,16 +148,31 @@ class _Reader:
             if key not in SECTIONS:
                 self._report(key, Fault("", None, f"is no section{_meant(key, SECTIONS)}"))
         defaults = self._load(DefaultsSchema(), "defaults", self._content.get("defaults", {}))
+        self._source = defaults.get("source") or self._source
+        rules = self._followed("defaults", _rules_of(defaults), self._rules)
+        self._rules = self._rules.with_overrides(rules)
+        sources = {
+            name: self._followed(f"sources.{name}", section, self._rules)
+            for name, section in self._sources().items()
+        }
         return TargetsFile(
-            targets=tuple(self._targets()),
-            source_overrides=self._sources(),
+            targets=tuple(self._targets(sources)),
+            source_overrides=sources,
             problems=tuple(self._problems),
-            defaults=_rules_of(defaults),
+            defaults=rules,
             default_cadence_s=defaults.get("cadence"),
             default_source=defaults.get("source"),
         )
 
-    def _sources(self) -> dict[str, Mapping[str, Any]]:
+    def _followed(self, where: str, section: dict[str, Any], base: Rules) -> dict[str, Any]:
+        """Return a section that can be followed: without negatives, where they contradict."""
+        reason = base.with_overrides(section).contradiction
+        if reason is None:
+            return section
+        self._report(where, Fault("negatives", "flux", reason))
+        return {**section, "negatives": "drop"}
+
+    def _sources(self) -> dict[str, dict[str, Any]]:
         sections = self._content.get("sources", {})
         if not isinstance(sections, Mapping):
             self._report("sources", Fault("", sections, "is no table"))
@@ -156,7 +182,7 @@ class _Reader:
             for name, section in sections.items()
         }
 
-    def _targets(self) -> list[Target]:
+    def _targets(self, sources: Mapping[str, Mapping[str, Any]]) -> list[Target]:
         entries = self._content.get("targets", [])
         if not isinstance(entries, list):
             self._report("targets", Fault("", None, "is no list; begin each with [[targets]]"))
@@ -166,6 +192,12 @@ class _Reader:
         for number, entry in enumerate(entries, start=1):
             target = self._target(schema, number, entry)
             if target is None:
+                continue
+            of_source = sources.get(target.source or self._source, {})
+            rules = self._rules.with_overrides(of_source, target.overrides)
+            if rules.contradiction is not None:
+                fault = Fault("negatives", "flux", rules.contradiction)
+                self._report(f"target {number}", fault, entry)
                 continue
             # YSE-PZ compares names without case.
             key = canonical_name(target.name).casefold()

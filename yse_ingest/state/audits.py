@@ -29,6 +29,7 @@ class Audits:
         self._connection = connection
         self._decisions = decisions
         self._wanted = keys("audit", "wanted")
+        self._unproven = keys("audit", "unproven")
         self._gone = keys("audit", "gone")
         self._found = keys("audit", "found")
         self._stops = keys("audit", "stops")
@@ -45,12 +46,34 @@ class Audits:
         """Tell whether a comparison is wanted."""
         return bool(self._connection.call("SISMEMBER", self._wanted, key))
 
+    def owe_proof(self, key: str) -> None:
+        """Note that a transient's upload was accepted, and had no time to be proven."""
+        self._connection.call("ZADD", self._unproven, "NX", self._connection.now_ms(), key)
+
+    def proof_owed(self, key: str) -> bool:
+        """Tell whether a proof is owed."""
+        return self._connection.call("ZSCORE", self._unproven, key) is not None
+
+    def unproven(self, limit: int) -> list[str]:
+        """Return the transients whose proof is owed, the oldest first."""
+        keys: list[str] = self._connection.call("ZRANGE", self._unproven, 0, limit - 1)
+        return keys
+
+    def put_proof_off(self, key: str) -> None:
+        """Let others be proven first: this transient is not to be had now."""
+        self._connection.call("ZADD", self._unproven, "XX", self._connection.now_ms(), key)
+
+    def forget_proof(self, key: str) -> None:
+        """Owe no proof: nothing is known of the transient any more."""
+        self._connection.call("ZREM", self._unproven, key)
+
     def done(self, key: str, found: Mapping[str, int]) -> None:
         """Note what a comparison found."""
         now_ms = self._connection.now_ms()
         self._connection.batch(
             [
                 ("SREM", self._wanted, key),
+                ("ZREM", self._unproven, key),
                 ("HSET", self._found, key, dumps({**found, "at_ms": now_ms})),
             ]
         )

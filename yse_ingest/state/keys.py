@@ -9,6 +9,7 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     targets:due|paused|cadence|pending   (zset, hash, hash, zset of claims not yet asked)
     targets:added            name -> since when it is followed (hash)
     resolution:<name>        a cached look-up in YSE-PZ (string, expires)
+    aliases, aliases:<n>     YSE-PZ's aliases: reading, count, read_ms (hash); rows (list)
     ledger:<id>, ledgers     packed points and meta (hash); id -> last read-back (zset)
     shadow:ledger:<id>, shadow:ledgers   as if what was planned had been sent
     shadow:planned:<key>     exposure -> when it would have been sent [ms] (hash)
@@ -30,6 +31,7 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     receipts:<key>           the last receipts (list)
     tombstones:<id>, tombstones   rows of ours that are gone (hash); transients (set)
     audit:wanted|found|gone|stops|writers|set_back   what audits are to see, and saw
+    audit:unproven           transients whose upload is still to be proven, by since when (zset)
     clock:<name>             last asked and answered per source (hash)
     heartbeats               kind of work -> when it was last done (hash)
     troubles                 what a person should know, and nothing else tells (hash)

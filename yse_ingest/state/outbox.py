@@ -268,7 +268,7 @@ class Outbox:
         attempts_delta, attempts_reset
             What becomes of the count of failures; "done" resets it.
         settle
-            Where settling stands.
+            Where settling stands; a refused row goes on with it once it is tried again.
         drop_fields
             Points (`exposure_field`) not owed any more, whatever the result.
         """
@@ -281,7 +281,7 @@ class Outbox:
             reason or "",
             attempts_delta,
             int(attempts_reset),
-            dumps(dict(settle) if settle is not None else {"stage": "ping"}),
+            _stage(result, settle),
         ]
         for field in dropped:
             if field in sent.versions:
@@ -453,6 +453,12 @@ class Outbox:
             self._settling,
             *self._of(key),
         ]
+
+
+def _stage(result: Result, settle: Mapping[str, Any] | None) -> str:
+    if settle is None:
+        return dumps({"stage": "ping"}) if result == "settling" else ""
+    return dumps(dict(settle))
 
 
 def _ms(seconds: float) -> int:

@@ -265,13 +265,13 @@ if result == 'done' then redis.call('HSET', row, 'since_ms', now) end
 if result == 'done' or ARGV[7] == '1' then redis.call('HDEL', row, 'attempts') end
 if ARGV[6] ~= '0' then redis.call('HINCRBY', row, 'attempts', ARGV[6]) end
 if ARGV[5] ~= '' then redis.call('HSET', row, 'reason', ARGV[5]) end
+if ARGV[8] ~= '' then
+  redis.call('SADD', KEYS[5], key)
+  redis.call('HSET', row, 'settle', ARGV[8])
+end
 if result == 'refused' and not news then
   redis.call('ZADD', KEYS[4], now, key)
   return 1
-end
-if result == 'settling' then
-  redis.call('SADD', KEYS[5], key)
-  redis.call('HSET', row, 'settle', ARGV[8])
 end
 redis.call('ZADD', KEYS[2], ARGV[4] ~= '' and ARGV[4] or now, key)
 return 1
@@ -401,6 +401,15 @@ LEASE_RELEASE = """
 -- KEYS: lease; ARGV: fence
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
+"""
+
+ALIASES_APPEND = """
+-- KEYS: meta rows; ARGV: reading count row...
+if redis.call('HGET', KEYS[1], 'reading') ~= ARGV[1] then return 0 end
+if redis.call('LLEN', KEYS[2]) ~= tonumber(ARGV[2]) then return 0 end
+for i = 3, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end
+redis.call('HSET', KEYS[1], 'count', redis.call('LLEN', KEYS[2]))
+return 1
 """
 
 QUARANTINE_PUT = """

@@ -10,6 +10,7 @@ from yse_ingest.errors import StateVersionError, TargetError
 from yse_ingest.limits import Limits
 from yse_ingest.state import scripts
 from yse_ingest.state.adoptions import Adoptions
+from yse_ingest.state.aliases import AliasShelf
 from yse_ingest.state.audits import Audits
 from yse_ingest.state.breaker import Breaker
 from yse_ingest.state.budget import Budget
@@ -88,6 +89,7 @@ class State:
             lost=lambda: self.notice_loss(self._request_limit_s),
         )
         self.leases = Leases(connection, keys)
+        self.aliases = AliasShelf(connection, keys, self.leases)
         self.quarantine = Quarantine(connection, keys, self.decisions)
         self.receipts = Receipts(connection, keys)
         self.clocks = Clocks(connection, keys)

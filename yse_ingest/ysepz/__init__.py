@@ -1,5 +1,6 @@
 """YSE-PZ: the client, its vocabulary, look-ups, creation, requests and their cost."""
 
+from yse_ingest.aliases import Alias
 from yse_ingest.ysepz.account import Account
 from yse_ingest.ysepz.bulk import BulkReadBack
 from yse_ingest.ysepz.client import YsePz
@@ -7,7 +8,6 @@ from yse_ingest.ysepz.cost import Speed, cut, modelled_seconds, read_back_second
 from yse_ingest.ysepz.creation import create
 from yse_ingest.ysepz.gate import LocalGate
 from yse_ingest.ysepz.http import Answer, Timeouts
-from yse_ingest.ysepz.lists import Alias
 from yse_ingest.ysepz.lookup import Resolution, resolve
 from yse_ingest.ysepz.missing import MissingRow, missing_rows
 from yse_ingest.ysepz.readback import Header, ReadBack

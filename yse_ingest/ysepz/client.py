@@ -6,17 +6,25 @@ import copy
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import quote
 
 from yse_ingest.errors import TargetError, YsePzReplyError
-from yse_ingest.schemas.readback import PageSchema, TransientRowSchema
+from yse_ingest.schemas.readback import (
+    HeaderRowSchema,
+    OwnedRowSchema,
+    PageSchema,
+    PointRowSchema,
+    TransientRowSchema,
+)
 from yse_ingest.schemas.vocabulary import BandRowSchema, InstrumentRowSchema, NamedRowSchema
 from yse_ingest.targets import separation_arcsec
+from yse_ingest.times import parse_obs_dates
+from yse_ingest.ysepz.aliases import Aliases, LocalShelf
 from yse_ingest.ysepz.answers import AnswerReader, database_away, server_exception
 from yse_ingest.ysepz.bulk import BulkReadBack, parse_bulk
 from yse_ingest.ysepz.http import SERVICE, Answer, Http, Timeouts, away, normalised, only_reads
-from yse_ingest.ysepz.lists import Alias, Aliases, Lists, boxes, read
+from yse_ingest.ysepz.lists import Lists, boxes, read
 from yse_ingest.ysepz.readback import ReadBack, parse_read_back
 from yse_ingest.ysepz.transients import Transient, name_key
 from yse_ingest.ysepz.vocabulary import BANDS, LISTS, Kind, Vocabulary
@@ -24,14 +32,30 @@ from yse_ingest.ysepz.vocabulary import BANDS, LISTS, Kind, Vocabulary
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from yse_ingest.aliases import Alias
     from yse_ingest.limits import Purpose
     from yse_ingest.ysepz.account import Account
+    from yse_ingest.ysepz.aliases import Shelf
     from yse_ingest.ysepz.gate import Gate
 
 VOCABULARY_AGE_S = 3600.0
 """A vocabulary older than this is read again [s]."""
 VOCABULARY_RETRY_S = 60.0
 """A name that is missing makes it be read again, unless it is younger than this [s]."""
+
+
+class PointRow(NamedTuple):
+    """A stored point of any transient, and who wrote it."""
+
+    pk: int
+    header: int
+    """Primary key of its photometry header."""
+    time_ms: int
+    """When it was observed, UTC [ms]."""
+    created_by: int | None
+    """Number of the account."""
+    created_ms: int
+    """When it was stored, UTC [ms]."""
 
 
 @dataclass
@@ -63,6 +87,8 @@ class YsePz:
         Unix time [s].
     vocabulary
         One that was read earlier.
+    aliases
+        Returns where the list of aliases is kept; by default in this process.
     """
 
     def __init__(
@@ -76,6 +102,7 @@ class YsePz:
         gate: Gate | None = None,
         clock: Callable[[], float] = time.time,
         vocabulary: Vocabulary | None = None,
+        aliases: Callable[[], Shelf] | None = None,
     ) -> None:
         self.url = normalised(url)
         self.account = account
@@ -94,7 +121,8 @@ class YsePz:
         self._kept = _Kept(vocabulary)
         self._vocabulary_lock = threading.Lock()
         self._lists = Lists(self._http, self._reader, clock=clock)
-        self._aliases = Aliases(clock=clock)
+        shelf = LocalShelf(clock)
+        self._aliases = Aliases(aliases or (lambda: shelf))
 
     def __repr__(self) -> str:
         return f"YsePz({self.url!r}, account={self.account.username!r})"
@@ -222,11 +250,8 @@ class YsePz:
 
     def transient_by_pk(self, pk: int) -> Transient | None:
         """Return a transient by its primary key; None: there is none."""
-        answer = self._http.send("GET", f"/api/transients/{pk}/")
-        if answer.status == 404:
-            return None
-        content = self._reader.content(answer, now=self._clock())
-        return self._transient(read(TransientRowSchema(), content, answer.request))
+        row = self._lists.one("transients", pk, TransientRowSchema())
+        return None if row is None else self._transient(row)
 
     def transients_near(
         self, ra: float, dec: float, radius_arcsec: float
@@ -249,8 +274,14 @@ class YsePz:
         ordered = sorted(rows.values(), key=lambda pair: (pair[1], pair[0]["pk"]))
         return [(self._transient(row), separation) for row, separation in ordered]
 
-    def aliases(self) -> list[Alias]:
-        """Return every alias: read whole once a day, in between only what was added."""
+    def aliases(self) -> tuple[Alias, ...]:
+        """Return every alias: read whole once a day, in between only what was added.
+
+        Raises
+        ------
+        YsePzError
+            As `yse_ingest.ysepz.aliases.Aliases.read`.
+        """
         return self._aliases.read(self._lists)
 
     def forget_aliases(self) -> None:
@@ -302,6 +333,28 @@ class YsePz:
             return None
         content = self._reader.content(answer, now=self._clock())
         return parse_bulk(content, request=answer.request, seconds=answer.seconds)
+
+    # Who wrote it -------------------------------------------------------------------------
+
+    def last_points(self, count: int) -> list[PointRow]:
+        """Return the points that YSE-PZ stored last, of all transients, the newest last."""
+        rows = self._lists.last("transientphotdata", PointRowSchema(), count)
+        dates = parse_obs_dates([row["obs_date"] for row in rows]).tolist() if rows else []
+        stored = parse_obs_dates([row["created_date"] for row in rows]).tolist() if rows else []
+        return [
+            PointRow(row["pk"], row["header"], time_ms, row["created_by"], created_ms)
+            for row, time_ms, created_ms in zip(rows, dates, stored, strict=True)
+        ]
+
+    def transient_of_header(self, pk: int) -> int | None:
+        """Return the number of the transient of a photometry header; None: it has none."""
+        row = self._lists.one("transientphotometry", pk, HeaderRowSchema())
+        return None if row is None else row["transient"]
+
+    def creator_of(self, resource: str, pk: int) -> int | None:
+        """Return the number of the account that a row is shown to be of; None: of none."""
+        row = self._lists.one(resource, pk, OwnedRowSchema())
+        return None if row is None else row["created_by"]
 
     # What writes --------------------------------------------------------------------------
 

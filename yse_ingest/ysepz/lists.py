@@ -8,14 +8,13 @@ whoever asks with a filter compares the rows once more.
 from __future__ import annotations
 
 import math
-import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError
 
 from yse_ingest.errors import YsePzReplyError
 from yse_ingest.schemas._load import faults_of, load
-from yse_ingest.schemas.readback import AliasRowSchema, PageSchema
+from yse_ingest.schemas.readback import PageSchema
 from yse_ingest.ysepz.http import SERVICE
 
 if TYPE_CHECKING:
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from yse_ingest.ysepz.http import Http
 
 PAGE_ROWS = 1000
-ALIASES_AGE_S = 86400.0
-"""Aliases are read whole again after this long [s]; in between only what was added: a changed
-or deleted one is noticed by the last known row, or by a look-up that it leads nowhere."""
 BOX_MARGIN_DEG = 1e-7
 """Added to every side of a box, against rounding [deg]."""
 
@@ -49,6 +45,7 @@ class Lists:
         params: Mapping[str, str] | None = None,
         *,
         offset: int = 0,
+        before_page: Callable[[], None] | None = None,
     ) -> list[dict[str, Any]]:
         """Return the rows of a list from ``offset`` on, each once, in the server's order.
 
@@ -60,6 +57,8 @@ class Lists:
             Reads one row, with its ``pk``.
         params
             Filters, which the server may ignore.
+        before_page
+            Called before each page is asked for.
 
         Raises
         ------
@@ -67,7 +66,7 @@ class Lists:
             When a page or a row of it is something else.
         """
         rows: dict[int, dict[str, Any]] = {}
-        for request, page in self._pages(resource, params or {}, offset):
+        for request, page in self._pages(resource, params or {}, offset, before_page):
             before = len(rows)
             for raw in page["results"]:
                 row = read(schema, raw, request)
@@ -81,10 +80,31 @@ class Lists:
                 )
         return list(rows.values())
 
+    def last(self, resource: str, schema: Schema, count: int) -> list[dict[str, Any]]:
+        """Return the last ``count`` rows of a list: the newest, where they come by number."""
+        path = f"/api/{resource}/"
+        answer = self._http.send("GET", path, params={"limit": "1"})
+        content = self._reader.content(answer, now=self._clock())
+        total = read(PageSchema(), content, answer.request)["count"]
+        return self.rows(resource, schema, offset=max(0, total - count))
+
+    def one(self, resource: str, pk: int, schema: Schema) -> dict[str, Any] | None:
+        """Return one row by its primary key; None: there is none."""
+        answer = self._http.send("GET", f"/api/{resource}/{pk}/")
+        if answer.status == 404:
+            return None
+        return read(schema, self._reader.content(answer, now=self._clock()), answer.request)
+
     def _pages(
-        self, resource: str, params: Mapping[str, str], offset: int
+        self,
+        resource: str,
+        params: Mapping[str, str],
+        offset: int,
+        before_page: Callable[[], None] | None,
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         while True:
+            if before_page is not None:
+                before_page()
             answer = self._http.send(
                 "GET",
                 f"/api/{resource}/",
@@ -100,53 +120,6 @@ class Lists:
 
 def _excerpt_of_count(count: int) -> str:
     return str(count) if count.bit_length() < 64 else "too many to tell"
-
-
-class Alias(NamedTuple):
-    """Another name of a transient."""
-
-    pk: int
-    name: str
-    transient: int | None
-    """Primary key of the transient."""
-
-
-class Aliases:
-    """Every alias, kept: their list has no filter, so that each look-up would read it whole."""
-
-    def __init__(self, *, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._known: list[Alias] = []
-        self._read_at = -math.inf
-        self._lock = threading.Lock()
-
-    def read(self, lists: Lists) -> list[Alias]:
-        """Return every alias, asking through these lists."""
-        with self._lock:
-            known = self._known
-            fresh = self._clock() - self._read_at <= ALIASES_AGE_S
-            added = self._added(lists, known) if known and fresh else None
-            if added is None:
-                began = self._clock()
-                known, added = [], self._from(lists, 0)
-                self._read_at = began
-            self._known = [*known, *added]
-            return self._known
-
-    def forget(self) -> None:
-        """Make the next `read` read the whole list."""
-        with self._lock:
-            self._read_at = -math.inf
-
-    def _added(self, lists: Lists, known: list[Alias]) -> list[Alias] | None:
-        """Return what was added since; None: the list has changed otherwise."""
-        last_and_added = self._from(lists, len(known) - 1)
-        return last_and_added[1:] if last_and_added[:1] == known[-1:] else None
-
-    @staticmethod
-    def _from(lists: Lists, offset: int) -> list[Alias]:
-        rows = lists.rows("alternatetransientnames", AliasRowSchema(), offset=offset)
-        return [Alias(row["pk"], row["name"], row["transient"]) for row in rows]
 
 
 def read(schema: Schema, content: object, request: str) -> dict[str, Any]:

@@ -6,18 +6,25 @@ import hashlib
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from marshmallow import ValidationError
 
 from yse_ingest.errors import YsePzReplyError
 from yse_ingest.photometry import StoredPhotometry
 from yse_ingest.schemas._load import Refusal, faults_of, load, load_rows
-from yse_ingest.schemas.readback import DownloadSchema, StoredHeaderSchema, StoredPointSchema
+from yse_ingest.schemas.readback import (
+    DownloadSchema,
+    StoredHeaderSchema,
+    StoredPlaceSchema,
+    StoredPointSchema,
+)
 from yse_ingest.times import parse_obs_dates
 from yse_ingest.ysepz.http import SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from yse_ingest.photometry import Bools
     from yse_ingest.ysepz.vocabulary import Vocabulary
 
 
@@ -45,7 +52,8 @@ class ReadBack:
     photometry: StoredPhotometry
     headers: tuple[Header, ...]
     refused: tuple[Refusal, ...]
-    """Rows that could not be read."""
+    """Rows whose values or owner could not be read. They stand in ``photometry`` as rows
+    without values that nobody touched last: a row that is there stands for its exposure."""
     bytes: int
     """Length of the answer [B]."""
     seconds: float
@@ -62,6 +70,12 @@ class ReadBack:
         return str(self.transient["name"])
 
     @property
+    def unread(self) -> Bools:
+        """Return which rows of ``photometry`` are shown by their place alone, shape (n,)."""
+        pks = [int(refusal.native_id or 0) for refusal in self.refused]
+        return np.isin(self.photometry.pk, pks)
+
+    @property
     def digest(self) -> str:
         """Return a hash that is equal for two read-backs that show the same photometry."""
         columns = (getattr(self.photometry, item.name) for item in fields(StoredPhotometry))
@@ -75,7 +89,7 @@ class ReadBack:
 def parse_read_back(
     reply: object, *, account: str, vocabulary: Vocabulary, size: int, seconds: float
 ) -> ReadBack:
-    """Return a read-back; a point that cannot be read is reported and left out.
+    """Return a read-back; a point of which only the place can be read is one without values.
 
     Parameters
     ----------
@@ -88,7 +102,8 @@ def parse_read_back(
     Raises
     ------
     YsePzReplyError
-        When it is no read-back at all.
+        When it is no read-back at all, or a point's place cannot be read: left out, it would
+        look like one that is missing, and be sent again.
     """
     try:
         loaded = load(DownloadSchema(), reply)
@@ -117,10 +132,10 @@ def parse_read_back(
             groups=tuple(shelf["groups"]),
         )
         headers.append(header)
-        rows, faulty = load_rows(
-            StoredPointSchema(), [_flat(point) for point in model["data"]], id_key="pk"
-        )
+        shown = [_flat(point) for point in model["data"]]
+        rows, faulty = load_rows(StoredPointSchema(), shown, id_key="pk")
         refused += faulty
+        rows += [_place(shown[refusal.row], refusal, header) for refusal in faulty]
         points += [_point(row, header, account=account, vocabulary=vocabulary) for row in rows]
     times = parse_obs_dates([point["obs_date"] for point in points]).tolist() if points else []
     created = parse_obs_dates([point["created_date"] or EPOCH for point in points])
@@ -142,6 +157,25 @@ def parse_read_back(
 def _flat(model: dict[str, Any]) -> dict[str, Any]:
     content = model.get("fields")
     return {**(content if isinstance(content, dict) else {}), "pk": model.get("pk")}
+
+
+def _place(shown: dict[str, Any], refusal: Refusal, header: Header) -> dict[str, Any]:
+    """Return a row of which only the place is known; raise where not even that is."""
+    try:
+        place = load(StoredPlaceSchema(), shown)
+    except ValidationError as error:
+        fault = faults_of(error, shown)[0]
+        # Without the value: the header may be private.
+        raise YsePzReplyError(
+            f"stored row {refusal.native_id or '?'} of {header.instrument} cannot be read: "
+            f"{fault.field} {fault.reason}",
+            service=SERVICE,
+            field=fault.field,
+            remedy="Nothing is sent to this transient: nobody can tell which exposure the row "
+            "stands for. Correct the row in YSE-PZ; what is owed waits.",
+        ) from error
+    unknown = ("mag", "mag_err", "flux", "flux_err", "flux_zero_point", "created_date")
+    return {**dict.fromkeys(unknown), **place, "forced": False, "modified_by": []}
 
 
 def _point(
@@ -167,7 +201,7 @@ def _point(
     }
 
 
-def _who(names: list[str], account: str) -> str:
+def _who(names: list[str] | None, account: str) -> str:
     name = names[0] if names else ""
     return account if name.casefold() == account.casefold() else name
 

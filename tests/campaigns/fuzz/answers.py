@@ -124,15 +124,19 @@ def _rows_must_agree(found: ReadBack, content: Any) -> None:
             if oracle.stored_point(row):
                 shown.setdefault(row["pk"], []).append(row["fields"])
             untouched += any(row == one for one in DOWNLOAD["2019np"]["photometry"][0]["data"])
-    table = found.photometry
+    table, unread = found.photometry, found.unread
     for number, pk in enumerate(table.pk.tolist()):
+        if unread[number]:
+            if not np.isnan(table.mag[number]) or table.modified_by[number]:
+                raise WrongAcceptanceError(f"row {pk} cannot be read, and has values")
+            continue
         rows = [row for row in shown.get(pk, ()) if _same_values(table, number, row)]
         if not rows:
             raise WrongAcceptanceError(f"took row {pk}, which was not shown so")
-    if len(table) + len(found.refused) != sum(len(shelf.get("data", [])) for shelf in shelves):
-        raise WrongRefusalError("a row is neither taken nor refused")
-    if untouched > len(table):
-        raise WrongRefusalError(f"{untouched} rows are as recorded, {len(table)} were taken")
+    if len(table) != sum(len(shelf.get("data", [])) for shelf in shelves):
+        raise WrongRefusalError("a row was left out: its exposure would be sent again")
+    if untouched > len(table) - int(unread.sum()):
+        raise WrongRefusalError(f"{untouched} rows are as recorded, fewer were taken")
 
 
 def _same_values(table: Any, number: int, row: Mapping[str, Any]) -> bool:
