@@ -1,40 +1,73 @@
-"""ALeRCE's ZTF API: a living source, one object at a time.
+"""ALeRCE's APIs for ZTF: a living source, one light curve at a time.
 
 What decides how it is asked (read in the server's source, 2026-04): ``has_next`` is always
 false, so pages end with a short one; a cone at exactly RA 0 or Dec 0 is dropped without a word;
-light curves have no ``since``; an unknown object is a 404, an empty cone an empty list.
+light curves have no ``since``; an unknown object is a 404, an empty cone an empty list. One
+object id in a list is a pattern, two or more are names; long lists were answered with 502.
+
+Which of many objects were detected since is one question for all of them. Only those are read,
+a request each; the others are answered as empty. Forced photometry comes from a service of its
+own, where an unknown object is an empty list; when that fails, the detections still count.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
-from yse_ingest.errors import SourceRefusedError, SourceReplyError
+from yse_ingest.errors import SourceReplyError, YseIngestError
+from yse_ingest.photometry import Alerts
 from yse_ingest.schemas._load import load_rows
-from yse_ingest.schemas.alerce import ID_KEY, DetectionSchema, ObjectSchema
+from yse_ingest.schemas.alerce import (
+    ID_KEY,
+    MJD_LIMITS,
+    UNDEFINED,
+    DetectionSchema,
+    ForcedSchema,
+    LastSeenSchema,
+    LimitSchema,
+    ObjectSchema,
+)
 from yse_ingest.sources.answers import (
     Reading,
     answer,
+    check_forced,
     inside_cone,
     look_radius,
+    read_forced,
+    read_limits,
     read_rows,
 )
-from yse_ingest.sources.base import Answer, Ask, Capabilities
+from yse_ingest.sources.base import Answer, Ask, Capabilities, Kind
+from yse_ingest.sources.batches import TOO_LONG, in_parts, known_objects, rows_of
 from yse_ingest.sources.setup import Option
 from yse_ingest.times import MJD_ZERO_JD, jd_of_time_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Self
 
     from yse_ingest.sources.http import HttpClient
     from yse_ingest.sources.reply import HttpReply
     from yse_ingest.sources.setup import Setup
 
+    LastSeen = Mapping[str, float | YseIngestError]
+    """Object id to its last detection [MJD, UTC], or to why that is not known."""
+
 PUBLIC_URL = "https://api.alerce.online/ztf/v1"
+PUBLIC_FORCED_URL = "https://api.alerce.online/v2/lightcurve"
 URL = Option("ALERCE_URL", "Address of ALeRCE's ZTF API.", default=PUBLIC_URL)
-BATCH_SIZE = 10
+FORCED_URL = Option(
+    "ALERCE_FORCED_URL",
+    "Address of ALeRCE's light-curve API, version 2, for forced photometry of ZTF.",
+    default=PUBLIC_FORCED_URL,
+)
+BATCH_SIZE = 50
+"""Targets of one question."""
+LIST_MAX = 100
+"""Object ids of one request."""
 PAGE_SIZE = 100
 PAGES_MAX = 5
 """Five hundred objects within seconds of arc are no cone."""
@@ -44,12 +77,14 @@ MJD_MARGIN = 1e-6
 
 
 class AlerceSource:
-    """Asks ALeRCE's ZTF API.
+    """Asks ALeRCE's APIs for ZTF.
 
     Parameters
     ----------
     http
-        Client of its base URL.
+        Client of the base URL of objects and light curves.
+    forced
+        Client of the base URL of forced photometry.
     """
 
     name: ClassVar[str] = "alerce"
@@ -61,12 +96,17 @@ class AlerceSource:
         since="client",
         exposure_tolerance_s=16.0,
         bands=("g", "r", "i"),
+        kinds=frozenset({Kind.DETECTION, Kind.FORCED, Kind.LIMIT}),
     )
-    options: ClassVar[tuple[Option, ...]] = (URL,)
+    options: ClassVar[tuple[Option, ...]] = (URL, FORCED_URL)
 
-    def __init__(self, http: HttpClient) -> None:
+    def __init__(self, http: HttpClient, *, forced: HttpClient) -> None:
         self._http = http
+        self._forced_http = forced
         self._detection = DetectionSchema()
+        self._limit = LimitSchema()
+        self._forced = ForcedSchema()
+        self._last_seen = LastSeenSchema()
         self._object = ObjectSchema()
 
     @classmethod
@@ -76,9 +116,12 @@ class AlerceSource:
         Raises
         ------
         SettingsError
-            When ``ALERCE_URL`` is no address.
+            When ``ALERCE_URL`` or ``ALERCE_FORCED_URL`` is no address.
         """
-        return cls(setup.http(setup.value(URL) or PUBLIC_URL, service=cls.title))
+        return cls(
+            setup.http(setup.value(URL) or PUBLIC_URL, service=cls.title),
+            forced=setup.http(setup.value(FORCED_URL) or PUBLIC_FORCED_URL, service=cls.title),
+        )
 
     @property
     def url(self) -> str:
@@ -88,35 +131,79 @@ class AlerceSource:
     def close(self) -> None:
         """Give its connections back."""
         self._http.close()
+        self._forced_http.close()
 
     def fetch(self, asks: Sequence[Ask]) -> Iterator[Answer]:
         """Return one answer per question, in their order."""
         deadline = self._http.deadline()
-        for ask in asks:
-            yield answer(ask, self._reader(ask, deadline), service=self.title)
+        for start in range(0, len(asks), BATCH_SIZE):
+            batch = asks[start : start + BATCH_SIZE]
+            last_seen = self._last_detections(batch, deadline)
+            for ask in batch:
+                read = partial(self._read, ask, last_seen, deadline)
+                yield answer(ask, read, service=self.title)
 
-    def _reader(self, ask: Ask, deadline: float) -> Callable[[bool], Reading]:
-        def read(full: bool) -> Reading:
-            since_ms = None if full else ask.since_ms
-            object_ids = self._object_ids(ask, since_ms, deadline)
-            return Reading.merged(
-                self._light_curve(ask, object_id, deadline) for object_id in object_ids
-            )
+    def _read(self, ask: Ask, last_seen: LastSeen, deadline: float, full: bool) -> Reading:
+        known = () if full else known_objects(ask)
+        object_ids = _changed(ask, known, last_seen) if known else self._near(ask, deadline)
+        return Reading.merged(
+            self._light_curve(ask, object_id, deadline) for object_id in object_ids
+        )
 
-        return read
+    # Which objects --------------------------------------------------------------------------
 
-    def _object_ids(self, ask: Ask, since_ms: int | None, deadline: float) -> list[str]:
-        """Return the objects whose light curves have to be read for one target."""
+    def _last_detections(self, batch: Sequence[Ask], deadline: float) -> LastSeen:
+        """Return the last detection of each object that may have been detected since.
+
+        One request for up to `LIST_MAX` objects; those that were not are missing.
+        """
+        asks = [ask for ask in batch if known_objects(ask)]
+        wanted = list(dict.fromkeys(one for ask in asks for one in known_objects(ask)))
+        if not wanted:
+            return {}
+        since = min(map(_since_mjd, asks)) - MJD_MARGIN
+        found: dict[str, float | YseIngestError] = {}
+        for start in range(0, len(wanted), LIST_MAX):
+            part = wanted[start : start + LIST_MAX]
+            found |= in_parts(part, partial(self._list, since, deadline))
+        return found
+
+    def _list(
+        self, since: float, deadline: float, object_ids: Sequence[str]
+    ) -> dict[str, float] | None:
+        """Return the last detections since a date; None where the list is too long."""
+        # One id alone would be a pattern of SQL.
+        oids = object_ids if len(object_ids) > 1 else [*object_ids, *object_ids]
+        query = {"oid": oids, "lastmjd": [f"{since:.8f}", f"{MJD_LIMITS[1]:.1f}"]}
+        final = TOO_LONG if len(object_ids) > 1 else frozenset[int]()
+        found: dict[str, float] = {}
+        for number in range(1, PAGES_MAX + 1):
+            reply = self._page(query, number, deadline, final=final)
+            if reply.status in final:
+                return None
+            items = rows_of(reply, option=URL, key="items")
+            seen, refused = load_rows(self._last_seen, items, id_key="oid")
+            found |= {one["object_id"]: one["last_mjd"] for one in seen}
+            # Of an object that cannot be read it is not known: its light curve will tell.
+            found |= {one.native_id or "": MJD_LIMITS[1] for one in refused}
+            if others := found.keys() - set(object_ids):
+                raise SourceReplyError(
+                    "answered without the filter: nobody asked for "
+                    f"{min(others) or 'an object without oid'}",
+                    service=self.title,
+                    remedy="Nothing of it is used; check that its URL is the right one.",
+                )
+            if len(items) < PAGE_SIZE:
+                break
+        return found
+
+    def _near(self, ask: Ask, deadline: float) -> list[str]:
+        """Return every object that may be the target: the one it names, and those near it."""
         target = ask.target
         wanted = [] if target.object_id is None else [target.object_id]
-        if target.ra is None or target.dec is None:
-            return wanted
-        since_mjd = 0.0 if since_ms is None else jd_of_time_ms(since_ms) - MJD_ZERO_JD
-        wanted += [
-            found["object_id"]
-            for found in self._cone(ask, target.ra, target.dec, deadline)
-            if found["last_mjd"] is None or found["last_mjd"] >= since_mjd - MJD_MARGIN
-        ]
+        if target.ra is not None and target.dec is not None:
+            cone = self._cone(ask, target.ra, target.dec, deadline)
+            wanted += [found["object_id"] for found in cone]
         return list(dict.fromkeys(wanted))
 
     def _cone(self, ask: Ask, ra: float, dec: float, deadline: float) -> list[dict[str, Any]]:
@@ -126,16 +213,10 @@ class AlerceSource:
             "ra": f"{ra or NUDGE_DEG:.10g}",
             "dec": f"{dec or NUDGE_DEG:.10g}",
             "radius": f"{radius:.7g}",
-            "page_size": str(PAGE_SIZE),
-            "order_by": "oid",
-            "order_mode": "ASC",
         }
         rows: list[Any] = []
         for number in range(1, PAGES_MAX + 1):
-            page = {**query, "page": str(number)}
-            # Without the slash it redirects, and was seen to hang.
-            reply = self._http.get("objects/", page, deadline=deadline)
-            items = self._content(reply, "items")
+            items = rows_of(self._page(query, number, deadline), option=URL, key="items")
             rows += items
             if len(items) < PAGE_SIZE:
                 break
@@ -158,38 +239,104 @@ class AlerceSource:
             )
         return inside_cone(found, ra=ra, dec=dec, radius=radius, service=self.title)
 
+    def _page(
+        self,
+        query: Mapping[str, str | Sequence[str]],
+        number: int,
+        deadline: float,
+        *,
+        final: frozenset[int] = frozenset(),
+    ) -> HttpReply:
+        page = {
+            **query,
+            "page_size": str(PAGE_SIZE),
+            "order_by": "oid",
+            "order_mode": "ASC",
+            "page": str(number),
+        }
+        # Without the slash it redirects, and was seen to hang.
+        return self._http.get("objects/", page, deadline=deadline, final=final)
+
+    # Light curves ---------------------------------------------------------------------------
+
     def _light_curve(self, ask: Ask, object_id: str, deadline: float) -> Reading:
-        """Return the detections of one object; none where it is not known."""
+        """Return what is wanted of one object; nothing where it is not known."""
         path = f"objects/{quote(object_id, safe='')}/lightcurve"
         reply = self._http.get(path, {"survey_id": "ztf"}, deadline=deadline)
         if reply.status == 404 and _is_unknown_object(reply):
             return Reading.merged([])
-        return read_rows(
-            self._detection,
-            self._content(reply, "detections"),
-            id_key=ID_KEY,
-            date_format="mjd",
-            bands=ask.rules.band_map,
-            object_id=object_id,
-            rules=ask.rules,
-        )
+        bands = ask.rules.band_map
+        parts = [
+            read_rows(
+                self._detection,
+                rows_of(reply, option=URL, key="detections"),
+                id_key=ID_KEY,
+                date_format="mjd",
+                bands=bands,
+                object_id=object_id,
+                rules=ask.rules,
+            )
+        ]
+        if Kind.LIMIT in ask.kinds:
+            limits = rows_of(reply, option=URL, key="non_detections")
+            parts.append(
+                read_limits(
+                    self._limit, limits, date_format="mjd", bands=bands, object_id=object_id
+                )
+            )
+        if Kind.FORCED in ask.kinds:
+            parts.append(self._forced_photometry(ask, object_id, deadline))
+        return Reading.merged(parts)
 
-    def _content(self, reply: HttpReply, key: str) -> list[Any]:
-        if reply.status != 200:
-            raise SourceRefusedError(
-                f"answered {reply.describe()}",
-                service=self.title,
-                remedy="Check ALERCE_URL and the target.",
+    def _forced_photometry(self, ask: Ask, object_id: str, deadline: float) -> Reading:
+        path = f"forced-photometry/{quote(object_id, safe='')}"
+        try:
+            reply = self._forced_http.get(path, {"survey_id": "ztf"}, deadline=deadline)
+            rows = rows_of(reply, option=FORCED_URL)
+            measured = [row for row in rows if not _is_undefined(row)]
+            reading = read_forced(
+                self._forced,
+                measured,
+                id_key=ID_KEY,
+                date_format="mjd",
+                bands=ask.rules.band_map,
+                rules=ask.rules,
             )
-        content = reply.json()
-        rows = content.get(key) if isinstance(content, dict) else None
-        if not isinstance(rows, list):
-            raise SourceReplyError(
-                f"answered no list of {key} ({reply.describe()})",
-                service=self.title,
-                remedy="Check that ALERCE_URL is the address of ALeRCE's ZTF API.",
-            )
-        return rows
+            check_forced(reading, object_id, service=self.title)
+        except YseIngestError as error:
+            lacking = f"its forced photometry could not be read: {error.fact}"
+            return Reading(Alerts.empty(), lacking=lacking)
+        undefined = Counter({(object_id, "has no flux (100)"): len(rows) - len(measured)})
+        return Reading.merged([reading, Reading(Alerts.empty(), dropped=+undefined)])
+
+
+def _since_mjd(ask: Ask) -> float:
+    """Return when the newest detection was that is known [MJD, UTC]."""
+    known_ms = ask.since_ms if ask.newest_ms is None else ask.newest_ms
+    return jd_of_time_ms(known_ms or 0) - MJD_ZERO_JD
+
+
+def _changed(ask: Ask, known: Sequence[str], last_seen: LastSeen) -> list[str]:
+    """Return the objects of a target that were detected since.
+
+    Raises
+    ------
+    YseIngestError
+        When that is not known of one.
+    """
+    changed = []
+    for object_id in known:
+        last_mjd = last_seen.get(object_id, 0.0)
+        if isinstance(last_mjd, YseIngestError):
+            raise last_mjd
+        if last_mjd > _since_mjd(ask) + MJD_MARGIN:
+            changed.append(object_id)
+    return changed
+
+
+def _is_undefined(row: object) -> bool:
+    """Tell whether the service has no flux for this exposure."""
+    return isinstance(row, dict) and UNDEFINED in (row.get("mag"), row.get("e_mag"))
 
 
 def _is_unknown_object(reply: HttpReply) -> bool:
