@@ -419,3 +419,52 @@ def test_a_full_read_finds_what_the_list_misses(
 
     assert recent.status is Status.EMPTY
     assert len(everything.alerts) == 3
+
+
+def test_an_object_that_no_list_shows_is_read(
+    alerce: AlerceStandIn, ask_alerce: Source, question: Question, shower: Shower
+) -> None:
+    """That nothing is said of an object does not mean that nothing happened."""
+    shower(alerce, count=5)
+    alerce.unlisted = frozenset({OID})
+    ask = question(since_ms=at(FIRST_JD + 1), newest_ms=at(FIRST_JD + 3), known_objects=(OID,))
+
+    assert one(ask_alerce, ask).newest_ms == at(FIRST_JD + 4)
+
+
+def test_a_list_without_an_end_is_no_list(question: Question) -> None:
+    """Page after page of the same objects is refused: nobody knows what is missing."""
+
+    class Endless(StandIn):
+        def handle(self, request: Request) -> Reply:
+            return Reply.json({"items": [{"oid": OID, "lastmjd": 58494.0}] * 100})
+
+    with Endless() as server:
+        source = build_source("alerce", {"ALERCE_URL": server.url})
+        answer = one(source, question(since_ms=at(FIRST_JD), known_objects=(OID,)))
+        source.close()
+
+    assert answer.reason == "lists 1 objects on more than 5 pages"
+
+
+def test_an_object_whose_date_cannot_be_read_is_read(
+    question: Question, shower: Shower, served: Served
+) -> None:
+    """One odd date in the list stops nothing: the light curve tells."""
+
+    class Odd(AlerceStandIn):
+        def handle(self, request: Request) -> Reply:
+            reply = super().handle(request)
+            reply.body = reply.body.replace(b'"lastmjd": 5', b'"lastmjd": -5')
+            return reply
+
+    with Odd() as server:
+        shower(server, count=5)
+        source = build_source("alerce", {"ALERCE_URL": server.api_url})
+        known = {"newest_ms": at(FIRST_JD + 4), "known_objects": (OID,)}
+        answer = one(source, question(since_ms=at(FIRST_JD + 1), **known))
+        source.close()
+        requests = paths(served(server, 2))
+
+    assert answer.status is Status.OK
+    assert requests == ["", f"{OID}/lightcurve"]

@@ -153,9 +153,9 @@ class AlerceSource:
     # Which objects --------------------------------------------------------------------------
 
     def _last_detections(self, batch: Sequence[Ask], deadline: float) -> LastSeen:
-        """Return the last detection of each object that may have been detected since.
+        """Return the last detection of each object, in one request for up to `LIST_MAX`.
 
-        One request for up to `LIST_MAX` objects; those that were not are missing.
+        An object that was not seen since the earliest newest detection of all is missing.
         """
         asks = [ask for ask in batch if known_objects(ask)]
         wanted = list(dict.fromkeys(one for ask in asks for one in known_objects(ask)))
@@ -194,8 +194,12 @@ class AlerceSource:
                     remedy="Nothing of it is used; check that its URL is the right one.",
                 )
             if len(items) < PAGE_SIZE:
-                break
-        return found
+                return found
+        raise SourceReplyError(
+            f"lists {len(object_ids)} objects on more than {PAGES_MAX} pages",
+            service=self.title,
+            remedy="Nothing of it is used; check that its URL is the right one.",
+        )
 
     def _near(self, ask: Ask, deadline: float) -> list[str]:
         """Return every object that may be the target: the one it names, and those near it."""
@@ -324,6 +328,9 @@ def _changed(ask: Ask, known: Sequence[str], last_seen: LastSeen) -> list[str]:
     YseIngestError
         When that is not known of one.
     """
+    if not last_seen.keys() & set(known):
+        # The one of its newest detection must be listed: the list has not got everything.
+        return list(known)
     changed = []
     for object_id in known:
         last_mjd = last_seen.get(object_id, 0.0)

@@ -52,6 +52,8 @@ class AlerceStandIn(StandIn):
     """
 
     name: ClassVar[str] = "alerce"
+    unlisted: frozenset[str] = frozenset()
+    """Objects with a light curve that no list shows."""
     list_max: int | None = None
     """A question about more objects than this is answered with 502, as was seen once."""
 
@@ -252,7 +254,8 @@ class AlerceStandIn(StandIn):
         )
         if self.list_max is not None and len(wanted.oids) > self.list_max:
             return Reply.html("<h1>502 Bad Gateway</h1>", 502)
-        items = self._catalogue.select(wanted)
+        found = self._catalogue.select(wanted)
+        items = [item for item in found if item["oid"] not in self.unlisted]
         order_by = choice(request, "order_by", SORTABLE, default=None)
         if order_by is not None:
             descending = choice(request, "order_mode", ("ASC", "DESC"), default="ASC") == "DESC"
