@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -158,9 +158,9 @@ def test_the_golden_forced_photometry_reads_as_it_always_did() -> None:
 
     forced = answer.forced
     assert forced.native_id.tolist() == [
-        "ZTF25aaaaaaa3103350000015",
-        "ZTF25aaaaaaa3105350000015",
-        "ZTF25aaaaaaa3106350000015",
+        "fp:3103350000015",
+        "fp:3105350000015",
+        "fp:3106350000015",
     ]
     assert forced.band.tolist() == ["r", "g", "i"]
     assert forced.flux.tolist() == pytest.approx([2679.168, -91.201, 1706.082], abs=5e-4)
@@ -248,6 +248,63 @@ def test_forced_photometry_of_another_object_is_refused(
 
     assert len(answer.forced) == 0
     assert "forced photometry of ZTF18other instead of" in answer.reason
+
+
+def test_one_exposure_is_measured_once(
+    alerce: AlerceStandIn, ask_alerce: Source, question: Question, shower: Shower
+) -> None:
+    """Two names of one thing have a measurement each of the same exposure: one is taken."""
+    shower(alerce, count=3)
+    shower(alerce, "ZTF19renamed", count=3, start=5)
+    alerce.add_forced(OID, FIRST_JD + 2.3, "r", 812.5, 45.1)
+    alerce.add_forced("ZTF19renamed", FIRST_JD + 2.3, "r", 810.0, 45.1)
+
+    answer = one(ask_alerce, question(kinds=EVERYTHING))
+
+    assert set(answer.accepted_objects) == {OID, "ZTF19renamed"}
+    assert answer.forced.flux.tolist() == pytest.approx([2690.4], abs=0.05)
+
+
+def test_a_procstatus_that_is_not_clean_is_counted(
+    alerce: AlerceStandIn, ask_alerce: Source, question: Question, shower: Shower
+) -> None:
+    """It is text; which codes are good is a rule."""
+    shower(alerce, count=3)
+    for night, procstatus in enumerate(("0", "56", "56,57", "61")):
+        alerce.add_forced(OID, FIRST_JD + night, "r", 812.5, 45.1, procstatus=procstatus)
+
+    strict = one(ask_alerce, question(kinds=EVERYTHING))
+    lenient = one(
+        ask_alerce, question(kinds=EVERYTHING, rules=Rules(procstatus=("0", "56", "57")))
+    )
+
+    assert (len(strict.forced), len(lenient.forced)) == (1, 3)
+    assert strict.dropped == {"procstatus is not 0": 3}
+
+
+@pytest.mark.parametrize(
+    ("cuts", "kept"),
+    [({}, 3), ({"min_rb": 0.5}, 2), ({"min_rb": 0.5, "missing_score": "drop"}, 1)],
+    ids=["by default none", "least", "a missing one drops"],
+)
+def test_a_real_bogus_cut_is_a_rule(
+    alerce: AlerceStandIn,
+    ask_alerce: Source,
+    question: Question,
+    *,
+    shower: Shower,
+    cuts: dict[str, Any],
+    kept: int,
+) -> None:
+    """A detection out of another alert's history has no rb: whether it stays is a rule too."""
+    shower(alerce, count=1, rb=0.9)
+    shower(alerce, count=1, start=1, rb=0.3)
+    shower(alerce, count=1, start=2, rb=None, parent_candid=3103350000015010002)
+
+    answer = one(ask_alerce, question(rules=Rules(**cuts)))
+
+    assert len(answer.alerts) == kept
+    assert sum(answer.dropped.values()) == 3 - kept
 
 
 def test_a_missing_flux_is_counted(

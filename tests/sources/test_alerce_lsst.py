@@ -325,3 +325,30 @@ def test_a_new_object_beside_the_known_one_is_found_by_a_full_read(
     assert recent.status is Status.EMPTY
     assert (len(everything.alerts), everything.full) == (2, True)
     assert set(everything.accepted_objects) == {str(OID), str(OID + 7)}
+
+
+def test_one_visit_is_measured_once(lsst: AlerceLsstStandIn, ask_lsst: Source) -> None:
+    """Two names of one thing have a measurement each of the same visit: one is taken."""
+    for number in range(2):
+        lsst.add_detection(OID + number, MJD + number, "r", 5000.0, 100.0)
+        lsst.add_forced(OID + number, MJD + 5, "r", 120.0, 200.0, visit=2026062500700)
+
+    answer = one(ask_lsst, ask(kinds=EVERYTHING))
+
+    assert len(answer.accepted_objects) == 2
+    assert answer.forced.native_id.tolist() == ["fp:2026062500700"]
+
+
+@pytest.mark.parametrize(
+    ("score", "status"), [(0.49, Status.EMPTY), (0.5, Status.OK), (None, Status.OK)]
+)
+def test_reliability_is_a_rule(
+    lsst: AlerceLsstStandIn, ask_lsst: Source, score: float | None, status: Status
+) -> None:
+    """Below 0.5 a detection is left out and counted; one without a score stays by default."""
+    lsst.add_detection(OID, MJD, "r", 5000.0, 100.0, reliability=score)
+
+    answer = one(ask_lsst, ask())
+
+    assert answer.status is status
+    assert answer.dropped == ({"reliability is below 0.5": 1} if status is Status.EMPTY else {})

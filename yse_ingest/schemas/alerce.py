@@ -29,6 +29,8 @@ from yse_ingest.schemas.alert_fields import (
 ID_KEY = "candid"
 UNDEFINED = 100.0
 """Stands for a magnitude, or an error, that is not defined."""
+E_MAG_MAX = 1e6
+"""A flux a million times smaller than its error is none."""
 MJD_LIMITS = (47892.0, 88069.0)
 """1990-01-01 and 2100-01-01: an earlier date, like that of MJD 0, stands for a missing one."""
 
@@ -95,12 +97,15 @@ class ForcedSchema(AlertPart):
     ``flux_err`` (signed, at zero point 27.5), so an error of more than 1 mag is nothing odd.
     """
 
-    native_id = ObjectId(data_key=ID_KEY, required=True)
+    # The service's own id names the object too: of one thing with two names there would be two.
+    native_id = NativeId(data_key="pid", required=True)
     object_id = ObjectId(data_key="oid", required=True)
     time = Measurement(data_key="mjd", required=True, low=MJD_LIMITS[0], high=MJD_LIMITS[1])
     band = Choice(BANDS_BY_FID, data_key="fid", required=True)
     mag = Measurement(required=True, low=MAG_LIMITS[0], high=UNDEFINED, missing=(UNDEFINED,))
-    mag_err = Measurement(data_key="e_mag", required=True, positive=True, missing=(UNDEFINED,))
+    mag_err = Measurement(
+        data_key="e_mag", required=True, high=E_MAG_MAX, positive=True, missing=(UNDEFINED,)
+    )
     negative = Sign(data_key="isdiffpos", required=True)
     extra = fields.Nested(
         ExtraFieldsSchema, data_key="extra_fields", load_default=dict, allow_none=True
@@ -108,6 +113,7 @@ class ForcedSchema(AlertPart):
 
     @post_load
     def _as_flux(self, row: dict[str, Any], **_: Any) -> dict[str, Any]:
+        row["native_id"] = f"fp:{row['native_id']}"
         flux = 10.0 ** (-0.4 * (row.pop("mag") - ZERO_POINT))
         row["flux_err"] = flux * row.pop("mag_err") / MAG_PER_RELATIVE_FLUX
         row["flux"] = -flux if row.pop("negative") else flux

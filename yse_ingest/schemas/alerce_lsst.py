@@ -72,15 +72,19 @@ class DetectionSchema(_MeasuredSchema):
 
 
 class ForcedSchema(_MeasuredSchema):
-    """One forced measurement, at the place of an object, whether or not anything was there."""
+    """One forced measurement, at the place of an object, whether or not anything was there.
+
+    Its ``native_id`` is that of the visit: under two names of one thing there are two numbers.
+    """
+
+    visit = NativeId(required=True)
 
     @post_load
     def at_zero_point(self, row: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Return the row with flux and error at our zero point."""
         for name in ("flux", "flux_err"):
             row[name] = at_our_zero_point(row[name], zero_point=NANOJANSKY_ZERO_POINT)
-        # Numbered apart from detections: the same number may be one of theirs.
-        row["native_id"] = f"fp:{row['native_id']}"
+        row["native_id"] = f"fp:{row.pop('visit')}"
         return row
 
 

@@ -190,6 +190,7 @@ class AlerceLsstStandIn(StandIn):
         flux_err: float,
         ra: float = 9.3,
         dec: float = -42.3,
+        **extra: Value,
     ) -> int:
         """Add one forced measurement of an object that was detected, and return its id."""
         with self._held:
@@ -210,7 +211,8 @@ class AlerceLsstStandIn(StandIn):
                 "scienceFluxErr": None,
                 "band_map": BAND_MAP,
             }
-            self._objects[oid].forced.append(_with_defaults(row, FORCED_DEFAULTS))
+            forced = self._objects[oid].forced
+            forced.append(_with_defaults({**row, **extra}, FORCED_DEFAULTS))
         return measurement_id
 
     # What it answers ------------------------------------------------------------------------
