@@ -77,3 +77,36 @@ def test_a_quiet_target_costs_one_request(console: Console, alerce: AlerceStandI
     assert quiet == ["/objects/"]
     assert busy == ["/objects/", f"/objects/{supernova.object_id}/lightcurve"]
     assert len(console.ysepz.rows("2019np")) == 34
+
+
+def test_limits_and_forced_photometry_stand_in_ysepz(
+    console: Console, alerce: AlerceStandIn
+) -> None:
+    """20.37 is 142.243 without a magnitude; 812.5 DN are 2690.4; a detection stands first."""
+    console.ysepz.add_transient("2025abc", *PLACE, status="Following")
+    alerce.add_detection(OID, JD, "g", 19.42, 0.12, *PLACE)
+    alerce.add_non_detection(OID, JD - 3, "g", 20.37)
+    alerce.add_forced(OID, JD - 2, "r", 812.5, 45.1)
+    alerce.add_forced(OID, JD - 1, "r", -57.5, 47.7)
+    alerce.add_forced(OID, JD, "g", 440.0, 48.0)
+
+    result = console.run(
+        *("push", "2025abc", "--source", "alerce", "--json"),
+        **settings(alerce),
+        YSE_INGEST_FORCED="1",
+        YSE_INGEST_UPPER_LIMITS="before",
+    )
+
+    assert result.exit_code == 0, result.output
+    rows = sorted(console.ysepz.rows("2025abc"), key=lambda row: str(row["obs_date"]))
+    limit, forced, negative, detection = rows
+    assert limit["mag"] is None
+    assert limit["flux_err"] == pytest.approx(142.243, abs=5e-4)
+    assert limit["flux"] == pytest.approx(1e-6 * limit["flux_err"])
+    assert forced["flux"] == pytest.approx(2690.4, abs=0.05)
+    assert forced["flux_err"] == pytest.approx(149.3, abs=0.05)
+    assert forced["mag"] == pytest.approx(18.925, abs=5e-4)
+    assert negative["mag"] is None
+    assert negative["flux"] < 0
+    assert detection["flux"] == pytest.approx(1706.082, abs=5e-4)
+    assert [row["forced"] for row in rows] == [0, 1, 1, 0]
