@@ -9,6 +9,7 @@ import pytest
 
 from yse_ingest.sandbox import supernovae
 from yse_ingest.sandbox.alerce import AlerceStandIn
+from yse_ingest.sandbox.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,3 +111,20 @@ def test_limits_and_forced_photometry_stand_in_ysepz(
     assert negative["flux"] < 0
     assert detection["flux"] == pytest.approx(1706.082, abs=5e-4)
     assert [row["forced"] for row in rows] == [0, 1, 1, 0]
+
+
+def test_people_are_told_that_forced_photometry_is_lacking(
+    console: Console, alerce: AlerceStandIn
+) -> None:
+    """The detections are sent, and a line says what could not be read."""
+    supernovae.fill_alerce(alerce, supernovae.load()[:1])
+    alerce.faults.add(Fault("error_before", path="forced"))
+
+    result = console.run(
+        *("push", "2019np", "--source", "alerce"), **settings(alerce), YSE_INGEST_FORCED="1"
+    )
+
+    assert result.exit_code == 0, result.output
+    assert len(console.ysepz.rows("2019np")) == 33
+    told = " ".join(result.output.split())
+    assert "its forced photometry could not be read: answered 500" in told

@@ -237,6 +237,28 @@ def test_detections_outlive_the_service_of_forced_photometry(
     assert answer.reason.startswith(f"its forced photometry could not be read: {why}")
 
 
+def test_forced_photometry_that_is_away_does_not_take_the_time_of_others(
+    alerce: AlerceStandIn,
+    ask_alerce: Source,
+    question: Question,
+    *,
+    shower: Shower,
+    served: Served,
+) -> None:
+    """Its service is asked for one target of a batch, with two repetitions; all are told."""
+    asks = []
+    for number in range(5):
+        shower(alerce, f"ZTF20aa{number}", count=3, ra=10.0 + number)
+        asks.append(question(name=f"t{number}", ra=10.0 + number, kinds=EVERYTHING))
+    alerce.faults.add(Fault("status", path="forced", status=503))
+
+    answers = list(ask_alerce.fetch(asks))
+
+    assert [len(answer.alerts) for answer in answers] == [3] * 5
+    assert all("could not be read: answered 503" in answer.reason for answer in answers)
+    assert sum("forced" in entry.path for entry in served(alerce, 5 * 2 + 3)) == 3
+
+
 def test_forced_photometry_of_another_object_is_refused(
     alerce: AlerceStandIn, ask_alerce: Source, question: Question, shower: Shower
 ) -> None:

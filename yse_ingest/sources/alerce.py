@@ -13,11 +13,12 @@ own, where an unknown object is an empty list; when that fails, the detections s
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
-from yse_ingest.errors import SourceReplyError, YseIngestError
+from yse_ingest.errors import SourceReplyError, SourceUnavailableError, YseIngestError
 from yse_ingest.photometry import Alerts
 from yse_ingest.schemas._load import load_rows
 from yse_ingest.schemas.alerce import (
@@ -74,6 +75,16 @@ PAGES_MAX = 5
 NUDGE_DEG = 1e-9
 MJD_MARGIN = 1e-6
 """More than the rounding of an MJD [d]."""
+
+
+@dataclass
+class _Batch:
+    """What is known while the targets of one batch are read."""
+
+    deadline: float
+    last_seen: LastSeen
+    forced_away: SourceUnavailableError | None = None
+    """Why forced photometry cannot be had now: it must not take the time of the others."""
 
 
 class AlerceSource:
@@ -137,17 +148,19 @@ class AlerceSource:
         """Return one answer per question, in their order."""
         deadline = self._http.deadline()
         for start in range(0, len(asks), BATCH_SIZE):
-            batch = asks[start : start + BATCH_SIZE]
-            last_seen = self._last_detections(batch, deadline)
-            for ask in batch:
-                read = partial(self._read, ask, last_seen, deadline)
-                yield answer(ask, read, service=self.title)
+            some = asks[start : start + BATCH_SIZE]
+            batch = _Batch(deadline, self._last_detections(some, deadline))
+            for ask in some:
+                yield answer(ask, partial(self._read, ask, batch), service=self.title)
 
-    def _read(self, ask: Ask, last_seen: LastSeen, deadline: float, full: bool) -> Reading:
+    def _read(self, ask: Ask, batch: _Batch, full: bool) -> Reading:
         known = () if full else known_objects(ask)
-        object_ids = _changed(ask, known, last_seen) if known else self._near(ask, deadline)
+        if known:
+            object_ids = _changed(ask, known, batch.last_seen)
+        else:
+            object_ids = self._near(ask, batch.deadline)
         return Reading.merged(
-            self._light_curve(ask, object_id, deadline) for object_id in object_ids
+            self._light_curve(ask, object_id, batch) for object_id in object_ids
         )
 
     # Which objects --------------------------------------------------------------------------
@@ -263,10 +276,10 @@ class AlerceSource:
 
     # Light curves ---------------------------------------------------------------------------
 
-    def _light_curve(self, ask: Ask, object_id: str, deadline: float) -> Reading:
+    def _light_curve(self, ask: Ask, object_id: str, batch: _Batch) -> Reading:
         """Return what is wanted of one object; nothing where it is not known."""
         path = f"objects/{quote(object_id, safe='')}/lightcurve"
-        reply = self._http.get(path, {"survey_id": "ztf"}, deadline=deadline)
+        reply = self._http.get(path, {"survey_id": "ztf"}, deadline=batch.deadline)
         if reply.status == 404 and _is_unknown_object(reply):
             return Reading.merged([])
         bands = ask.rules.band_map
@@ -289,14 +302,15 @@ class AlerceSource:
                 )
             )
         if Kind.FORCED in ask.kinds:
-            parts.append(self._forced_photometry(ask, object_id, deadline))
+            parts.append(self._forced_photometry(ask, object_id, batch))
         return Reading.merged(parts)
 
-    def _forced_photometry(self, ask: Ask, object_id: str, deadline: float) -> Reading:
-        path = f"forced-photometry/{quote(object_id, safe='')}"
+    def _forced_photometry(self, ask: Ask, object_id: str, batch: _Batch) -> Reading:
+        """Return what was measured at an object's place, or why that cannot be had."""
         try:
-            reply = self._forced_http.get(path, {"survey_id": "ztf"}, deadline=deadline)
-            rows = rows_of(reply, option=FORCED_URL)
+            if batch.forced_away is not None:
+                raise batch.forced_away
+            rows = self._forced_rows(object_id, batch.deadline)
             measured = [row for row in rows if not _is_undefined(row)]
             reading = read_forced(
                 self._forced,
@@ -308,10 +322,17 @@ class AlerceSource:
             )
             check_forced(reading, object_id, service=self.title)
         except YseIngestError as error:
+            if isinstance(error, SourceUnavailableError):
+                batch.forced_away = error
             lacking = f"its forced photometry could not be read: {error.fact}"
             return Reading(Alerts.empty(), lacking=lacking)
         undefined = Counter({(object_id, "has no flux (100)"): len(rows) - len(measured)})
         return Reading.merged([reading, Reading(Alerts.empty(), dropped=+undefined)])
+
+    def _forced_rows(self, object_id: str, deadline: float) -> list[Any]:
+        path = f"forced-photometry/{quote(object_id, safe='')}"
+        reply = self._forced_http.get(path, {"survey_id": "ztf"}, deadline=deadline)
+        return rows_of(reply, option=FORCED_URL)
 
 
 def _since_mjd(ask: Ask) -> float:
