@@ -547,3 +547,20 @@ def test_an_object_whose_date_cannot_be_read_is_read(
 
     assert answer.status is Status.OK
     assert requests == ["", f"{OID}/lightcurve"]
+
+
+def test_the_name_of_another_survey_is_not_asked_for(
+    alerce: AlerceStandIn,
+    ask_alerce: Source,
+    question: Question,
+    *,
+    shower: Shower,
+    served: Served,
+) -> None:
+    """A target that is named by its LSST id is found by its position."""
+    shower(alerce, count=3)
+
+    answer = one(ask_alerce, question(object_id="170587116732400001"))
+
+    assert (answer.status, len(answer.alerts)) == (Status.OK, 3)
+    served(alerce, 2)
