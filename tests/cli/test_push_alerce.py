@@ -128,3 +128,24 @@ def test_people_are_told_that_forced_photometry_is_lacking(
     assert len(console.ysepz.rows("2019np")) == 33
     told = " ".join(result.output.split())
     assert "its forced photometry could not be read: answered 500" in told
+
+
+def test_a_corrected_value_comes_with_the_full_read(
+    console: Console, alerce: AlerceStandIn
+) -> None:
+    """Nothing says that an old value changed: until all is read again it stays as it is."""
+    supernovae.fill_alerce(alerce, supernovae.load()[:1])
+    changes = {**settings(alerce), "YSE_INGEST_SOURCE": "alerce"}
+    console.cycle(**changes)
+    first = min(console.ysepz.rows("2019np"), key=lambda row: str(row["obs_date"]))
+
+    alerce.correct(supernovae.load()[0].object_id, magpsf=first["mag"] + 0.3)
+    console.cycle(**changes)
+    between = min(console.ysepz.rows("2019np"), key=lambda row: str(row["obs_date"]))
+    console.cycle(**changes, YSE_INGEST_FULL_READ="0.001s")
+    last = min(console.ysepz.rows("2019np"), key=lambda row: str(row["obs_date"]))
+
+    assert between["mag"] == first["mag"]
+    assert last["mag"] == pytest.approx(first["mag"] + 0.3)
+    assert last["pk"] == first["pk"]
+    assert len(console.ysepz.rows("2019np")) == 33

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from yse_ingest.sandbox import supernovae
 from yse_ingest.sandbox.alerce import AlerceLsstStandIn
 from yse_ingest.sources import LSST
 
@@ -30,9 +31,18 @@ def lsst() -> Iterator[AlerceLsstStandIn]:
         yield server
 
 
+def add_survey(console: Console) -> None:
+    """Enter what an administrator must enter first."""
+    console.ysepz.add_name("telescope", "Simonyi Survey Telescope")
+    console.ysepz.add_name("instrument", LSST.instrument, parent="Simonyi Survey Telescope")
+    for band in LSST.band_map.values():
+        console.ysepz.add_name("photometricband", band, parent=LSST.instrument)
+    console.ysepz.add_name("observationgroup", LSST.obs_group)
+
+
 def test_the_worked_numbers_stand_in_ysepz(console: Console, lsst: AlerceLsstStandIn) -> None:
     """2400 +- 380 nJy are 66.10 +- 10.47 and 22.949 mag; TAI becomes UTC."""
-    console.ysepz.add_survey(LSST.instrument, list(LSST.band_map.values()), LSST.obs_group)
+    add_survey(console)
     console.ysepz.add_transient("2026abc", *PLACE, status="Following")
 
     result = console.run(
@@ -69,3 +79,21 @@ def test_a_ysepz_without_the_bands_gets_nothing(
     assert result.exit_code != 0
     assert "LSSTCam" in result.output
     assert console.ysepz.rows("2026abc") == []
+
+
+def test_the_service_keeps_it_growing(console: Console, lsst: AlerceLsstStandIn) -> None:
+    """The tasks read everything first, then what is new by one request of its object."""
+    add_survey(console)
+    published = supernovae.load()[0]
+    for night in range(3):
+        lsst.add_detection(7, MJD + night, "r", 5000.0, 100.0, published.ra, published.dec)
+    changes = {"ALERCE_LSST_URL": lsst.url, "YSE_INGEST_SOURCE": "alerce-lsst"}
+
+    console.cycle(**changes)
+    assert len(console.ysepz.rows("2019np")) == 3
+    lsst.add_detection(7, MJD + 5, "z", 5000.0, 100.0, published.ra, published.dec)
+    asked = len(lsst.log)
+    console.cycle(**changes)
+
+    assert len(console.ysepz.rows("2019np")) == 4
+    assert [entry.path for entry in list(lsst.log)[asked:]] == ["/lightcurve_api/detections"]

@@ -169,6 +169,10 @@ class AlerceStandIn(StandIn):
         self._catalogue.add_detection(object_id, {**detection, **extra})
         return str(candid)
 
+    def correct(self, object_id: str, **values: Value) -> None:
+        """Give the first detection of an object other values, as a new pipeline does."""
+        self._catalogue.correct(object_id, values)
+
     def add_non_detection(
         self,
         object_id: str,
