@@ -32,12 +32,7 @@ def lsst() -> Iterator[AlerceLsstStandIn]:
 
 
 def add_survey(console: Console) -> None:
-    """Enter what an administrator must enter first."""
-    console.ysepz.add_name("telescope", "Simonyi Survey Telescope")
-    console.ysepz.add_name("instrument", LSST.instrument, parent="Simonyi Survey Telescope")
-    for band in LSST.band_map.values():
-        console.ysepz.add_name("photometricband", band, parent=LSST.instrument)
-    console.ysepz.add_name("observationgroup", LSST.obs_group)
+    console.ysepz.add_survey(LSST.instrument, list(LSST.band_map.values()), LSST.obs_group)
 
 
 def test_the_worked_numbers_stand_in_ysepz(console: Console, lsst: AlerceLsstStandIn) -> None:
