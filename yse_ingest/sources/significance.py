@@ -1,4 +1,7 @@
-"""Detections that are none: found by the survey, yet not three errors from nothing."""
+"""Detections that are none: found by the survey, yet not three errors from nothing.
+
+YSE-PZ draws such a point as a limit; with a magnitude everybody else would read a detection.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from yse_ingest.photometry import MAG_PER_RELATIVE_FLUX
+from yse_ingest.photometry import MAG_PER_RELATIVE_FLUX, MAG_SIGMAS
 
 if TYPE_CHECKING:
     from yse_ingest.sources.answers import Reading
-
-LEAST_SIGMAS = 3.0
-"""YSE-PZ draws what is below as a limit; a magnitude of it would be read as a detection."""
 
 
 def without_faint(reading: Reading) -> Reading:
@@ -25,9 +25,9 @@ def without_faint(reading: Reading) -> Reading:
     place that the noise chose. The forced measurement of the same exposure tells the truth.
     """
     alerts = reading.alerts
-    faint = alerts.mag_err > MAG_PER_RELATIVE_FLUX / LEAST_SIGMAS
+    faint = alerts.mag_err > MAG_PER_RELATIVE_FLUX / MAG_SIGMAS
     if not np.any(faint):
         return reading
-    reason = f"below {LEAST_SIGMAS:g} sigma"
+    reason = f"below {MAG_SIGMAS:g} sigma"
     dropped = Counter((object_id, reason) for object_id in alerts.object_id[faint].tolist())
     return replace(reading, alerts=alerts.take(~faint), dropped=reading.dropped + dropped)
