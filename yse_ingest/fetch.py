@@ -170,6 +170,7 @@ class Fetch:
             target=where,
             rules=self.clients.rules(target, source),
             since_ms=since_ms,
+            newest_ms=detail.get("newest_ms"),
             discovery_ms=None if place is None else place.discovery_ms,
             first_ms=detail.get("first_ms"),
             known_objects=tuple(detail.get("object_ids", ())),

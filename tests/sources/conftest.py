@@ -90,7 +90,7 @@ def ask_alerce(alerce: AlerceStandIn, waits: list[float]) -> Iterator[Source]:
     """Return a source that asks the stand-in ALeRCE."""
     source = build_source(
         "alerce",
-        {"ALERCE_URL": alerce.api_url},
+        {"ALERCE_URL": alerce.api_url, "ALERCE_FORCED_URL": alerce.forced_url},
         timeouts=Timeouts(connect_s=2, get_s=2, fetch_s=20),
         sleep=waits.append,
         jitter=lambda: 0.0,
@@ -121,6 +121,7 @@ def question() -> Question:
         *,
         rules: Rules | None = None,
         since_ms: int | None = None,
+        newest_ms: int | None = None,
         discovery_ms: int | None = None,
         known_objects: tuple[str, ...] = (),
         kinds: frozenset[Kind] = frozenset({Kind.DETECTION}),
@@ -131,6 +132,7 @@ def question() -> Question:
             Target(**fields),
             rules or Rules(),
             since_ms=since_ms,
+            newest_ms=newest_ms,
             discovery_ms=discovery_ms,
             known_objects=known_objects,
             kinds=kinds,

@@ -123,6 +123,7 @@ class Playground:
             "YSE_PZ_REQUEST_LIMIT": f"{REQUEST_LIMIT_S:g}",
             "MARS_URL": self.mars.url,
             "ALERCE_URL": self.alerce.api_url,
+            "ALERCE_FORCED_URL": self.alerce.forced_url,
             "FINK_URL": self.fink.api_url,
             "CELERY_BROKER_URL": self._broker_url or "",
             "YSE_INGEST_NAMESPACE": NAMESPACE,

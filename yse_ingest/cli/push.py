@@ -176,3 +176,5 @@ def _show_aside(result: PushResult) -> None:
         say(f"{plural(result.left, 'point')} not sent: somebody moved or removed their rows")
     if result.state == "empty":
         say(result.reason or "the source has no detection of it: nothing was sent")
+    elif result.reason and _error_of(result) is None:
+        say(result.reason)

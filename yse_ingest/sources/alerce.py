@@ -1,55 +1,86 @@
-"""ALeRCE's ZTF API: a living source, one object at a time.
+"""ALeRCE's APIs for ZTF: a living source, one light curve at a time.
 
 What decides how it is asked (read in the server's source, 2026-04): ``has_next`` is always
 false, so pages end with a short one; a cone at exactly RA 0 or Dec 0 is dropped without a word;
-light curves have no ``since``; an unknown object is a 404, an empty cone an empty list.
+light curves have no ``since``; an unknown object is a 404, an empty cone an empty list. One
+object id in a list is a pattern, two or more are names; long lists were answered with 502.
+
+Which of many objects were detected since is one question for all of them. Only those are read,
+a request each; the others are answered as empty. Forced photometry comes from a service of its
+own, where an unknown object is an empty list; when that fails, the detections still count.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
-from yse_ingest.errors import SourceRefusedError, SourceReplyError
-from yse_ingest.schemas._load import load_rows
-from yse_ingest.schemas.alerce import ID_KEY, DetectionSchema, ObjectSchema
+from yse_ingest.errors import SourceReplyError, SourceUnavailableError, YseIngestError
+from yse_ingest.photometry import Alerts
+from yse_ingest.schemas.alerce import (
+    ID_KEY,
+    UNDEFINED,
+    DetectionSchema,
+    ForcedSchema,
+    LimitSchema,
+)
+from yse_ingest.sources.alerce_objects import AlerceObjects, changed
 from yse_ingest.sources.answers import (
     Reading,
     answer,
-    inside_cone,
-    look_radius,
+    check_forced,
+    read_forced,
+    read_limits,
     read_rows,
 )
-from yse_ingest.sources.base import Answer, Ask, Capabilities
+from yse_ingest.sources.base import ZTF, Answer, Ask, Capabilities, Kind
+from yse_ingest.sources.batches import known_objects, rows_of
+from yse_ingest.sources.naming import of_survey
 from yse_ingest.sources.setup import Option
-from yse_ingest.times import MJD_ZERO_JD, jd_of_time_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Self
 
+    from yse_ingest.sources.alerce_objects import LastSeen
     from yse_ingest.sources.http import HttpClient
     from yse_ingest.sources.reply import HttpReply
     from yse_ingest.sources.setup import Setup
 
 PUBLIC_URL = "https://api.alerce.online/ztf/v1"
+PUBLIC_FORCED_URL = "https://api.alerce.online/v2/lightcurve"
 URL = Option("ALERCE_URL", "Address of ALeRCE's ZTF API.", default=PUBLIC_URL)
-BATCH_SIZE = 10
-PAGE_SIZE = 100
-PAGES_MAX = 5
-"""Five hundred objects within seconds of arc are no cone."""
-NUDGE_DEG = 1e-9
-MJD_MARGIN = 1e-6
-"""More than the rounding of an MJD [d]."""
+FORCED_URL = Option(
+    "ALERCE_FORCED_URL",
+    "Address of ALeRCE's light-curve API, version 2, for forced photometry of ZTF.",
+    default=PUBLIC_FORCED_URL,
+)
+BATCH_SIZE = 50
+"""Targets of one question."""
+
+
+@dataclass
+class _Batch:
+    """What is known while the targets of one batch are read."""
+
+    deadline: float
+    last_seen: LastSeen
+    forced_away: SourceUnavailableError | None = None
+    """Why forced photometry cannot be had now: it must not take the time of the others."""
 
 
 class AlerceSource:
-    """Asks ALeRCE's ZTF API.
+    """Asks ALeRCE's APIs for ZTF.
 
     Parameters
     ----------
     http
-        Client of its base URL.
+        Client of the base URL of objects and light curves.
+    forced
+        Client of the base URL of forced photometry.
     """
 
     name: ClassVar[str] = "alerce"
@@ -61,13 +92,17 @@ class AlerceSource:
         since="client",
         exposure_tolerance_s=16.0,
         bands=("g", "r", "i"),
+        kinds=frozenset({Kind.DETECTION, Kind.FORCED, Kind.LIMIT}),
     )
-    options: ClassVar[tuple[Option, ...]] = (URL,)
+    options: ClassVar[tuple[Option, ...]] = (URL, FORCED_URL)
 
-    def __init__(self, http: HttpClient) -> None:
+    def __init__(self, http: HttpClient, *, forced: HttpClient) -> None:
         self._http = http
+        self._objects = AlerceObjects(http, URL)
+        self._forced_http = forced
         self._detection = DetectionSchema()
-        self._object = ObjectSchema()
+        self._limit = LimitSchema()
+        self._forced = ForcedSchema()
 
     @classmethod
     def from_setup(cls, setup: Setup) -> Self:
@@ -76,9 +111,12 @@ class AlerceSource:
         Raises
         ------
         SettingsError
-            When ``ALERCE_URL`` is no address.
+            When ``ALERCE_URL`` or ``ALERCE_FORCED_URL`` is no address.
         """
-        return cls(setup.http(setup.value(URL) or PUBLIC_URL, service=cls.title))
+        return cls(
+            setup.http(setup.value(URL) or PUBLIC_URL, service=cls.title),
+            forced=setup.http(setup.value(FORCED_URL) or PUBLIC_FORCED_URL, service=cls.title),
+        )
 
     @property
     def url(self) -> str:
@@ -88,108 +126,91 @@ class AlerceSource:
     def close(self) -> None:
         """Give its connections back."""
         self._http.close()
+        self._forced_http.close()
 
     def fetch(self, asks: Sequence[Ask]) -> Iterator[Answer]:
         """Return one answer per question, in their order."""
         deadline = self._http.deadline()
-        for ask in asks:
-            yield answer(ask, self._reader(ask, deadline), service=self.title)
+        for start in range(0, len(asks), BATCH_SIZE):
+            some = [of_survey(ask, ZTF) for ask in asks[start : start + BATCH_SIZE]]
+            batch = _Batch(deadline, self._objects.last_detections(some, deadline))
+            for ask in some:
+                yield answer(ask, partial(self._read, ask, batch), service=self.title)
 
-    def _reader(self, ask: Ask, deadline: float) -> Callable[[bool], Reading]:
-        def read(full: bool) -> Reading:
-            since_ms = None if full else ask.since_ms
-            object_ids = self._object_ids(ask, since_ms, deadline)
-            return Reading.merged(
-                self._light_curve(ask, object_id, deadline) for object_id in object_ids
-            )
-
-        return read
-
-    def _object_ids(self, ask: Ask, since_ms: int | None, deadline: float) -> list[str]:
-        """Return the objects whose light curves have to be read for one target."""
-        target = ask.target
-        wanted = [] if target.object_id is None else [target.object_id]
-        if target.ra is None or target.dec is None:
-            return wanted
-        since_mjd = 0.0 if since_ms is None else jd_of_time_ms(since_ms) - MJD_ZERO_JD
-        wanted += [
-            found["object_id"]
-            for found in self._cone(ask, target.ra, target.dec, deadline)
-            if found["last_mjd"] is None or found["last_mjd"] >= since_mjd - MJD_MARGIN
-        ]
-        return list(dict.fromkeys(wanted))
-
-    def _cone(self, ask: Ask, ra: float, dec: float, deadline: float) -> list[dict[str, Any]]:
-        """Return the objects within the cone."""
-        radius = look_radius(ask)
-        query = {
-            "ra": f"{ra or NUDGE_DEG:.10g}",
-            "dec": f"{dec or NUDGE_DEG:.10g}",
-            "radius": f"{radius:.7g}",
-            "page_size": str(PAGE_SIZE),
-            "order_by": "oid",
-            "order_mode": "ASC",
-        }
-        rows: list[Any] = []
-        for number in range(1, PAGES_MAX + 1):
-            page = {**query, "page": str(number)}
-            # Without the slash it redirects, and was seen to hang.
-            reply = self._http.get("objects/", page, deadline=deadline)
-            items = self._content(reply, "items")
-            rows += items
-            if len(items) < PAGE_SIZE:
-                break
-            self._inside(rows, ra=ra, dec=dec, radius=radius)
+    def _read(self, ask: Ask, batch: _Batch, full: bool) -> Reading:
+        known = () if full else known_objects(ask)
+        if known:
+            object_ids = changed(ask, known, batch.last_seen)
         else:
-            raise SourceReplyError(
-                f"has more than {PAGES_MAX * PAGE_SIZE} objects in one cone",
-                service=self.title,
-                remedy="Make the cone smaller.",
-            )
-        return self._inside(rows, ra=ra, dec=dec, radius=radius)
-
-    def _inside(
-        self, rows: list[Any], *, ra: float, dec: float, radius: float
-    ) -> list[dict[str, Any]]:
-        found, refused = load_rows(self._object, rows, id_key="oid")
-        if refused:
-            raise SourceReplyError(
-                f"lists an object that cannot be read: {refused[0]}", service=self.title
-            )
-        return inside_cone(found, ra=ra, dec=dec, radius=radius, service=self.title)
-
-    def _light_curve(self, ask: Ask, object_id: str, deadline: float) -> Reading:
-        """Return the detections of one object; none where it is not known."""
-        path = f"objects/{quote(object_id, safe='')}/lightcurve"
-        reply = self._http.get(path, {"survey_id": "ztf"}, deadline=deadline)
-        if reply.status == 404 and _is_unknown_object(reply):
-            return Reading.merged([])
-        return read_rows(
-            self._detection,
-            self._content(reply, "detections"),
-            id_key=ID_KEY,
-            date_format="mjd",
-            bands=ask.rules.band_map,
-            object_id=object_id,
-            rules=ask.rules,
+            object_ids = self._objects.near(ask, batch.deadline)
+        return Reading.merged(
+            self._light_curve(ask, object_id, batch) for object_id in object_ids
         )
 
-    def _content(self, reply: HttpReply, key: str) -> list[Any]:
-        if reply.status != 200:
-            raise SourceRefusedError(
-                f"answered {reply.describe()}",
-                service=self.title,
-                remedy="Check ALERCE_URL and the target.",
+    # Light curves ---------------------------------------------------------------------------
+
+    def _light_curve(self, ask: Ask, object_id: str, batch: _Batch) -> Reading:
+        """Return what is wanted of one object; nothing where it is not known."""
+        path = f"objects/{quote(object_id, safe='')}/lightcurve"
+        reply = self._http.get(path, {"survey_id": "ztf"}, deadline=batch.deadline)
+        if reply.status == 404 and _is_unknown_object(reply):
+            return Reading.merged([])
+        bands = ask.rules.band_map
+        parts = [
+            read_rows(
+                self._detection,
+                rows_of(reply, option=URL, key="detections"),
+                id_key=ID_KEY,
+                date_format="mjd",
+                bands=bands,
+                object_id=object_id,
+                rules=ask.rules,
             )
-        content = reply.json()
-        rows = content.get(key) if isinstance(content, dict) else None
-        if not isinstance(rows, list):
-            raise SourceReplyError(
-                f"answered no list of {key} ({reply.describe()})",
-                service=self.title,
-                remedy="Check that ALERCE_URL is the address of ALeRCE's ZTF API.",
+        ]
+        if Kind.LIMIT in ask.kinds:
+            limits = rows_of(reply, option=URL, key="non_detections")
+            parts.append(
+                read_limits(
+                    self._limit, limits, date_format="mjd", bands=bands, object_id=object_id
+                )
             )
-        return rows
+        if Kind.FORCED in ask.kinds:
+            parts.append(self._forced_photometry(ask, object_id, batch))
+        return Reading.merged(parts)
+
+    def _forced_photometry(self, ask: Ask, object_id: str, batch: _Batch) -> Reading:
+        """Return what was measured at an object's place, or why that cannot be had."""
+        try:
+            if batch.forced_away is not None:
+                raise batch.forced_away
+            rows = self._forced_rows(object_id, batch.deadline)
+            measured = [row for row in rows if not _is_undefined(row)]
+            reading = read_forced(
+                self._forced,
+                measured,
+                id_key=ID_KEY,
+                date_format="mjd",
+                bands=ask.rules.band_map,
+                rules=ask.rules,
+            )
+            check_forced(reading, object_id, service=self.title)
+        except YseIngestError as error:
+            if isinstance(error, SourceUnavailableError):
+                batch.forced_away = error
+            lacking = f"its forced photometry could not be read: {error.fact}"
+            return Reading(Alerts.empty(), lacking=lacking)
+        undefined = Counter({(object_id, "has no flux (100)"): len(rows) - len(measured)})
+        return Reading.merged([reading, Reading(Alerts.empty(), dropped=+undefined)])
+
+    def _forced_rows(self, object_id: str, deadline: float) -> list[Any]:
+        path = f"forced-photometry/{quote(object_id, safe='')}"
+        reply = self._forced_http.get(path, {"survey_id": "ztf"}, deadline=deadline)
+        return rows_of(reply, option=FORCED_URL)
+
+
+def _is_undefined(row: object) -> bool:
+    """Tell whether the service has no flux for this exposure."""
+    return isinstance(row, dict) and UNDEFINED in (row.get("mag"), row.get("e_mag"))
 
 
 def _is_unknown_object(reply: HttpReply) -> bool:

@@ -55,6 +55,8 @@ class Reading:
     dropped: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Object id and reason to the number of its rows that are no detections we want."""
     forced: Forced = field(default_factory=Forced.empty)
+    lacking: str = ""
+    """What was wanted and could not be read, while the rest could: a sentence."""
 
     @classmethod
     def merged(cls, readings: Iterable[Self]) -> Self:
@@ -81,6 +83,7 @@ class Reading:
             Limits.concatenate(part.limits for part in parts),
             sum((part.dropped for part in parts), Counter()),
             Forced.concatenate(part.forced for part in parts),
+            next((part.lacking for part in parts if part.lacking), ""),
         )
 
 
@@ -136,6 +139,7 @@ def read_limits(
     *,
     date_format: Literal["jd", "mjd"],
     bands: Iterable[str],
+    object_id: str | None = None,
 ) -> Reading:
     """Return the upper limits that a schema can read, as `read_rows` returns detections.
 
@@ -143,10 +147,12 @@ def read_limits(
     ----------
     schema
         Loads a row to the keys of `Limits`, and ``time``.
-    rows, date_format, bands
+    rows, date_format, bands, object_id
         As `read_rows` takes them.
     """
     kept, refused = of_known_bands(*load_rows(schema, rows), bands)
+    if object_id is not None:
+        kept = [{**row, "object_id": object_id} for row in kept]
     if not kept:
         return Reading(Alerts.empty(), refused)
     times = np.array([row["time"] for row in kept], dtype=np.float64)
@@ -274,6 +280,24 @@ def check_object(alerts: Alerts, object_id: str, *, service: str) -> None:
         )
 
 
+def check_forced(reading: Reading, object_id: str, *, service: str) -> None:
+    """Refuse forced photometry that is not of the object that was asked for, as `check_object`.
+
+    Raises
+    ------
+    SourceReplyError
+        When a row is of another object.
+    """
+    others = set(reading.forced.object_id.tolist()) - {object_id}
+    if others:
+        raise SourceReplyError(
+            f"answered without the filter: forced photometry of {min(others)} instead of "
+            f"{object_id}",
+            service=service,
+            remedy="Nothing of it is used; check that its URL is the right one.",
+        )
+
+
 def answer(ask: Ask, read: Callable[[bool], Reading], *, service: str) -> Answer:
     """Return the answer for one target: from recent rows where they can tell, else from all.
 
@@ -338,7 +362,7 @@ def _told(
         set_aside=dict(Counter(alerts.object_id[~association.belongs].tolist())),
         others=alerts.take(~association.belongs),
         full=full,
-        reason=association.reason,
+        reason=association.reason or reading.lacking,
     )
 
 

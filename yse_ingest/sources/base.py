@@ -126,6 +126,9 @@ class Ask:
     rules: Rules
     since_ms: int | None = None
     """Only what was observed after this, Unix time [ms]; None: everything."""
+    newest_ms: int | None = None
+    """The newest detection that was answered before, Unix time [ms]; ``since_ms`` lies earlier,
+    as alerts may arrive late."""
     discovery_ms: int | None = None
     """When the target was discovered, Unix time [ms], where that is known."""
     first_ms: int | None = None

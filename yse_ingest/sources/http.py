@@ -37,7 +37,9 @@ from yse_ingest.sources.failures import (
 from yse_ingest.sources.reply import HttpReply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    Params = Mapping[str, str | Sequence[str]]
 
 USER_AGENT = f"yse_ingest/{__version__}"
 PASSING_STATUSES = frozenset({429, 502, 503, 504})
@@ -127,9 +129,21 @@ class HttpClient:
         return self._clock() + self.timeouts.fetch_s
 
     def get(
-        self, path: str, params: Mapping[str, str] | None = None, *, deadline: float
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        deadline: float,
+        final: frozenset[int] = frozenset(),
     ) -> HttpReply:
         """Send a GET and return its answer.
+
+        Parameters
+        ----------
+        params
+            Of the query; one with a list of values stands there once for each.
+        final
+            Statuses that are an answer here, although a repetition may help elsewhere.
 
         Raises
         ------
@@ -140,7 +154,7 @@ class HttpClient:
         SourceReplyError
             A body beyond the cap.
         """
-        return self._ask("GET", path, params=params, body=None, deadline=deadline)
+        return self._ask("GET", path, params=params, body=None, deadline=deadline, final=final)
 
     def post_json(self, path: str, content: Any, *, deadline: float) -> HttpReply:
         """Send a POST that only asks, with a JSON body, and return its answer.
@@ -163,16 +177,19 @@ class HttpClient:
         method: str,
         path: str,
         *,
-        params: Mapping[str, str] | None,
+        params: Params | None,
         body: bytes | None,
         deadline: float,
+        final: frozenset[int] = frozenset(),
     ) -> HttpReply:
         url = urljoin(self.base_url, path)
         attempt = 0
         while True:
             attempt += 1
             try:
-                return self._follow(method, url, params=params, body=body, deadline=deadline)
+                return self._follow(
+                    method, url, params=params, body=body, deadline=deadline, final=final
+                )
             except PassingError as failure:
                 error = failure.as_error(self.service, tries=attempt)
                 wait = backoff_delay(
@@ -192,15 +209,16 @@ class HttpClient:
         method: str,
         url: str,
         *,
-        params: Mapping[str, str] | None,
+        params: Params | None,
         body: bytes | None,
         deadline: float,
+        final: frozenset[int],
     ) -> HttpReply:
         for _ in range(REDIRECTS_MAX + 1):
             reply, headers = self._send(
                 method, url, params=params, body=body, deadline=deadline
             )
-            if reply.status in PASSING_STATUSES:
+            if reply.status in PASSING_STATUSES - final:
                 raise PassingError(f"answered {reply.status}", retry_after=retry_after(headers))
             location = headers.get("Location")
             if reply.status not in {301, 302, 303, 307, 308} or not location:
@@ -238,7 +256,7 @@ class HttpClient:
         method: str,
         url: str,
         *,
-        params: Mapping[str, str] | None,
+        params: Params | None,
         body: bytes | None,
         deadline: float,
     ) -> tuple[HttpReply, Mapping[str, str]]:

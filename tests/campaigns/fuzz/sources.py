@@ -32,7 +32,7 @@ from yse_ingest.sources.reply import HttpReply
 from yse_ingest.targets import Rules, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 ALERTS: list[dict[str, Any]] = packets("mars_alerts.json")
 DETECTIONS: list[dict[str, Any]] = packets("alerce_detections.json")
@@ -69,7 +69,7 @@ class Replies(HttpClient):
         method: str,
         url: str,
         *,
-        params: Mapping[str, str] | None,
+        params: Mapping[str, str | Sequence[str]] | None,
         body: bytes | None,
         deadline: float,
     ) -> tuple[HttpReply, Mapping[str, str]]:
@@ -239,7 +239,9 @@ def alerce_reply(one: Any) -> None:
         return 200, spoil_cone(text_of(changed(cone, cone_made))), {}
 
     target = Target("2019np", ra=row["ra"], dec=row["dec"])
-    for answer in AlerceSource(Replies(reply)).fetch([Ask(target, Rules())]):
+    for answer in AlerceSource(Replies(reply), forced=Replies(reply)).fetch(
+        [Ask(target, Rules())]
+    ):
         _answer_must_hold(answer, _rows_in(sent, oracle.alerce_detection))
 
 

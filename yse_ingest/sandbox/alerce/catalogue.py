@@ -161,6 +161,11 @@ class Catalogue:
                 raise ValueError(f"{oid} has a detection {detection['candid']} already")
             known.detections.append(detection)
 
+    def correct(self, oid: str, values: Mapping[str, Value]) -> None:
+        """Give the first detection of an object other values."""
+        with self._lock:
+            self._objects[oid].detections[0].update(values)
+
     def add_non_detection(self, oid: str, non_detection: dict[str, Value]) -> None:
         """Append one upper limit to an object that was detected."""
         with self._lock:

@@ -1,4 +1,4 @@
-"""ALeRCE's ZTF API over HTTP: `/ztf/v1/objects/` and the light curves under it.
+"""ALeRCE's APIs for ZTF over HTTP: objects, their light curves, and forced photometry.
 
 True to the server source as read in 2026-04 and to replies recorded in 2026-07. Left out are
 magstats, features, probabilities and the class filters of the object list.
@@ -7,7 +7,7 @@ magstats, features, probabilities and the class filters of the object list.
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import urlencode
 
 from yse_ingest.sandbox.alerce.catalogue import (
@@ -19,6 +19,7 @@ from yse_ingest.sandbox.alerce.catalogue import (
     SkyObject,
     Value,
 )
+from yse_ingest.sandbox.alerce.forced import FORCED_PATH, ForcedService, Record, forced_record
 from yse_ingest.sandbox.alerce.parameters import (
     BadParameterError,
     all_values,
@@ -51,6 +52,10 @@ class AlerceStandIn(StandIn):
     """
 
     name: ClassVar[str] = "alerce"
+    unlisted: frozenset[str] = frozenset()
+    """Objects with a light curve that no list shows."""
+    list_max: int | None = None
+    """A question about more objects than this is answered with 502, as was seen once."""
 
     def __init__(
         self,
@@ -71,11 +76,17 @@ class AlerceStandIn(StandIn):
             real_cost=real_cost,
         )
         self._catalogue = Catalogue()
+        self._forced = ForcedService()
 
     @property
     def api_url(self) -> str:
         """The base address of the API, without a slash at the end."""
         return self.url + BASE_PATH
+
+    @property
+    def forced_url(self) -> str:
+        """The base address of the API of forced photometry."""
+        return self.url + FORCED_PATH
 
     # What it holds --------------------------------------------------------------------------
 
@@ -158,6 +169,10 @@ class AlerceStandIn(StandIn):
         self._catalogue.add_detection(object_id, {**detection, **extra})
         return str(candid)
 
+    def correct(self, object_id: str, **values: Value) -> None:
+        """Give the first detection of an object other values, as a new pipeline does."""
+        self._catalogue.correct(object_id, values)
+
     def add_non_detection(
         self,
         object_id: str,
@@ -174,12 +189,30 @@ class AlerceStandIn(StandIn):
         }
         self._catalogue.add_non_detection(object_id, limit)
 
+    def add_forced(
+        self, *measurement: Any, isdiffpos: bool | None = None, **more: Any
+    ) -> Record:
+        """Add one forced measurement; the arguments are those of `forced_record`.
+
+        Parameters
+        ----------
+        isdiffpos
+            Serves the sign as true or false, which the service's own types allow.
+        """
+        record = forced_record(*measurement, **more)
+        if isdiffpos is not None:
+            record["isdiffpos"] = isdiffpos
+        self._forced.add(record)
+        return record
+
     # What it answers ------------------------------------------------------------------------
 
     def handle(self, request: Request) -> Reply:
-        """Answer a GET under `/ztf/v1`."""
+        """Answer a GET under `/ztf/v1` or `/v2/lightcurve`."""
         if request.method not in {"GET", "HEAD"}:
             return _message("The method is not allowed for the requested URL.", 405)
+        if request.path.startswith(FORCED_PATH):
+            return self._forced.reply(request)
         try:
             match request.path.split("/"):
                 case ["", "ztf", "v1", "objects"]:
@@ -199,8 +232,10 @@ class AlerceStandIn(StandIn):
             }
             return _json(content, 400)
 
-    def server_error(self, request: Request) -> Reply:  # noqa: ARG002
+    def server_error(self, request: Request) -> Reply:
         """Return the service's own 500."""
+        if request.path.startswith(FORCED_PATH):
+            return Reply.json({"detail": "An error occurred"}, 500)
         return _message("Internal Server Error", 500)
 
     def _redirected(self, request: Request) -> Reply:
@@ -221,7 +256,10 @@ class AlerceStandIn(StandIn):
                 if (values := [to_float(key, text) for text in all_values(request, key)])
             },
         )
-        items = self._catalogue.select(wanted)
+        if self.list_max is not None and len(wanted.oids) > self.list_max:
+            return Reply.html("<h1>502 Bad Gateway</h1>", 502)
+        found = self._catalogue.select(wanted)
+        items = [item for item in found if item["oid"] not in self.unlisted]
         order_by = choice(request, "order_by", SORTABLE, default=None)
         if order_by is not None:
             descending = choice(request, "order_mode", ("ASC", "DESC"), default="ASC") == "DESC"

@@ -182,6 +182,17 @@ class Contents:
             database.update("transientphotdata", [point], last)
         return point
 
+    def add_survey(self, instrument: str, bands: Sequence[str], obs_group: str) -> None:
+        """Add an instrument, its bands and an observing group, as an administrator does.
+
+        The instrument gets a telescope of the same name.
+        """
+        self.add_name("telescope", instrument)
+        self.add_name("instrument", instrument, parent=instrument)
+        for band in bands:
+            self.add_name("photometricband", band, parent=instrument)
+        self.add_name("observationgroup", obs_group)
+
     def set_flag(self, point: int, flag: str, user: str) -> None:
         """Set a data-quality flag by hand, in place of those there are."""
         with self.store.connect() as database:

@@ -1,0 +1,33 @@
+"""Photometry that comes as signed flux of the difference image, at any zero point."""
+
+from __future__ import annotations
+
+import math
+
+from yse_ingest.photometry import MAG_PER_RELATIVE_FLUX, ZERO_POINT
+
+NANOJANSKY_ZERO_POINT = 31.4
+"""AB zero point of fluxes in nJy [mag]."""
+FLUX_MAX = 1e12
+"""Brighter than any star, in nJy or in counts."""
+
+
+def at_our_zero_point(flux: float, *, zero_point: float) -> float:
+    """Return a flux of either sign, or its error, at zero point 27.5."""
+    return flux * math.pow(10.0, -0.4 * (zero_point - ZERO_POINT))
+
+
+def detection_of(flux: float, flux_err: float, *, zero_point: float) -> dict[str, float | bool]:
+    """Return ``mag``, ``mag_err`` and ``negative`` of a detection: `Alerts` holds these.
+
+    The magnitude is that of the flux without its sign; a flux of 0 has an infinite one, with an
+    infinite error.
+    """
+    size = abs(flux)
+    if size == 0:
+        return {"mag": math.inf, "mag_err": math.inf, "negative": False}
+    return {
+        "mag": zero_point - 2.5 * math.log10(size),
+        "mag_err": MAG_PER_RELATIVE_FLUX * flux_err / size,
+        "negative": flux < 0,
+    }
