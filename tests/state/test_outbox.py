@@ -468,6 +468,26 @@ def test_a_refused_row_waits_for_something_new(state: State, curve: Curve) -> No
     assert claimed(state, "7")
 
 
+def test_what_was_unclear_stays_so_while_a_row_is_refused(state: State, curve: Curve) -> None:
+    """A refusal in the middle of settling is not the end of it: it goes on where it stood."""
+    owe(state, "7", curve())
+    claim = claimed(state, "7")
+    stage = {"stage": "compare", "digest": "ab"}
+    sent = row(state, "7")
+    assert state.outbox.finish(*claim, sent=sent, result="refused", reason="no", settle=stage)
+    found = row(state, "7")
+    assert (found.state, found.reason, found.settle) == ("refused", "no", stage)
+    [summary] = state.outbox.rows(10)
+    assert summary.place == "refused"
+
+    assert state.outbox.release_refused("7")
+    found = row(state, "7")
+    assert (found.state, found.settle) == ("settling", stage)
+    claim = claimed(state, "7")
+    assert state.outbox.finish(*claim, sent=found, result="refused", reason="no")
+    assert row(state, "7").settle is None
+
+
 def test_points_that_come_during_a_refused_upload_are_new(state: State, curve: Curve) -> None:
     """They were not part of what was refused."""
     owe(state, "7", curve([1]))

@@ -132,7 +132,7 @@ def _state(
     if clock.status in {Status.AMBIGUOUS, Status.UNKNOWN}:
         return str(clock.status), clock.detail.get("reason")
     if row is not None:
-        place = "settling" if row.settling else "refused" if row.place == "refused" else "owed"
+        place = "refused" if row.place == "refused" else "settling" if row.settling else "owed"
         return place, row.reason
     if ledger is None:
         return ("nothing to send" if clock.status == Status.EMPTY else "fetched"), None
