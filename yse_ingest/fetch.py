@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from yse_ingest.clients import CREATION_KEY, Hint
-from yse_ingest.delta import Verdict, compare, windows
+from yse_ingest.delta import Verdict, compare, outranks, windows
 from yse_ingest.errors import (
     CredentialsError,
     SourceReplyError,
@@ -17,6 +17,7 @@ from yse_ingest.errors import (
     StateError,
     YseIngestError,
 )
+from yse_ingest.ledger import MEMORY
 from yse_ingest.pipeline import Fetched, fetch_light_curves
 from yse_ingest.sources import Ask, Kind, Status
 from yse_ingest.state import CREDENTIALS
@@ -296,7 +297,13 @@ class Fetch:
             value_hash=ledger.value_hash,
             send_stored_elsewhere=fetched.rules.send_stored_elsewhere,
         )
-        return curve.take(verdicts.where(Verdict.NEW, Verdict.CHANGED)), ledger
+        owed = verdicts.where(Verdict.NEW, Verdict.CHANGED)
+        if len(ledger):
+            # A person who removed an upper limit has not refused the detection of its exposure.
+            gone = (verdicts.row >= 0) & ledger.having(MEMORY)[verdicts.row]
+            gone &= outranks(curve.rank, ledger.rank[verdicts.row])
+            owed = np.union1d(owed, np.flatnonzero(gone))
+        return curve.take(owed), ledger
 
 
 def wanted(curve: LightCurve, state: Store, name: str) -> LightCurve:

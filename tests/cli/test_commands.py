@@ -46,6 +46,21 @@ def test_push_sends_once_and_then_nothing(console: Console) -> None:
     assert len(console.ysepz.rows("2019np")) == 33
 
 
+def test_what_the_cuts_leave_out_is_told_everywhere(console: Console) -> None:
+    """`fetch`, `push` and `status` name the reason, and the number of the rows."""
+    strict = {"YSE_INGEST_MIN_RB": "0.99"}
+    left_out = "33 rows, rb is below 0.99"
+
+    assert f"left out: {left_out}" in console.run("fetch", "2019np", **strict).stdout
+    assert f"left out: {left_out}" in console.run("push", "2019np", **strict).stdout
+    assert told(console.run("push", "2019np", "--json", **strict))["dropped"] == {
+        "rb is below 0.99": 33
+    }
+    console.cycle(**strict)
+    assert "left out   rb is below 0.99 33" in console.run("status", "2019np").stdout
+    assert console.ysepz.rows("2019np") == []
+
+
 def test_push_says_what_ysepz_answered(console: Console) -> None:
     """`-v` prints YSE-PZ's own answers, and what is being done."""
     result = console.run("push", "2019np", "-v")

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from yse_ingest.photometry import Forced, forced_curve
+from yse_ingest.reconcile import Auditor
 from yse_ingest.sandbox.fink import FinkStandIn
 from yse_ingest.targets import Target
+from yse_ingest.ysepz import Account, YsePz
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -241,3 +243,93 @@ def test_points_of_two_instruments_go_under_their_own_names(
     mags = [row["mag"] for row in rows if row["forced"]]
     assert mags == [pytest.approx(18.911, abs=5e-4), None]
     assert service.state.outbox.owed("1") is None
+
+
+def audited(house: Any, service: Service) -> dict[str, int]:
+    """Read YSE-PZ back and compare; return what was found, by kind."""
+    auditor = Auditor(service)
+    hint = auditor.claim("1", NP, early=True)
+    assert hint is not None
+    service.upload(hint.name, hint.key, hint.fence, attempt=1)
+    house.cycle(service, "2019np")
+    counts = dict(service.state.audits.found("1"))
+    counts.pop("at_ms")
+    return counts
+
+
+def test_an_audit_finds_limits_and_upgraded_rows_as_ours(house: Any, fink: FinkStandIn) -> None:
+    """Neither a limit nor a limit that became a detection looks edited by somebody."""
+    found(fink, JD)
+    fink.add_limit(ZTF_ID, JD - 1, 1, 20.3)
+    fink.add_limit(ZTF_ID, JD - 2, 1, 20.3)
+    service = following(house, fink, **BEFORE)
+    house.cycle(service, "2019np")
+
+    assert audited(house, service) == {"ours": 3}
+    found(fink, JD - 2 + 15 / 86400, 20.1)  # the middle of the exposure
+    house.cycle(service, "2019np")
+    assert [mag for _, _, mag, _ in stored(house)] == [20.1, None, 19.0]
+    before, written = house.ysepz.rows("2019np"), len(house.writes())
+
+    assert audited(house, service) == {"ours": 3}
+
+    assert house.ysepz.rows("2019np") == before
+    assert len(house.writes()) == written
+
+
+def test_a_limit_that_somebody_edited_stays_his(house: Any, fink: FinkStandIn) -> None:
+    """A row that a person touched is adopted, even where a detection comes for it."""
+    found(fink, JD)
+    fink.add_limit(ZTF_ID, JD - 1, 1, 20.3)
+    service = following(house, fink, **BEFORE)
+    house.cycle(service, "2019np")
+    (limit,) = [row for row in house.ysepz.rows("2019np") if row["mag"] is None]
+    person = YsePz(house.ysepz.url, Account("othercron", "sandbox-only", origin="test"))
+    person.patch_point(limit["pk"], {"flux_err": 99.0})
+    person.close()
+    before = house.ysepz.rows("2019np")
+    found(fink, JD - 1, 20.1)
+
+    house.cycle(service, "2019np")
+    house.cycle(service, "2019np")
+
+    assert house.ysepz.rows("2019np") == before
+
+
+def test_a_limit_that_is_gone_does_not_keep_a_detection_out(
+    house: Any, fink: FinkStandIn
+) -> None:
+    """A person removes a limit, twice: it is sent no more, but the detection of it is."""
+    found(fink, JD)
+    fink.add_limit(ZTF_ID, JD - 1, 1, 20.3)
+    service = following(house, fink, **BEFORE)
+    house.cycle(service, "2019np")
+    for _ in range(2):
+        (limit,) = [row for row in house.ysepz.rows("2019np") if row["mag"] is None]
+        with house.ysepz.store.connect() as database:
+            database.run("DELETE FROM YSE_App_transientphotdata WHERE id = ?", (limit["pk"],))
+        audited(house, service)
+    assert [mag for _, _, mag, _ in stored(house)] == [19.0]
+
+    found(fink, JD - 1, 20.1)
+    house.cycle(service, "2019np")
+
+    assert [mag for _, _, mag, _ in stored(house)] == [20.1, 19.0]
+
+
+def test_shadow_plans_limits_and_upgrades_and_writes_nothing(
+    house: Any, fink: FinkStandIn
+) -> None:
+    """In shadow a limit counts among what would be sent, once."""
+    found(fink, JD)
+    fink.add_limit(ZTF_ID, JD - 1, 1, 20.3)
+    service = following(house, fink, YSE_INGEST_SHADOW="true", **BEFORE)
+
+    house.cycle(service, "2019np")
+    receipt = service.state.receipts.last("1")
+    house.cycle(service, "2019np")
+
+    assert receipt is not None
+    assert receipt["counts"] == {"planned": 2}
+    assert house.writes() == []
+    assert service.state.receipts.last("1") == receipt
