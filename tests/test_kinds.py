@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yse_ingest.delta import one_per_exposure
+from yse_ingest.delta import Verdict, compare, one_per_exposure
+from yse_ingest.ledger import Flag, Ledger
 from yse_ingest.photometry import (
     Alerts,
     Forced,
@@ -229,3 +231,36 @@ def test_ranks() -> None:
     )
 
     assert curve.rank.tolist() == [Rank.DETECTION, Rank.NEGATIVE, Rank.FORCED, Rank.LIMIT]
+
+
+def test_the_ledger_remembers_the_rank_of_a_row() -> None:
+    """Also of rows that nobody has seen yet, in the 16 bytes of a row, and in its memory."""
+    curve = LightCurve.concatenate(
+        [detections((0, 19.0, 0.1, False)), forced((1, 1.0, 5.0)), limits((2, 20.0))]
+    )
+    ledger = Ledger.empty().with_sent(curve)
+
+    packed = Ledger.unpack(ledger.pack(), slots=ledger.slots, gaps={}, read_back_ms=0)
+
+    assert packed.rank.tolist() == [Rank.DETECTION, Rank.FORCED, Rank.LIMIT]
+    assert packed.flagged(Flag.GONE).rank.tolist() == packed.rank.tolist()
+    assert packed.flagged(Flag.GONE).memory.having(Flag.OURS).tolist() == [False] * 3
+    assert packed.ours.all()
+
+
+def test_what_is_better_is_a_change_whatever_its_values() -> None:
+    """A detection with the very values of a stored forced point is still to be sent as one."""
+    found = detections((0, 19.0, 0.1, False), (100_000, 19.0, 0.1, False))
+    same = replace(found, kind=np.full(2, PointKind.FORCED, dtype=np.uint8))
+    ours = np.ones(2, dtype=bool)
+
+    def verdicts(curve: LightCurve, stored: LightCurve) -> list[int]:
+        ledger = Ledger.empty().with_sent(stored)
+        hashes = ledger.value_hash
+        comparison = compare(curve, ledger, WINDOW, ours=ours, value_hash=hashes)
+        found: list[int] = comparison.verdict.tolist()
+        return found
+
+    assert verdicts(found, same) == [Verdict.CHANGED] * 2
+    assert verdicts(same, found) == [Verdict.SAME] * 2
+    assert verdicts(forced((0, 5.0, 1.0), (100_000, 5.0, 1.0)), found) == [Verdict.SAME] * 2

@@ -160,15 +160,15 @@ def test_a_better_row_takes_the_place_of_a_lesser_one(
 
     rows = shelf.rows()
     assert [row["pk"] for row in rows] == pks
+    was, now = before.rank, after.rank
+    # A detection whose sign the source corrects is another value, not a lesser row.
+    taken = (now <= was) | ((was == Rank.DETECTION) & (now == Rank.NEGATIVE))
+    stands = LightCurve.concatenate([after.take(taken), before.take(~taken)]).by_time()
     for number, row in enumerate(rows):
-        was, now = int(before.rank[number]), int(after.rank[number])
-        # A detection whose sign the source corrects is another value, not a lesser row.
-        stands = (
-            after if now <= was or (was, now) == (Rank.DETECTION, Rank.NEGATIVE) else before
-        )
         assert row["flux"] == pytest.approx(stands.flux[number], rel=2e-2, abs=5.1)
         assert bool(row["forced"]) == (stands.kind[number] == PointKind.FORCED)
         assert (row["mag"] is None) == bool(np.isnan(stands.mag[number]))
+    assert shelf.open(stands) == []
     assert shelf.open(after) == []
     assert shelf.upload(after).keys() == {Outcome.SAME}
 
@@ -217,3 +217,21 @@ def test_a_row_of_somebody_else_is_adopted_whatever_it_is(
 
     assert outcomes == {Outcome.DIFFERS: 1}
     assert shelf.rows() == before
+
+
+def test_a_detection_of_the_same_values_is_no_forced_point_any_more(
+    server: YsePzStandIn, client: YsePz
+) -> None:
+    """Of forced photometry that an alert confirms, the row says so: forced becomes 0."""
+    shelf = Shelf(server, client)
+    shelf.upload(curve_of([(0, (PointKind.FORCED, 1706.082, 188.569))]))
+    (before,) = shelf.rows()
+
+    outcomes = shelf.upload(curve_of([(0, (PointKind.DETECTION, 1706.082, 188.569))]))
+
+    (row,) = shelf.rows()
+    assert outcomes == {Outcome.CORRECTED: 1}
+    assert (before["forced"], row["forced"]) == (1, 0)
+    assert {key: row[key] for key in ("pk", "mag", "flux")} == {
+        key: before[key] for key in ("pk", "mag", "flux")
+    }
