@@ -230,11 +230,13 @@ class Fetch:
             detail["full_read_ms"] = now_ms
             detail["object_ids"] = list(answer.accepted_objects)
             detail["kinds"] = sorted(fetched.kinds)
+            detail["dropped"] = dict(fetched.dropped)
             detail["first_ms"] = answer.first_ms
         detail["reason"] = answer.reason
         detail["set_aside"] = dict(answer.set_aside)
         detail["negative"] = fetched.negative
-        detail["dropped"] = dict(fetched.dropped)
+        # What is new is a part: the counts of all are those of the last full read.
+        detail["dropped_lately"] = {} if answer.full else dict(fetched.dropped)
         self.state.clocks.record(
             name,
             fetched.source,

@@ -9,6 +9,7 @@ import pytest
 
 from yse_ingest.photometry import Forced, forced_curve
 from yse_ingest.reconcile import Auditor
+from yse_ingest.sandbox.alerce import AlerceStandIn
 from yse_ingest.sandbox.fink import FinkStandIn
 from yse_ingest.targets import Target
 from yse_ingest.ysepz import Account, YsePz
@@ -142,12 +143,12 @@ def test_an_incremental_question_takes_no_limit_after_the_first_detection(
     service = following(house, fink, **BEFORE)
     house.cycle(service, "2019np")
     found(fink, JD + 31)
-    fink.add_limit(ZTF_ID, JD + 30.5, 1, 20.3)
+    fink.add_limit(ZTF_ID, JD + 28, 1, 20.3)  # before the first that is asked for now
 
     house.cycle(service, "2019np")
 
     assert [mag for _, _, mag, _ in stored(house)] == [19.0] * 5
-    assert detail(service)["dropped"] == {"limit after the first detection": 1}
+    assert detail(service)["dropped_lately"] == {"limit after the first detection": 1}
 
 
 def test_limits_that_are_switched_on_later_are_read_from_the_beginning(
@@ -169,18 +170,19 @@ def test_a_detection_is_never_made_a_limit(house: Any, fink: FinkStandIn) -> Non
     """A detection that fails a new cut leaves a limit of its exposure: the detection stays."""
     fink.add_alert(ZTF_ID, JD - 1, "g", 19.5, 0.1, RA, DEC, rb=0.6)
     found(fink, JD)
-    house.cycle(following(house, fink, **BEFORE), "2019np")
+    service = following(house, fink, **BEFORE)
+    house.cycle(service, "2019np")
     before = house.ysepz.rows("2019np")
     fink.add_limit(ZTF_ID, JD - 1, 1, 20.3)
-    service = following(house, fink, YSE_INGEST_MIN_RB="0.7", **BEFORE)
     written = len(house.writes())
+    asks = {"FINK_URL": fink.api_url, "YSE_INGEST_SOURCE": "fink", "YSE_INGEST_MIN_RB": "0.7"}
 
-    for _ in range(2):
-        house.cycle(service, "2019np")
+    result = house.push(NP, **asks, **BEFORE)
 
+    assert (result.state, result.same, result.sent) == ("verified", 2, 0)
+    assert result.dropped == {"rb is below 0.7": 1}
     assert house.ysepz.rows("2019np") == before
     assert len(house.writes()) == written
-    assert detail(service)["dropped"]["rb is below 0.7"] == 1
 
 
 def test_what_a_limit_was_owed_as_does_not_hinder_its_detection(
@@ -269,6 +271,9 @@ def test_an_audit_finds_limits_and_upgraded_rows_as_ours(house: Any, fink: FinkS
     found(fink, JD - 2 + 15 / 86400, 20.1)  # the middle of the exposure
     house.cycle(service, "2019np")
     assert [mag for _, _, mag, _ in stored(house)] == [20.1, None, 19.0]
+    ledger = service.state.ledgers.get(1)
+    assert ledger is not None
+    assert ledger.ours.all()
     before, written = house.ysepz.rows("2019np"), len(house.writes())
 
     assert audited(house, service) == {"ours": 3}
@@ -333,3 +338,51 @@ def test_shadow_plans_limits_and_upgrades_and_writes_nothing(
     assert receipt["counts"] == {"planned": 2}
     assert house.writes() == []
     assert service.state.receipts.last("1") == receipt
+
+
+def test_alerts_forced_photometry_and_limits_of_one_broker(house: Any) -> None:
+    """ALeRCE's three tables become one row an exposure, and a second cycle sends nothing."""
+    scale = 10 ** (0.4 * (27.5 - 26.2))
+    with AlerceStandIn() as alerce:
+        for night, sign in enumerate((1, 1, -1)):
+            alerce.add_detection(
+                ZTF_ID, JD + night, "g", 19.0, 0.1, RA, DEC, isdiffpos=sign, rb=0.9
+            )
+        alerce.add_forced(ZTF_ID, JD, "g", 800.0, 20.0)  # of an alert: that stands
+        alerce.add_forced(ZTF_ID, JD + 2, "g", -500.0, 20.0)  # of a negative subtraction
+        alerce.add_forced(ZTF_ID, JD - 1, "g", 30.0, 20.0)  # of a limit: below 3 sigma
+        alerce.add_forced(ZTF_ID, JD + 3, "g", 800.0, 20.0, procstatus="56")
+        for night in (-3, -1, 4):
+            alerce.add_non_detection(ZTF_ID, JD + night, "g", 20.37)
+        service = house.service(
+            ALERCE_URL=alerce.api_url,
+            ALERCE_FORCED_URL=alerce.forced_url,
+            YSE_INGEST_SOURCE="alerce",
+            YSE_INGEST_FORCED="true",
+            YSE_INGEST_NEGATIVES="flux",
+            **BEFORE,
+        )
+        service.enqueue(NP)
+        house.cycle(service, "2019np")
+        written = len(house.writes())
+        house.cycle(service, "2019np")
+
+    rows = sorted(house.ysepz.rows("2019np"), key=lambda row: str(row["obs_date"]))
+    assert [(row["mag"], row["forced"]) for row in rows] == [
+        (None, 0),
+        (None, 1),
+        (19.0, 0),
+        (19.0, 0),
+        (None, 1),
+    ]
+    assert rows[1]["flux"] == pytest.approx(30.0 * scale)
+    assert rows[4]["flux"] == pytest.approx(-500.0 * scale)
+    assert len(house.writes()) == written
+    dropped = service.state.clocks.get("2019np")["alerce"].detail["dropped"]
+    assert dropped == {
+        "procstatus is not 0": 1,
+        "limit after the first detection": 1,
+        "forced beside a better row of its exposure": 1,
+        "detection beside a better row of its exposure": 1,
+        "limit beside a better row of its exposure": 1,
+    }

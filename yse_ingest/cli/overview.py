@@ -59,7 +59,9 @@ class Line:
     private: bool
     """Its photometry is for the members of some groups alone."""
     dropped: Mapping[str, int]
-    """Why rows of the last answer are not in the light curve, to their number."""
+    """Why rows of the source are not in the light curve, to their number: of all its rows,"""
+    dropped_lately: Mapping[str, int]
+    """and of those that were asked for last, where that was not all."""
     noticed: Mapping[str, int]
     """What the last comparison with YSE-PZ found amiss: rows changed, moved, gone for good."""
     silence: str | None
@@ -107,6 +109,7 @@ class Line:
             "state": self.state,
             "reason": self.reason,
             "dropped": dict(self.dropped),
+            "dropped_lately": dict(self.dropped_lately),
             "noticed": dict(self.noticed),
             "next": _iso(self.due_ms),
         }
@@ -270,6 +273,7 @@ def _line(
         due_ms=None if paused else state.targets.due_ms(target.name),
         private=bool(service.rules(target).groups),
         dropped=detail.get("dropped", {}),
+        dropped_lately=detail.get("dropped_lately", {}),
         noticed=_noticed(state, audits, int(known["pk"])) if known else {},
         silence=freshness.silence,
         silent_ms=freshness.since_ms,

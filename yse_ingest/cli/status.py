@@ -220,6 +220,7 @@ def _show_one(line: Line, below: Machinery, receipt: dict[str, Any] | None) -> N
         ("state", line.state),
         ("because", line.reason),
         ("left out", listed(line.dropped)),
+        ("lately", listed(line.dropped_lately)),
         ("noticed", listed(line.noticed)),
         ("asked next", ahead(line.due_ms, below.now_ms)),
     ):
