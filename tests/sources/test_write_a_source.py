@@ -157,4 +157,4 @@ def test_a_broken_source_stops_only_itself(name: str, targets: list[str], why: s
     assert why in str(caught.value)
     assert registry["alerce"].title == "ALeRCE"
     assert list(registry) == sorted(["alerce", name])
-    assert {"ALERCE_URL"} <= {option.variable for option in registry.options()}
+    assert {"ALERCE_URL", "ALERCE_RATE"} <= {option.variable for option in registry.options()}

@@ -233,15 +233,7 @@ class MarsSource:
                 service=self.title,
                 remedy=_REMEDIES.get(reply.status, "Check MARS_URL."),
             )
-        content = reply.json()
-        results = content.get("results") if isinstance(content, dict) else None
-        if not isinstance(results, list):
-            raise SourceReplyError(
-                f"answered no list of results ({reply.describe()})",
-                service=self.title,
-                remedy="Check that MARS_URL is the address of a MARS.",
-            )
-        return results
+        return reply.rows("results", remedy="Check that MARS_URL is the address of a MARS.")
 
 
 def _queries(ask: Ask, *, full: bool) -> list[dict[str, str]]:
