@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
@@ -334,13 +334,15 @@ def _full_answer(ask: Ask, reading: Reading, *, service: str) -> Answer:
     check_format(reading, service=service)
     if _unread(reading):
         fault = common_fault(reading.refused)
-        raise UnreadableRowsError(
+        error = UnreadableRowsError(
             f"sent {len(reading.refused)} rows and none can be read: {reading.refused[0]}",
             service=service,
             field=fault.field if fault else None,
             value=fault.value if fault else None,
             remedy="If every target shows this, its format has changed.",
         )
+        failed = Answer.failed(ask.target.name, error, full=True)
+        return replace(failed, refused=reading.refused)
     association = associate(reading.alerts, ask)
     return _told(ask, reading, reading.alerts, association, full=True)
 

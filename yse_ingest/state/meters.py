@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
-GRACE_S = 600.0
+GRACE_S = 300.0
 """Who does not come back so long after its turn has left the line [s]."""
 
 _RATES = """
@@ -110,16 +110,16 @@ for at = 4, #ARGV, 2 do
   local held = redis.call('ZCOUNT', KEYS[1], '(' .. (now - window), '+inf')
   local short = ahead() + 1 - (count - held)
   if short > 0 then
-    -- The one that has to leave the window before its turn comes.
-    local first = redis.call('ZCARD', KEYS[1]) - held
-    local index = math.min(first + short - 1, first + held - 1)
-    local leaves = redis.call('ZRANGE', KEYS[1], index, index, 'WITHSCORES')
-    local free = now + window
-    if leaves[2] then free = tonumber(leaves[2]) + window end
+    local free = now + window * (1 + math.ceil((short - held) / count))
+    if short <= held then
+      -- The one that has to leave the window before its turn comes.
+      local index = redis.call('ZCARD', KEYS[1]) - held + short - 1
+      free = redis.call('ZRANGE', KEYS[1], index, index, 'WITHSCORES')[2] + window
+    end
     if free - now > wait then wait, spent = free - now, (at - 2) / 2 end
   end
 end
-if wait > 0 and #ARGV > 3 then redis.call('ZADD', KEYS[3], 'NX', now, name) end
+if wait > 0 and #ARGV > 3 then redis.call('ZADD', KEYS[3], 'NX', now_us, name) end
 if place() then redis.call('ZADD', KEYS[4], now + wait + ARGV[3], name) end
 return {wait, spent}
 """
