@@ -14,6 +14,7 @@ from yse_ingest.errors import (
     SourceHeldBackError,
     SourceReplyError,
     SourceUnavailableError,
+    UnreadableRowsError,
     YseIngestError,
 )
 from yse_ingest.redaction import redacted
@@ -64,8 +65,9 @@ class Hearing:
         )
         self._down = answer.error or self._down
         changed = self._change(answer)
+        if changed is not None:
+            self._changed = _unlinked(changed) if fetched.rules.groups else changed
         if isinstance(answer.error, SourceReplyError) or changed is not None:
-            self._changed = changed or self._changed
             self._keep(fetched, answer.error or changed)
 
     def close(self) -> None:
@@ -78,13 +80,12 @@ class Hearing:
             # Empty is no proof that its rows can be read again: another target is.
             self._breaker.withdraw()
         else:
-            self._breaker.record(
-                ok=self._answered, reason=self._down.fact if self._down else ""
-            )
+            condition, reason = self._condition()
+            self._breaker.record(ok=self._answered, reason=reason)
             if self._read:
                 self._records.clear_suspects(self._source)
                 self._clients.state.troubles.clear(FORMAT, self._source)
-            self._note(*self._condition())
+            self._note(condition, reason)
 
     def _change(self, answer: Answer) -> FormatChangedError | None:
         """Return what is different, where one answer or several in a row show it."""
@@ -118,6 +119,9 @@ class Hearing:
         error = self._down
         if self._answered or error is None:
             return "ok", ""
+        if isinstance(error, UnreadableRowsError):
+            # The fact names a row, and the target may be private.
+            return "unreadable", f"no row of the last reply can be read ({error.field})"
         if isinstance(error, SourceReplyError):
             return "unreadable", error.fact
         return "no answer", error.fact
@@ -145,6 +149,16 @@ class Hearing:
                 body=redacted(seen.body.decode(errors="replace"), secrets)[:KEPT_BYTES],
             ),
         )
+
+
+def _unlinked(error: FormatChangedError) -> FormatChangedError:
+    """Return the error without what a private target's row held."""
+    return FormatChangedError(
+        f"format changed: field {error.field} cannot be read",
+        service=error.service,
+        field=error.field,
+        remedy=error.remedy,
+    )
 
 
 def _word(answer: Answer) -> str:

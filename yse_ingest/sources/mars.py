@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Self
 
+    from marshmallow import Schema
+
     from yse_ingest.sources.http import HttpClient
     from yse_ingest.sources.reply import HttpReply
     from yse_ingest.sources.setup import Setup
@@ -76,6 +78,7 @@ class MarsSource:
         bands=("g", "r", "i"),
     )
     options: ClassVar[tuple[Option, ...]] = (URL,)
+    contract: ClassVar[tuple[type[Schema], ...]] = (AlertSchema,)
 
     def __init__(
         self, http: HttpClient, *, batch_size: int = BATCH_SIZE, pages_max: int = PAGES_MAX
