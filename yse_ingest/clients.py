@@ -82,6 +82,10 @@ class _MeterOf:
         """Let nobody ask for so long."""
         self._meter().pause(seconds, why=why)
 
+    def closed(self) -> bool:
+        """Tell whether nobody may ask now."""
+        return self._meter().closed()
+
     def _meter(self) -> Meter:
         return self._clients.meter(self._source) if self._clients.is_shared else self._own
 

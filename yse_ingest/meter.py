@@ -66,6 +66,10 @@ class Meter(Protocol):
         """Let nobody ask for so long: the source said so [s]."""
         ...
 
+    def closed(self) -> bool:
+        """Tell whether nobody may ask now: somebody was told to wait in the meantime."""
+        ...
+
 
 class LocalMeter:
     """Counts the requests of one process.
@@ -121,6 +125,10 @@ class LocalMeter:
             until = self._clock() + seconds
             if until > self._closed_until:
                 self._closed_until, self._why = until, why
+
+    def closed(self) -> bool:
+        """Tell whether nobody may ask now; see `Meter.closed`."""
+        return self._closed_until > self._clock()
 
 
 def spent(rate: Rate) -> str:

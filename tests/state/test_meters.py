@@ -85,6 +85,41 @@ def test_workers_in_two_processes_never_exceed_the_rate(
     assert max(times) - min(times) >= 3.0
 
 
+def test_eight_workers_two_a_second_and_a_429(connect: Connect) -> None:
+    """From the log: no second holds three; a second of silence after the 429."""
+    rate = Rate(2, "s")
+    with Counted() as slow:
+        slow.faults.add(_too_many("2", after_skip=6, times=1))
+        errors: list[Exception] = []
+
+        def work(meter: SharedMeter) -> None:
+            http = HttpClient(slow.url, service="Slow", meter=meter)
+            try:
+                for _ in range(2):
+                    http.get("rows", deadline=http.deadline())
+            except SourceHeldBackError as error:
+                errors.append(error)
+            finally:
+                http.close()
+
+        workers = [
+            threading.Thread(target=work, args=(meter_of(connect(), rate),)) for _ in range(8)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        log = list(slow.log)
+    times = [entry.started for entry in log]
+    assert most_in(times, 1.0) <= 2
+    refused = next(entry for entry in log if entry.status == 429)
+    # What was on its way at that moment cannot be called back.
+    after = [each for each in times if each > refused.ended + 0.1]
+    assert after
+    assert min(after) - refused.ended >= 1.9
+    assert all("asked again in" in str(error) for error in errors)
+
+
 steps = st.lists(
     st.tuples(
         st.integers(min_value=0, max_value=3),
@@ -184,8 +219,8 @@ def test_what_one_worker_was_told_holds_for_all(connect: Connect) -> None:
     assert why == "it answered 429 and asked us to wait"
 
 
-def _too_many(seconds: str) -> Fault:
-    return Fault("status", status=429, headers={"Retry-After": seconds})
+def _too_many(seconds: str, **when: int) -> Fault:
+    return Fault("status", status=429, headers={"Retry-After": seconds}, **when)  # type: ignore[arg-type]
 
 
 def test_who_waits_longest_is_served_first(state: State) -> None:

@@ -184,14 +184,15 @@ def _show_all(lines: list[SourceLine], now_ms: int | None) -> None:
 
 
 def _show_one(line: SourceLine, replies: list[KeptReply], now_ms: int | None) -> None:
-    from yse_ingest.cli.render import ago, minute_of, say
+    from yse_ingest.cli.render import ago, say
 
     say(f"{line.name}: {line.title}")
     change = ""
     if line.record is not None and line.record.changed_ms:
         record = line.record
         before = f"{record.before} to " if record.before else ""
-        change = f"{minute_of(record.changed_ms or 0)} UTC, {before}{record.condition}"
+        when = ago(record.changed_ms, now_ms or record.changed_ms or 0)
+        change = f"{before}{record.condition}, {when}"
     for label, text in (
         ("address", line.url or ""),
         ("survey", f"{line.survey} ({line.instrument})"),
@@ -207,14 +208,14 @@ def _show_one(line: SourceLine, replies: list[KeptReply], now_ms: int | None) ->
         if text:
             say(f"  {label:13}{text}")
     for number, each in enumerate(replies, start=1):
-        when = minute_of(each.at_ms) if now_ms is None else ago(each.at_ms, now_ms)
+        when = ago(each.at_ms, now_ms or each.at_ms)
         say(f"  kept reply {number}, {when}: {each.status}, {each.length} bytes; {each.fact}")
     if replies:
         say(f"`yse-ingest sources show {line.name} --reply 1` prints the newest.")
 
 
 def _budget(line: SourceLine) -> str:
-    if line.budget is None:
+    if line.budget is None or line.missing is not None:
         return ", ".join(line.allowed)
     if not line.allowed:
         return f"{line.budget['requests_hour']} in 1 h"

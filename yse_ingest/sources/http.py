@@ -203,8 +203,7 @@ class HttpClient:
         attempt, turn_s = 0, self._turn(deadline)
         while True:
             attempt += 1
-            if turn_s:
-                self._sleep(turn_s)
+            self._wait_for_turn(turn_s, deadline)
             try:
                 return self._follow(
                     method, url, params=params, body=body, deadline=deadline, final=final
@@ -226,6 +225,14 @@ class HttpClient:
                 except SourceHeldBackError:  # what it answered says more
                     raise error from failure.__cause__
 
+    def _wait_for_turn(self, turn_s: float, deadline: float) -> None:
+        """Wait for a turn, and for the next one where the source was closed meanwhile."""
+        while turn_s > 0:
+            self._sleep(turn_s)
+            if self._meter is None or not self._meter.closed():
+                return
+            turn_s = self._turn(deadline)
+
     def _turn(self, deadline: float, *, after_s: float = 0.0) -> float:
         """Reserve a request; return in how many seconds it may be sent."""
         if self._meter is None:
@@ -246,8 +253,8 @@ class HttpClient:
         final: frozenset[int],
     ) -> HttpReply:
         for number in range(REDIRECTS_MAX + 1):
-            if number and (turn_s := self._turn(deadline)):
-                self._sleep(turn_s)
+            if number:
+                self._wait_for_turn(self._turn(deadline), deadline)
             reply, headers = self._send(
                 method, url, params=params, body=body, deadline=deadline
             )

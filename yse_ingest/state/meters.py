@@ -192,6 +192,14 @@ class SharedMeter:
         except StateError as error:
             logger.warning("pause not passed on", extra={"error": str(error)})
 
+    def closed(self) -> bool:
+        """Tell whether nobody may ask now; see `yse_ingest.meter.Meter.closed`."""
+        try:
+            until_ms = self._connection.call("HGET", self._pause, "until_ms")
+            return until_ms is not None and int(until_ms) > self._connection.now_ms()
+        except StateError:
+            return self._own.closed()
+
     def admit(self, name: str) -> tuple[float, str]:
         """Return how long a target has to wait for its turn [s], and why; 0: not at all.
 
