@@ -9,7 +9,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from yse_ingest.errors import HeldBackError, SettingsError, UnknownTargetError, YsePzError
+from yse_ingest.errors import (
+    HeldBackError,
+    SettingsError,
+    StateError,
+    UnknownTargetError,
+    YsePzError,
+)
 from yse_ingest.meter import LocalMeter
 from yse_ingest.pipeline import rules_for, wanted_kinds
 from yse_ingest.schemas.targets import TargetsFile, load_targets_file
@@ -73,6 +79,7 @@ class _MeterOf:
         self._source = source
         kind = SOURCES[source]
         self._own = LocalMeter(kind.title, rates_of(kind, clients.settings.environment))
+        self._is_alone = False
 
     def take(self, *, patience_s: float, after_s: float = 0.0) -> float:
         """Reserve one request; see `yse_ingest.meter.Meter.take`."""
@@ -87,7 +94,15 @@ class _MeterOf:
         return self._meter().closed()
 
     def _meter(self) -> Meter:
-        return self._clients.meter(self._source) if self._clients.is_shared else self._own
+        if self._is_alone or not self._clients.is_shared:
+            return self._own
+        try:
+            return self._clients.meter(self._source)
+        except StateError as error:
+            # A person at a terminal: no worker lives without the state.
+            logger.warning("counted by this process alone", extra={"error": str(error)})
+            self._is_alone = True
+            return self._own
 
 
 class Clients:

@@ -266,6 +266,27 @@ def test_a_probe_of_something_else_says_what_it_answered(console: Console) -> No
     assert problem == "format changed: field results missing"
 
 
+def test_a_probe_needs_no_redis(console: Console) -> None:
+    """One that is away costs the probe nothing; a fetch by hand neither."""
+    away = {"YSE_INGEST_STATE_URL": "redis://127.0.0.1:9/0"}
+    assert told(console, "probe", "mars", code=0, **away)["as_agreed"]
+    fetched = console.run(
+        "fetch", "2019np", "--ra", "157.3415", "--dec", "29.5106667", YSE_PZ_URL=None, **away
+    )
+    assert (fetched.exit_code, "33 detections fetched" in fetched.output) == (0, True)
+
+
+def test_a_targets_file_that_cannot_be_read_hides_no_source(console: Console) -> None:
+    """The sources are shown; how many targets ask them is not known."""
+    console.cycle()
+    path = console.targets_file("source = 3 = 4")
+
+    lines = told(console, code=0, YSE_INGEST_TARGETS=path)
+
+    assert lines["mars"]["targets"] is None
+    assert lines["mars"]["health"] == "ok"
+
+
 def test_half_a_place_is_wrong_usage(console: Console) -> None:
     """RA without Dec is no place."""
     result = console.run("sources", "probe", "mars", "--ra", "1")

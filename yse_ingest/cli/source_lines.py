@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class SourceLine:
     token: str
     """set, not set, or not needed; never the token."""
     targets: int | None
-    """Targets that ask it; None: Redis gave no answer."""
+    """Targets that ask it; None: Redis gave no answer, or the targets file is unusable."""
     record: SourceRecord | None
     breaker: Mapping[str, Any] | None
     budget: Mapping[str, Any] | None
@@ -121,7 +122,9 @@ def source_lines(service: Service, state: State | None) -> list[SourceLine]:
     """
     asked: Counter[str] | None = None
     if state is not None:
-        asked = Counter(service.source_of(target) for target, _ in state.targets.all())
+        # A targets file that cannot be read is told by `status` and `doctor`.
+        with contextlib.suppress(SettingsError):
+            asked = Counter(service.source_of(target) for target, _ in state.targets.all())
     return [_line(service, state, name, asked) for name in SOURCES]
 
 
