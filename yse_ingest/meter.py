@@ -165,7 +165,7 @@ def parse_rates(text: str, *, variable: str) -> Iterator[Rate]:
         found = _RATE.fullmatch(part.strip())
         if found is None or not int(found[1]):
             raise SettingsError(
-                f"{variable} is not usable",
+                "the rate is not usable",
                 service="settings",
                 field=variable,
                 value=text,

@@ -27,7 +27,7 @@ from yse_ingest.sources.base import (
     Twin,
 )
 from yse_ingest.sources.http import Timeouts
-from yse_ingest.sources.rates import rate_option, rates_of
+from yse_ingest.sources.rates import rate_option, rate_variable, rates_of
 from yse_ingest.sources.registry import Registry
 from yse_ingest.sources.setup import Option, Setup
 from yse_ingest.sources.trail import Trail
@@ -59,6 +59,7 @@ __all__ = [
     "Twin",
     "build_source",
     "rate_option",
+    "rate_variable",
     "rates_of",
 ]
 

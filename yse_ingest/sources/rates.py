@@ -19,10 +19,15 @@ def rate_option(source: type[Source]) -> Option:
     """Return the setting of how often a source may be asked."""
     allowed = source.capabilities.requests_per_hour
     return Option(
-        f"{re.sub('[^A-Z0-9]', '_', source.name.upper())}_RATE",
+        rate_variable(source.name),
         f"How often all workers may ask {source.title}: `100/h`, or `2/s,500/h`.",
         default=None if allowed is None else f"{int(allowed)}/h",
     )
+
+
+def rate_variable(name: str) -> str:
+    """Return the environment variable of a source's rate."""
+    return f"{re.sub('[^A-Z0-9]', '_', name.upper())}_RATE"
 
 
 def rates_of(source: type[Source], environment: Mapping[str, str]) -> tuple[Rate, ...]:
