@@ -18,6 +18,7 @@ from yse_ingest.errors import (
     YseIngestError,
 )
 from yse_ingest.redaction import redacted
+from yse_ingest.schemas._load import Fault
 from yse_ingest.sources import Status
 from yse_ingest.sources.answers import common_fault, format_changed
 from yse_ingest.sources.trail import KEPT_BYTES
@@ -91,9 +92,14 @@ class Hearing:
         """Return what is different, where one answer or several in a row show it."""
         if isinstance(answer.error, FormatChangedError):
             return answer.error
-        if not answer.refused or len(answer.alerts) or len(answer.forced) or len(answer.others):
+        error = answer.error
+        if len(answer.alerts) or len(answer.forced) or len(answer.others):
             return None
         fault = common_fault(answer.refused)
+        if isinstance(error, UnreadableRowsError) and error.field is not None:
+            # A list of objects is refused as a whole, without its rows.
+            told = "is missing" if error.value is None else f"is {error.value!r}"
+            fault = fault or Fault(error.field, error.value, told)
         if fault is None:
             return None
         found = self._records.suspect(self._source, fault.field, answer.target_name)

@@ -61,7 +61,9 @@ class TableReport:
         """Return the key that nobody reads and whose name is most like that of a field."""
         last = path.rpartition(".")[2]
         names = {key.rpartition(".")[2]: key for key in self.other_keys}
-        return next((names[each] for each in difflib.get_close_matches(last, names)), None)
+        longer = sorted((name for name in names if last in name), key=len)
+        alike = longer or difflib.get_close_matches(last, names)
+        return names[alike[0]] if alike else None
 
 
 @dataclass(frozen=True)

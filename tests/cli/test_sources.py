@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from yse_ingest.sandbox import supernovae
-from yse_ingest.sandbox.alerce import AlerceStandIn
+from yse_ingest.sandbox.alerce import AlerceLsstStandIn, AlerceStandIn
 from yse_ingest.sandbox.faults import Fault
 from yse_ingest.sandbox.fink import FinkStandIn
 from yse_ingest.sources import SOURCES
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Console
     from yse_ingest.sandbox.server import StandIn
 
+PLACE = (157.3415, 29.5106667)
 TOKEN = "a-token-that-nobody-may-see"
 
 
@@ -36,10 +37,13 @@ def told(console: Console, *arguments: str, code: int, **changes: str) -> Any:
 def skies(console: Console) -> Iterator[dict[str, tuple[StandIn, dict[str, str]]]]:
     """Return stand-ins of the sources that serves 2019np, and the setting that points there."""
     first = supernovae.load()[:1]
-    with AlerceStandIn() as alerce, FinkStandIn() as fink:
+    with AlerceStandIn() as alerce, AlerceLsstStandIn() as lsst, FinkStandIn() as fink:
         supernovae.fill_alerce(alerce, first)
         supernovae.fill_fink(fink, first)
+        for night in range(4):
+            lsst.add_detection(170587116732400001, 61217.4 + night, "r", 5e3, 100.0, *PLACE)
         yield {
+            "alerce-lsst": (lsst, {"ALERCE_LSST_URL": lsst.url}),
             "mars": (console.mars, {}),
             "alerce": (alerce, {"ALERCE_URL": alerce.api_url}),
             "fink": (fink, {"FINK_URL": fink.api_url}),
@@ -157,7 +161,7 @@ def test_an_unknown_source_is_wrong_usage(console: Console) -> None:
 # The probe ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("source", ["mars", "alerce", "fink"])
+@pytest.mark.parametrize("source", ["mars", "alerce", "alerce-lsst", "fink"])
 def test_a_probe_finds_every_field_as_agreed(
     console: Console, skies: dict[str, tuple[StandIn, dict[str, str]]], source: str
 ) -> None:
@@ -189,6 +193,12 @@ def test_a_probe_finds_every_field_as_agreed(
         ),
         ("mars", "objectId", "alert: objectId is missing (it may be called objectId_new now)"),
         ("alerce", "magpsf", "detection: magpsf is missing (it may be called magpsf_new now)"),
+        (
+            "alerce-lsst",
+            "psfFlux",
+            "detection: psfFlux is missing (it may be called psfFlux_new now)",
+        ),
+        ("alerce-lsst", "oid", "object: oid is missing (it may be called oid_new now)"),
         ("fink", "i:jd", "alert: i:jd is missing (it may be called i:jd_new now)"),
     ],
 )

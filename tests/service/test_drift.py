@@ -159,6 +159,27 @@ def test_few_rows_of_several_targets_are_a_changed_format(
     assert service.state.source_breaker("mars").state()["open"]
 
 
+def test_a_list_of_objects_that_cannot_be_read_is_a_changed_format(
+    house: House, alerce: AlerceStandIn
+) -> None:
+    """Three targets whose cone answers without the id of the object: its field is named."""
+    service = house.service(ALERCE_URL=alerce.api_url, YSE_INGEST_PROBE_WAIT="60")
+    for number, name in enumerate(("2022a", "2022b", "2022c")):
+        house.ysepz.add_transient(name, 50.0 + number, 10.0)
+        alerce.add_detection(f"ZTF22{name}", 2458500.5, "g", 18.0, 0.05, 50.0 + number, 10.0)
+        service.enqueue(Target(name, source="alerce"))
+    alerce.faults.add(Fault("drifted", edits={'"oid"': '"object"'}))
+
+    service.refresh(["2022a", "2022b"])
+    assert service.state.troubles.all() == []
+    service.refresh(["2022c"])
+
+    (trouble,) = service.state.troubles.all()
+    assert trouble.fact == "alerce: format changed: field oid missing"
+    assert service.state.source_breaker("alerce").state()["open"]
+    assert not service.state.source_breaker("mars").state()["open"]
+
+
 def test_bad_rows_among_good_answers_stop_nothing(house: House, service: Service) -> None:
     """A target all of whose rows are bad is one bad target while others can be read."""
     for number in range(4):

@@ -364,6 +364,25 @@ def check_format(reading: Reading, *, service: str) -> None:
         raise format_changed(fault, service=service)
 
 
+def check_listed(found: Sequence[object], refused: Sequence[Refusal], *, service: str) -> None:
+    """Refuse a list of objects of which one cannot be read: it might be the one.
+
+    Raises
+    ------
+    UnreadableRowsError
+        When none can be read, all for the same field: its ``field`` and ``value``.
+    SourceReplyError
+        When there are others, or other reasons.
+    """
+    if not refused:
+        return
+    fact = f"lists an object that cannot be read: {refused[0]}"
+    fault = None if found else common_fault(refused)
+    if fault is not None:
+        raise UnreadableRowsError(fact, service=service, field=fault.field, value=fault.value)
+    raise SourceReplyError(fact, service=service)
+
+
 def common_fault(refused: Sequence[Refusal]) -> Fault | None:
     """Return what is wrong with every one of these rows; None: not one and the same field.
 
