@@ -71,6 +71,7 @@ def test_only_what_can_pass_is_retryable() -> None:
     """What gave no answer may pass by itself, nothing else."""
     assert {cls.__name__ for cls in CLASSES if cls.retryable} == {
         "SourceUnavailableError",
+        "SourceHeldBackError",
         "YsePzUnavailableError",
         "HeldBackError",
         "StateUnavailableError",

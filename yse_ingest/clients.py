@@ -9,10 +9,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from yse_ingest.errors import HeldBackError, SettingsError, UnknownTargetError, YsePzError
+from yse_ingest.errors import (
+    HeldBackError,
+    SettingsError,
+    StateError,
+    UnknownTargetError,
+    YsePzError,
+)
+from yse_ingest.meter import LocalMeter
 from yse_ingest.pipeline import rules_for, wanted_kinds
 from yse_ingest.schemas.targets import TargetsFile, load_targets_file
-from yse_ingest.sources import SOURCES, ZTF, build_source
+from yse_ingest.sources import SOURCES, ZTF, Trail, build_source, rates_of
 from yse_ingest.sources import Timeouts as SourceTimeouts
 from yse_ingest.state import CREDENTIALS
 from yse_ingest.state import State as Store
@@ -27,10 +34,12 @@ if TYPE_CHECKING:
     from typing import Self
 
     from yse_ingest.limits import Purpose
+    from yse_ingest.meter import Meter
     from yse_ingest.settings import Settings
     from yse_ingest.sources import Capabilities, Kind, Source, Survey
     from yse_ingest.state import LedgerStore
     from yse_ingest.state.budget import Budget
+    from yse_ingest.state.meters import SharedMeter
     from yse_ingest.targets import Rules, Target
     from yse_ingest.ysepz import BulkReadBack
     from yse_ingest.ysepz.aliases import Shelf
@@ -62,6 +71,40 @@ class _GateOf:
         return self._clients.gate.turn(request, purpose=purpose)
 
 
+class _MeterOf:
+    """The meter of the state where one is in use, else of this process."""
+
+    def __init__(self, clients: Clients, source: str) -> None:
+        self._clients = clients
+        self._source = source
+        kind = SOURCES[source]
+        self._own = LocalMeter(kind.title, rates_of(kind, clients.settings.environment))
+        self._is_alone = False
+
+    def take(self, *, patience_s: float, after_s: float = 0.0) -> float:
+        """Reserve one request; see `yse_ingest.meter.Meter.take`."""
+        return self._meter().take(patience_s=patience_s, after_s=after_s)
+
+    def pause(self, seconds: float, *, why: str) -> None:
+        """Let nobody ask for so long."""
+        self._meter().pause(seconds, why=why)
+
+    def closed(self) -> bool:
+        """Tell whether nobody may ask now."""
+        return self._meter().closed()
+
+    def _meter(self) -> Meter:
+        if self._is_alone or not self._clients.is_shared:
+            return self._own
+        try:
+            return self._clients.meter(self._source)
+        except StateError as error:
+            # A person at a terminal: no worker lives without the state.
+            logger.warning("counted by this process alone", extra={"error": str(error)})
+            self._is_alone = True
+            return self._own
+
+
 class Clients:
     """The settings and everything they lead to. Thread-safe: clients are shared."""
 
@@ -84,6 +127,8 @@ class Clients:
         self._own_gate = LocalGate(settings.in_flight, patience_s=settings.limits.patience_s)
         self._own_aliases = LocalShelf(clock)
         self._sources: dict[str, Source] = {}
+        self._meters: dict[str, SharedMeter] = {}
+        self._trails: dict[str, Trail] = {}
         self._file: TargetsFile | None = None
         self._file_stamp: float | None = None
         self._synced_stamp: float | None = None
@@ -114,15 +159,34 @@ class Clients:
         It is that of the state where one is configured or in use, so that all processes and
         hosts count together; `push` and `fetch` without Redis have one of their own.
         """
-        return self.state.gate if self._shared else self._own_gate
+        return self.state.gate if self.is_shared else self._own_gate
 
     @property
-    def _shared(self) -> bool:
+    def is_shared(self) -> bool:
+        """Tell whether a state is configured or in use: then all processes count together."""
         return self._state is not None or self.settings.state_url is not None
 
     def _aliases(self) -> Shelf:
         """Return where the aliases are kept: as with the gate."""
-        return self.state.aliases if self._shared else self._own_aliases
+        return self.state.aliases if self.is_shared else self._own_aliases
+
+    def meter(self, source: str) -> SharedMeter:
+        """Return what counts the requests of all workers and hosts to a source."""
+        with self._lock:
+            if source not in self._meters:
+                kind = SOURCES[source]
+                self._meters[source] = self.state.source_meter(
+                    source,
+                    service=kind.title,
+                    rates=rates_of(kind, self.settings.environment),
+                    batch_size=kind.capabilities.batch_size,
+                )
+            return self._meters[source]
+
+    def trail(self, source: str) -> Trail:
+        """Return what a source last answered to this thread."""
+        with self._lock:
+            return self._trails.setdefault(source, Trail())
 
     @property
     def budget(self) -> Budget:
@@ -203,6 +267,8 @@ class Clients:
                         post_s=settings.source_post_timeout_s,
                         fetch_s=settings.message_s - settings.source_get_timeout_s,
                     ),
+                    meter=_MeterOf(self, name) if name in SOURCES else None,
+                    trail=self.trail(name),
                 )
             return self._sources[name]
 

@@ -12,8 +12,11 @@
     ├── PayloadError            a request that must not be sent
     ├── SourceError             a photometry source did not do its part
     │   ├── SourceUnavailableError  no answer now; asking again may help
+    │   ├── SourceHeldBackError     we did not ask: its budget is spent, or it said wait
     │   ├── SourceRefusedError      it answered, and said no
     │   └── SourceReplyError        it answered something else
+    │       ├── UnreadableRowsError     no row of the reply can be read
+    │       └── FormatChangedError      all rows lack a field, or have another type of it
     ├── YsePzError              YSE-PZ did not do its part
     │   ├── YsePzUnavailableError   proves that nothing was written; try again
     │   │   └── HeldBackError           we did not ask: no turn, it is down, no budget
@@ -148,12 +151,26 @@ class SourceUnavailableError(SourceError):
     retryable = True
 
 
+class SourceHeldBackError(SourceError):
+    """We did not ask the source: its budget is spent, or it told all of us to wait."""
+
+    retryable = True
+
+
 class SourceRefusedError(SourceError):
     """The source answered, and said no: asking the same again is useless."""
 
 
 class SourceReplyError(SourceError):
     """The source answered something that is not what its contract says."""
+
+
+class UnreadableRowsError(SourceReplyError):
+    """No row of a reply can be read; they are too few to tell why."""
+
+
+class FormatChangedError(SourceReplyError):
+    """All rows of a reply lack one field, or hold another type of it than was agreed."""
 
 
 class YsePzError(YseIngestError):

@@ -10,10 +10,11 @@ import numpy as np
 
 from yse_ingest.clients import CREATION_KEY, Hint
 from yse_ingest.delta import Verdict, compare, outranks, windows
+from yse_ingest.drift import Hearing
 from yse_ingest.errors import (
     CredentialsError,
+    SourceHeldBackError,
     SourceReplyError,
-    SourceUnavailableError,
     StateError,
     YseIngestError,
 )
@@ -40,8 +41,6 @@ REFUSED_BY_YSEPZ = "YSE-PZ"
 """The source noted in quarantine for points that YSE-PZ itself refused."""
 SPREAD_S = 5.0
 """Targets of a source that is down come back over this time, each at its own moment [s]."""
-DOWN = (SourceUnavailableError, SourceReplyError)
-"""Errors of a source that is away, or of something else that answers in its place."""
 
 
 class Fetch:
@@ -85,15 +84,13 @@ class Fetch:
             self.breakers[source].withdraw()
         hints: list[Hint] = []
         for source, asks in questions.items():
-            down: YseIngestError | None = None
-            answered = False
+            hearing = Hearing(self.clients, source, self.breakers[source])
             asked_ms = self.state.now_ms()
             for fetched in fetch_light_curves(asks, self.clients.source(source)):
+                hearing.hear(fetched)
                 hint = self._commit(fetched, places[fetched.target.name], asked_ms)
                 hints += [hint] if hint else []
-                down = fetched.answer.error or down
-                answered = answered or not isinstance(fetched.answer.error, DOWN)
-            self.breakers[source].record(ok=answered, reason=down.fact if down else "")
+            hearing.close()
         return hints
 
     def _left_alone(self, target: Target, source: str) -> bool:
@@ -109,7 +106,25 @@ class Fetch:
             self.state.clocks.unasked(target.name, source, reason=f"{source} is down")
             fields = {"target": target.name, "source": source, "wait_s": round(wait_s, 1)}
             logger.info("source is down, not asked", extra=fields)
+        return wait_s > 0 or self._out_of_budget(target, source)
+
+    def _out_of_budget(self, target: Target, source: str) -> bool:
+        """Put a target off whose source may not be asked now; its place in the line stays."""
+        wait_s, why = self.clients.meter(source).admit(target.name)
+        if wait_s:
+            self.state.targets.set_due(target.name, self.state.now_ms() + int(wait_s * 1000))
+            reason = f"{source} is held back: {why}"
+            self.state.clocks.unasked(target.name, source, reason=reason)
+            fields = {"target": target.name, "source": source, "wait_s": round(wait_s, 1)}
+            logger.info("source held back, not asked", extra=fields)
         return wait_s > 0
+
+    def _held_back(self, target: Target, source: str, error: SourceHeldBackError) -> None:
+        """Put a target off for which the budget did not reach."""
+        if not self._out_of_budget(target, source):
+            self.state.clocks.unasked(target.name, source, reason=error.fact)
+            wait_ms = round(1000 * (error.retry_after or 0.0))
+            self.state.targets.set_due(target.name, self.state.now_ms() + wait_ms)
 
     def _unasked(self, target: Target, source: str, error: YseIngestError) -> None:
         """Note that the source was not asked: where the target is could not be told."""
@@ -181,6 +196,9 @@ class Fetch:
     def _commit(self, fetched: Fetched, key: str, asked_ms: int) -> Hint | None:
         """Record one answer, owe what is new, and claim it for an upload."""
         name, answer = fetched.target.name, fetched.answer
+        if isinstance(answer.error, SourceHeldBackError):
+            self._held_back(fetched.target, fetched.source, answer.error)
+            return None
         if answer.error is not None:
             self._failed(fetched.target, fetched.source, answer.error, asked_ms)
             return None

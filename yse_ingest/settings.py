@@ -18,8 +18,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from yse_ingest.errors import SettingsError
 from yse_ingest.limits import Hours, Limits
+from yse_ingest.meter import parse_rates
 from yse_ingest.redaction import forms, secrets_of
-from yse_ingest.sources import SOURCES
+from yse_ingest.sources import SOURCES, rate_variable
 from yse_ingest.targets import Rules
 from yse_ingest.times import parse_duration
 from yse_ingest.ysepz import Account
@@ -731,6 +732,9 @@ class Settings:
                 remedy="A negative has no magnitude, and YSE_INGEST_FLUX=null sends no flux: "
                 "set YSE_INGEST_FLUX to 27.5, or YSE_INGEST_NEGATIVES to drop.",
             )
+        for variable in map(rate_variable, SOURCES):
+            if text := self.environment.get(variable, "").strip():
+                list(parse_rates(text, variable=variable))
         refuse_unverified_tls("CELERY_BROKER_URL", self.broker_url)
         refuse_unverified_tls("YSE_INGEST_STATE_URL", self.state_url)
 

@@ -94,6 +94,19 @@ def garbage_from_source(console: Console) -> Script:
     return everything()
 
 
+def changed_format(console: Console) -> Script:
+    console.mars.faults.add(Fault("drifted", edits={'"magpsf"': '"mag_psf"'}))
+    console.cycle(MARS_RATE="100/h")
+    changes = {"MARS_RATE": "100/h"}
+    return [
+        ("sources", changes),
+        ("sources show mars", changes),
+        ("sources probe mars", changes),
+        ("status", changes),
+        ("health", changes),
+    ]
+
+
 def garbage_from_ysepz(console: Console) -> Script:
     console.ysepz.faults.add(Fault("garbage"))
     console.cycle()
@@ -132,6 +145,7 @@ SCENES: dict[str, Callable[[Console], Script]] = {
     "dead-source": dead_source,
     "dead-redis": dead_redis,
     "garbage-from-source": garbage_from_source,
+    "changed-format": changed_format,
     "garbage-from-ysepz": garbage_from_ysepz,
     "two-objects": two_objects,
     "two-places": two_places,

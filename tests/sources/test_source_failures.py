@@ -310,7 +310,8 @@ def test_garbage_is_shown_for_what_it_is(
     ("body", "said"),
     [
         ("[" * 100_000, "nested too deeply"),
-        ('{"results": {}}', "answered no list of results (200, application/json,"),
+        ('{"results": {}}', "format changed: field results is no list (200, application/json,"),
+        ('{"result": []}', "format changed: field results missing"),
         ("[1, 2]", "answered no list of results"),
         ("null", "answered no list of results"),
         ("", "not JSON"),

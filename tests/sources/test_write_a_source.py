@@ -82,7 +82,7 @@ def package(tmp_path: Path) -> Path:
     return site
 
 
-def command(site: Path, survey: ExampleSurvey, *arguments: str) -> Any:
+def command(site: Path, survey: ExampleSurvey, *arguments: str, **environment: str) -> Any:
     """Run ``yse-ingest`` as a user who installed the package does."""
     done = subprocess.run(
         [Path(sys.executable).with_name("yse-ingest"), *arguments, "--json"],
@@ -91,6 +91,7 @@ def command(site: Path, survey: ExampleSurvey, *arguments: str) -> Any:
             "PYTHONPATH": str(site),
             "EXAMPLE_URL": survey.url,
             "YSE_INGEST_STATE_DIR": str(site / "var"),
+            **environment,
         },
         cwd=site,
         capture_output=True,
@@ -121,6 +122,33 @@ def test_its_errors_are_told_as_ours(package: Path, survey: ExampleSurvey) -> No
 
     assert (shown["error"]["service"], shown["error"]["target"]) == ("Example Survey", "2019np")
     assert shown["error"]["fact"].startswith("answered 404")
+
+
+def test_it_can_be_probed(package: Path, survey: ExampleSurvey) -> None:
+    """Its fields are read off its schema: nothing had to be written for it."""
+    survey.rows = [{**ROW, "id": number} for number in (17, 18, 19)]
+    found = command(package, survey, "sources", "probe", "example")
+    assert (found["as_agreed"], found["problems"]) == (True, [])
+    assert len(found["tables"][0]["fields"]) == 10
+
+    survey.faults.add(Fault("drifted", edits={'"magnitude"': '"magnitude_ab"'}))
+    found = command(package, survey, "sources", "probe", "example")
+    assert found["problems"] == [
+        "row: magnitude is missing (it may be called magnitude_ab now)"
+    ]
+    error = command(package, survey, "fetch", "2019np", *PLACE, "--source", "example")["error"]
+    assert error["error"] == "FormatChangedError"
+    assert error["fact"] == "format changed: field magnitude missing"
+
+
+def test_how_often_it_may_be_asked_is_set_by_its_name(
+    package: Path, survey: ExampleSurvey
+) -> None:
+    """``EXAMPLE_RATE`` is its setting; one that is no rate is refused by its name."""
+    shown = command(package, survey, "sources", EXAMPLE_RATE="7/h")
+    assert shown["example"]["budget"]["allowed"] == ["7/h"]
+    refused = command(package, survey, "sources", EXAMPLE_RATE="often")
+    assert refused["error"]["field"] == "EXAMPLE_RATE"
 
 
 def test_the_example_is_short() -> None:
@@ -157,4 +185,4 @@ def test_a_broken_source_stops_only_itself(name: str, targets: list[str], why: s
     assert why in str(caught.value)
     assert registry["alerce"].title == "ALeRCE"
     assert list(registry) == sorted(["alerce", name])
-    assert {"ALERCE_URL"} <= {option.variable for option in registry.options()}
+    assert {"ALERCE_URL", "ALERCE_RATE"} <= {option.variable for option in registry.options()}

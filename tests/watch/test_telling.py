@@ -346,6 +346,26 @@ def test_a_changed_format_is_told(quiet: Deployment, service: Service) -> None:
     )
 
 
+def test_a_field_that_is_missing_is_told_and_when_it_is_back(
+    quiet: Deployment, service: Service
+) -> None:
+    """One message names the field and what to do, another says that it is over."""
+    quiet.follow(service, "2019np")
+    quiet.mars.faults.add(Fault("drifted", edits={'"magpsf"': '"mag_psf"'}))
+    service.refresh(["2019np"])
+    look(service)
+    (subject,) = subjects(quiet)
+    assert subject == ("yse_ingest: mars: format changed: field candidate.magpsf missing")
+    (message,) = quiet.mail.taken
+    assert "yse-ingest sources probe NAME" in message.text
+
+    quiet.mars.faults.clear()
+    service.state.source_breaker("mars").record(ok=True)
+    service.refresh(["2019np"])
+    look(service)
+    assert subjects(quiet)[1:] == ["yse_ingest: over: its rows can be read again"]
+
+
 def test_refused_credentials_are_told_and_when_they_work(quiet: Deployment) -> None:
     """Two messages; neither holds the password."""
     wrong = quiet.service(YSE_PZ_PASSWORD="wrong-and-secret")

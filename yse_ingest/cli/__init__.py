@@ -32,6 +32,7 @@ class Commands(click.Group):
         "status": "status",
         "health": "health",
         "notify": "notify",
+        "sources": "sources",
         "targets": "targets",
         "quarantine": "quarantine",
         "reconcile": "reconcile",

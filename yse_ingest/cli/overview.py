@@ -128,6 +128,8 @@ class Machinery:
     """See `yse_ingest.state.breaker.Breaker.state`."""
     sources: Mapping[str, Mapping[str, Any]]
     """Source to the state of its breaker."""
+    meters: Mapping[str, Mapping[str, Any]]
+    """Source to its budget: `yse_ingest.state.meters.SharedMeter.state`."""
     turns: Mapping[str, int]
     """Requests to YSE-PZ; see `yse_ingest.state.gate.SharedGate.state`."""
     budget: Mapping[str, Any]
@@ -148,7 +150,10 @@ class Machinery:
             "shadow": self.shadow,
             "held": self.held,
             "breaker": dict(self.breaker),
-            "sources": {name: dict(each) for name, each in self.sources.items()},
+            "sources": {
+                name: {**each, "budget": dict(self.meters[name])}
+                for name, each in self.sources.items()
+            },
             "turns": dict(self.turns),
             "budget": dict(self.budget),
             "quiet_until": _iso(quiet),
@@ -203,6 +208,7 @@ def machinery(service: Service) -> Machinery:
         held=state.outbox.held(),
         breaker=state.outbox.breaker(),
         sources={name: state.source_breaker(name).state() for name in sources(service)},
+        meters={name: service.meter(name).state() for name in sources(service)},
         turns=state.gate.state(),
         budget=state.budget.state(),
         quiet_until_ms=state.quiet_until_ms() or 0,

@@ -45,5 +45,14 @@ def down(breakers: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mappi
     yield from ((name, state) for name, state in breakers.items() if state["open"])
 
 
+def held_back(meter: Mapping[str, Any], now_ms: int) -> str:
+    """Say why a source is not asked; see `yse_ingest.state.meters.SharedMeter.state`."""
+    if meter["closed_until_ms"] and meter["closed_until_ms"] > now_ms:
+        return f"{meter['why']}, until {_minute(meter['closed_until_ms'])}"
+    used = ", ".join(f"{count} of {rate}" for rate, count in meter["rates"].items())
+    targets = "1 target waits" if meter["waiting"] == 1 else f"{meter['waiting']} targets wait"
+    return f"{targets} for its budget, {used} used"
+
+
 def _minute(time_ms: float) -> str:
     return iso_of_unix(time_ms / 1000)[:16].replace("T", " ") + " UTC"

@@ -91,7 +91,7 @@ def _last_receipt(service: Service, line: Line) -> dict[str, Any] | None:
 
 def _show_machinery(below: Machinery) -> None:
     from yse_ingest.cli.render import ahead, listed, say
-    from yse_ingest.cli.sharing import down, held, spent
+    from yse_ingest.cli.sharing import down, held, held_back, spent
 
     queues = "" if below.queues is None else f", queues: {listed(below.queues)}"
     say(f"Redis {below.redis}{queues}")
@@ -106,7 +106,12 @@ def _show_machinery(below: Machinery) -> None:
         say(f"YSE-PZ does not answer; it is tried again {probe}", style="yellow")
     for name, breaker in down(below.sources):
         probe = ahead(breaker["next_ms"], below.now_ms)
-        say(f"{name} does not answer; it is tried again {probe}", style="yellow")
+        changed = breaker["reason"].startswith("format changed")
+        what = f"{name}: {breaker['reason']}" if changed else f"{name} does not answer"
+        say(f"{what}; it is tried again {probe}", style="yellow")
+    for name, meter in below.meters.items():
+        if meter["closed_until_ms"] or meter["waiting"]:
+            say(f"{name} is held back: {held_back(meter, below.now_ms)}", style="yellow")
     if waits := held(below.budget):
         say(f"{spent(below.budget)}; {waits}. Pushes and targets added by hand go on.")
     if below.quiet_until_ms > below.now_ms:

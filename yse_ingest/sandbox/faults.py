@@ -24,6 +24,7 @@ FaultKind = Literal[
     "garbage",
     "truncated",
     "cut",
+    "drifted",
 ]
 
 KINDS: Final[tuple[str, ...]] = get_args(FaultKind)
@@ -56,6 +57,7 @@ class Fault:
         ``truncated``: the request is executed, the answer ends after its first half, and its
         Content-Length agrees with that.
         ``cut``: the request is executed, the connection is lost in the middle of the answer.
+        ``drifted``: the request is executed, the answer has another shape: see `edits`.
     path
         Regular expression searched in the decoded path; None means every path.
     method
@@ -68,6 +70,8 @@ class Fault:
         Length of ``slow``, ``hang`` and ``refuse`` [s].
     status, body, headers
         The answer of ``status``; `body` also replaces the page of ``garbage``.
+    edits
+        Of ``drifted``: regular expression to what its matches in the answer's text become.
     """
 
     kind: FaultKind
@@ -79,6 +83,7 @@ class Fault:
     status: int = 503
     body: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    edits: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a kind that does not exist and a pattern that does not compile."""
@@ -87,6 +92,8 @@ class Fault:
             raise ValueError(message)
         if self.path is not None:
             re.compile(self.path)
+        for pattern in self.edits:
+            re.compile(pattern)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
@@ -98,7 +105,14 @@ class Fault:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fault as plain JSON values."""
-        return {**asdict(self), "headers": dict(self.headers)}
+        return {**asdict(self), "headers": dict(self.headers), "edits": dict(self.edits)}
+
+    def edited(self, body: bytes) -> bytes:
+        """Return the text of an answer in its other shape."""
+        text = body.decode()
+        for pattern, text_then in self.edits.items():
+            text = re.sub(pattern, text_then, text)
+        return text.encode()
 
     def concerns(self, method: str, path: str) -> bool:
         """Say whether a request of this method and path can suffer this fault."""

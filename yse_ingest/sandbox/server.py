@@ -427,6 +427,8 @@ class StandIn:
             return None
         if kind == "truncated":
             reply.body = reply.body[: len(reply.body) // 2]
+        if fault is not None and kind == "drifted":
+            reply.body = fault.edited(reply.body)
         return reply
 
     def _before(self, request: Request, fault: Fault | None) -> Reply | None:

@@ -5,8 +5,10 @@ Nothing else calls ``Schema.load``: marshmallow types its result as anything at 
 
 from __future__ import annotations
 
+import contextlib
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -55,6 +57,22 @@ class Refusal:
         return f"{name}: {'; '.join(map(str, self.faults))}"
 
 
+_watched: ContextVar[list[tuple[Schema, list[object]]] | None] = ContextVar(
+    "watched", default=None
+)
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[list[tuple[Schema, list[object]]]]:
+    """Note every table that is loaded within the block: the schema, and the raw rows."""
+    tables: list[tuple[Schema, list[object]]] = []
+    token = _watched.set(tables)
+    try:
+        yield tables
+    finally:
+        _watched.reset(token)
+
+
 def load(schema: Schema, data: object) -> dict[str, Any]:
     """Return the data as the schema reads it.
 
@@ -80,6 +98,10 @@ def load_rows(
     id_key
         Key under which a row holds its own id.
     """
+    tables = _watched.get()
+    if tables is not None:
+        rows = list(rows)
+        tables.append((schema, rows))
     loaded: list[dict[str, Any]] = []
     refused: list[Refusal] = []
     for number, row in enumerate(rows):
@@ -100,7 +122,7 @@ def load_rows(
 def faults_of(error: ValidationError, data: object) -> tuple[Fault, ...]:
     """Return marshmallow's messages as a flat tuple, each with the value at fault."""
     return tuple(
-        Fault(field=".".join(path), value=_shown(_value_at(data, path)), reason=reason)
+        Fault(field=".".join(path), value=shown(_value_at(data, path)), reason=reason)
         for path, reason in _flatten(error.messages, ())
     )
 
@@ -135,7 +157,8 @@ def _value_at(data: object, path: Sequence[str]) -> object:
     return data
 
 
-def _shown(value: object) -> object:
+def shown(value: object) -> object:
+    """Return a value of the wire, as text and shortened where it is long."""
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, int) and value.bit_length() <= 64:
@@ -149,7 +172,7 @@ def _native_id(row: object, id_key: str | None) -> str | None:
     value = row.get(id_key) if id_key and isinstance(row, Mapping) else None
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
-    return str(_shown(value))
+    return str(shown(value))
 
 
 def _read_part(schema: Schema, row: object) -> object:

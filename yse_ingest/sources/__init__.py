@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from yse_ingest.errors import SettingsError
+from yse_ingest.meter import LocalMeter, Meter, Rate
 from yse_ingest.sources.base import (
     ATLAS,
     LSST,
@@ -26,8 +27,10 @@ from yse_ingest.sources.base import (
     Twin,
 )
 from yse_ingest.sources.http import Timeouts
+from yse_ingest.sources.rates import rate_option, rate_variable, rates_of
 from yse_ingest.sources.registry import Registry
 from yse_ingest.sources.setup import Option, Setup
+from yse_ingest.sources.trail import Trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,15 +45,22 @@ __all__ = [
     "Capabilities",
     "FoundObject",
     "Kind",
+    "LocalMeter",
+    "Meter",
     "Option",
+    "Rate",
     "Registry",
     "Setup",
     "Source",
     "Status",
     "Survey",
     "Timeouts",
+    "Trail",
     "Twin",
     "build_source",
+    "rate_option",
+    "rate_variable",
+    "rates_of",
 ]
 
 SOURCES = Registry.installed()
@@ -64,6 +74,8 @@ def build_source(
     timeouts: Timeouts | None = None,
     sleep: Callable[[float], None] = time.sleep,
     jitter: Callable[[], float] = random.random,
+    meter: Meter | None = None,
+    trail: Trail | None = None,
 ) -> Source:
     """Return a source, ready to be asked from any number of threads.
 
@@ -77,6 +89,10 @@ def build_source(
         See `Timeouts`.
     sleep, jitter
         How to wait before a retry [s], and random numbers in [0, 1).
+    meter
+        Who counts its requests; None: this source by itself, where a rate is set or declared.
+    trail
+        Where its replies are noted for inspection.
 
     Raises
     ------
@@ -91,11 +107,17 @@ def build_source(
             value=name,
             remedy=f"Known are {', '.join(SOURCES) or 'none: install yse_ingest again'}.",
         )
-    return SOURCES[name].from_setup(
+    source = SOURCES[name]
+    environment = environment or {}
+    if meter is None and (rates := rates_of(source, environment)):
+        meter = LocalMeter(source.title, rates)
+    return source.from_setup(
         Setup(
-            environment=environment or {},
+            environment=environment,
             timeouts=timeouts or Timeouts(),
             sleep=sleep,
             jitter=jitter,
+            meter=meter,
+            trail=trail or Trail(),
         )
     )

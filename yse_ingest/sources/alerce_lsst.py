@@ -30,6 +30,7 @@ from yse_ingest.schemas.alerce_lsst import (
 from yse_ingest.schemas.alert_fields import NATIVE_ID_MAX
 from yse_ingest.sources.answers import (
     Reading,
+    check_listed,
     inside_cone,
     look_radius,
     read_forced,
@@ -161,10 +162,7 @@ class AlerceLsstSource:
             found, refused = load_rows(
                 self._object, rows_of(reply, option=URL, key="items"), id_key=OBJECT_KEY
             )
-            if refused:
-                raise SourceReplyError(
-                    f"lists an object that cannot be read: {refused[0]}", service=self.title
-                )
+            check_listed(found, refused, service=self.title)
             near = inside_cone(found, ra=ra, dec=dec, radius=radius, service=self.title)
             inside += [str(one["object_id"]) for one in near]
             if not reply.json().get("has_next"):

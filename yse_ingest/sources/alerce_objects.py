@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from yse_ingest.errors import SourceReplyError, YseIngestError
 from yse_ingest.schemas._load import load_rows
 from yse_ingest.schemas.alerce import MJD_LIMITS, LastSeenSchema, ObjectSchema
-from yse_ingest.sources.answers import inside_cone, look_radius
+from yse_ingest.sources.answers import check_listed, inside_cone, look_radius
 from yse_ingest.sources.batches import TOO_LONG, in_parts, known_objects, rows_of
 from yse_ingest.times import MJD_ZERO_JD, jd_of_time_ms
 
@@ -137,10 +137,7 @@ class AlerceObjects:
         self, rows: list[Any], *, ra: float, dec: float, radius: float
     ) -> list[dict[str, Any]]:
         found, refused = load_rows(self._object, rows, id_key="oid")
-        if refused:
-            raise SourceReplyError(
-                f"lists an object that cannot be read: {refused[0]}", service=self._http.service
-            )
+        check_listed(found, refused, service=self._http.service)
         return inside_cone(found, ra=ra, dec=dec, radius=radius, service=self._http.service)
 
     def _page(

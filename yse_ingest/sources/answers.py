@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 
 from yse_ingest.delta import twins
-from yse_ingest.errors import SourceReplyError, YseIngestError
+from yse_ingest.errors import (
+    FormatChangedError,
+    SourceReplyError,
+    UnreadableRowsError,
+    YseIngestError,
+)
 from yse_ingest.photometry import Alerts, Forced, Limits
 from yse_ingest.schemas._load import Fault, Refusal, load_rows
 from yse_ingest.sources.association import (
@@ -34,6 +39,9 @@ if TYPE_CHECKING:
 
 CONE_MARGIN_ARCSEC = 0.5
 """How far beyond the cone a row may lie before it counts as not asked for [arcsec]."""
+
+CHANGED_ROWS = 3
+"""So many rows refused for the same field, and none that can be read: the format changed."""
 
 _OfObjects = TypeVar("_OfObjects", Forced, Limits)
 
@@ -313,7 +321,7 @@ def answer(ask: Ask, read: Callable[[bool], Reading], *, service: str) -> Answer
     full = ask.since_ms is None
     try:
         if not full:
-            recent = _recent_answer(ask, read(False))
+            recent = _recent_answer(ask, read(False), service=service)
             if recent is not None:
                 return recent
             full = True
@@ -323,17 +331,96 @@ def answer(ask: Ask, read: Callable[[bool], Reading], *, service: str) -> Answer
 
 
 def _full_answer(ask: Ask, reading: Reading, *, service: str) -> Answer:
-    if reading.refused and not len(reading.alerts):
-        raise SourceReplyError(
+    check_format(reading, service=service)
+    if _unread(reading):
+        fault = common_fault(reading.refused)
+        error = UnreadableRowsError(
             f"sent {len(reading.refused)} rows and none can be read: {reading.refused[0]}",
             service=service,
+            field=fault.field if fault else None,
+            value=fault.value if fault else None,
             remedy="If every target shows this, its format has changed.",
         )
+        failed = Answer.failed(ask.target.name, error, full=True)
+        return replace(failed, refused=reading.refused)
     association = associate(reading.alerts, ask)
     return _told(ask, reading, reading.alerts, association, full=True)
 
 
-def _recent_answer(ask: Ask, reading: Reading) -> Answer | None:
+def check_format(reading: Reading, *, service: str) -> None:
+    """Refuse a reply whose shape is not what was agreed.
+
+    A few bad rows among good ones are bad rows, and a few alone prove nothing.
+
+    Raises
+    ------
+    FormatChangedError
+        When none of `CHANGED_ROWS` rows or more can be read, all for the same field.
+    """
+    if not _unread(reading) or len(reading.refused) < CHANGED_ROWS:
+        return
+    fault = common_fault(reading.refused)
+    if fault is not None and not _stands_for_none(fault):
+        raise format_changed(fault, service=service)
+
+
+def check_listed(found: Sequence[object], refused: Sequence[Refusal], *, service: str) -> None:
+    """Refuse a list of objects of which one cannot be read: it might be the one.
+
+    Raises
+    ------
+    UnreadableRowsError
+        When none can be read, all for the same field: its ``field`` and ``value``.
+    SourceReplyError
+        When there are others, or other reasons.
+    """
+    if not refused:
+        return
+    fact = f"lists an object that cannot be read: {refused[0]}"
+    fault = None if found else common_fault(refused)
+    if fault is not None:
+        raise UnreadableRowsError(fact, service=service, field=fault.field, value=fault.value)
+    raise SourceReplyError(fact, service=service)
+
+
+def common_fault(refused: Sequence[Refusal]) -> Fault | None:
+    """Return what is wrong with every one of these rows; None: not one and the same field.
+
+    A band that the band map lacks is a matter of the rules, not of the format.
+    """
+    if not refused or any(refusal.row < 0 for refusal in refused):
+        return None
+    first, *others = refused
+    for fault in first.faults:
+        if all(fault.field in {each.field for each in other.faults} for other in others):
+            return fault
+    return None
+
+
+def format_changed(fault: Fault, *, service: str) -> FormatChangedError:
+    """Return the error that says which field is missing, or what it holds instead."""
+    what = f"field {fault.field}" if fault.field else "a row"
+    return FormatChangedError(
+        f"format changed: {what} {'missing' if fault.reason == 'is missing' else fault.reason}",
+        service=service,
+        field=fault.field,
+        value=fault.value,
+        remedy="Nothing of it is used. Look for a newer yse_ingest; "
+        "`yse-ingest sources probe` names every field.",
+    )
+
+
+def _stands_for_none(fault: Fault) -> bool:
+    """Tell whether the field is there and holds a number for "no value": NaN, -999."""
+    return fault.reason.startswith("is missing") and isinstance(fault.value, int | float)
+
+
+def _unread(reading: Reading) -> bool:
+    return bool(reading.refused) and not len(reading.alerts) and not len(reading.forced)
+
+
+def _recent_answer(ask: Ask, reading: Reading, *, service: str) -> Answer | None:
+    check_format(reading, service=service)
     alerts = reading.alerts
     if ask.since_ms is not None:
         alerts = alerts.take(alerts.time_ms > ask.since_ms)

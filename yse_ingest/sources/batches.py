@@ -170,15 +170,16 @@ def rows_of(reply: HttpReply, *, option: Option, key: str | None = None) -> list
             service=reply.service,
             remedy=f"Check {option.variable} and the target.",
         )
-    rows = reply.json()
+    is_what = f"{option.doc[0].lower()}{option.doc[1:].rstrip('.')}"
+    remedy = f"Check that {option.variable} is the {is_what}."
     if key is not None:
-        rows = rows.get(key) if isinstance(rows, dict) else None
+        return reply.rows(key, remedy=remedy)
+    rows = reply.json()
     if not isinstance(rows, list):
         raise SourceReplyError(
-            f"answered no list of {key or 'rows'} ({reply.describe()})",
+            f"answered no list of rows ({reply.describe()})",
             service=reply.service,
-            remedy=f"Check that {option.variable} is the {option.doc[0].lower()}"
-            f"{option.doc[1:].rstrip('.')}.",
+            remedy=remedy,
         )
     return rows
 

@@ -21,6 +21,9 @@ NEXT_CYCLE = "It is asked again with the next cycle."
 RETRY_AFTER_KEPT_S = 86400.0
 """Whoever asks us to wait longer is asked again after this [s]."""
 
+_UNIX_TIME = 1e9
+"""What is larger is a moment, not a wait."""
+
 # The second kind comes while a body is read.
 TRANSPORT_ERRORS = (
     requests.ConnectionError,
@@ -108,6 +111,26 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     except (ValueError, OverflowError):
         return None
     return min(max(0.0, wait_s), RETRY_AFTER_KEPT_S)
+
+
+def quota_wait(headers: Mapping[str, str]) -> float | None:
+    """Return how long the quota of the service lasts no more [s]; None: it does.
+
+    By ``X-RateLimit-Remaining`` and ``-Reset`` (also as ``RateLimit-...``, and with words
+    before: ``X-Cone-Rate-Limit-...``); the reset is in seconds, or a Unix time.
+    """
+    by_name = {name.lower().replace("rate-limit", "ratelimit"): name for name in headers}
+    for plain, name in by_name.items():
+        if not plain.endswith("ratelimit-remaining"):
+            continue
+        left = headers[name].strip()
+        reset = headers.get(by_name.get(f"{plain.removesuffix('remaining')}reset", ""), "")
+        if (left == "0" or left.lower() == "exceeded") and reset.strip().isdecimal():
+            wait_s = float(reset)
+            if wait_s > _UNIX_TIME:
+                wait_s -= datetime.now(UTC).timestamp()
+            return min(max(0.0, wait_s), RETRY_AFTER_KEPT_S)
+    return None
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

@@ -22,6 +22,7 @@ from yse_ingest import __version__, transport
 from yse_ingest.backoff import backoff_delay
 from yse_ingest.errors import (
     SettingsError,
+    SourceHeldBackError,
     SourceRefusedError,
     SourceReplyError,
     SourceUnavailableError,
@@ -31,6 +32,7 @@ from yse_ingest.sources.failures import (
     TRANSPORT_ERRORS,
     PassingError,
     caused_by,
+    quota_wait,
     retry_after,
     told,
 )
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
 
     Params = Mapping[str, str | Sequence[str]]
 
+    from yse_ingest.meter import Meter
+    from yse_ingest.sources.trail import Trail
+
 USER_AGENT = f"yse_ingest/{__version__}"
 PASSING_STATUSES = frozenset({429, 502, 503, 504})
 """Answers after which the same may well succeed; a 500 of these services is our input."""
@@ -48,6 +53,8 @@ BODY_CAP = 64 * 2**20
 """Longest body taken [bytes]; 25 cones of 300 alerts are 23 MB."""
 RETRY_AFTER_MAX_S = 60.0
 """Who asks us to wait longer is asked again by the next cycle."""
+PATIENCE_S = 5.0
+"""Longest wait for the turn of one request; whoever must wait longer is put off [s]."""
 RETRIES = 2
 BACKOFF_BASE_S = 0.5
 BACKOFF_CAP_S = 8.0
@@ -90,6 +97,10 @@ class HttpClient:
         Longest body taken [bytes].
     sleep, clock, jitter
         How to wait [s], the monotonic time [s], and random numbers in [0, 1).
+    meter
+        Who counts the requests; None: nobody.
+    trail
+        Where replies are noted for inspection; None: nowhere.
 
     Raises
     ------
@@ -110,6 +121,8 @@ class HttpClient:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
+        meter: Meter | None = None,
+        trail: Trail | None = None,
     ) -> None:
         self.base_url = check_url(base_url, service=service)
         self.service = service
@@ -121,6 +134,8 @@ class HttpClient:
         self._sleep = sleep
         self._clock = clock
         self._jitter = jitter
+        self._meter = meter
+        self._trail = trail
         self._local = threading.local()
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
 
@@ -149,6 +164,8 @@ class HttpClient:
         ------
         SourceUnavailableError
             No answer, or one that says "later", after all retries.
+        SourceHeldBackError
+            It was not sent: the budget of the source is spent, or it told us all to wait.
         SourceRefusedError
             A redirect to another host.
         SourceReplyError
@@ -183,9 +200,10 @@ class HttpClient:
         final: frozenset[int] = frozenset(),
     ) -> HttpReply:
         url = urljoin(self.base_url, path)
-        attempt = 0
+        attempt, turn_s = 0, self._turn(deadline)
         while True:
             attempt += 1
+            self._wait_for_turn(turn_s, deadline)
             try:
                 return self._follow(
                     method, url, params=params, body=body, deadline=deadline, final=final
@@ -202,7 +220,27 @@ class HttpClient:
                 too_long = (failure.retry_after or 0.0) > RETRY_AFTER_MAX_S
                 if attempt > self._retries or too_long or self._clock() + wait >= deadline:
                     raise error from failure.__cause__
-            self._sleep(wait)
+                try:
+                    turn_s = self._turn(deadline, after_s=wait)
+                except SourceHeldBackError:  # what it answered says more
+                    raise error from failure.__cause__
+
+    def _wait_for_turn(self, turn_s: float, deadline: float) -> None:
+        """Wait for a turn, and for the next one where the source was closed meanwhile."""
+        while turn_s > 0:
+            self._sleep(turn_s)
+            if self._meter is None or not self._meter.closed():
+                return
+            turn_s = self._turn(deadline)
+
+    def _turn(self, deadline: float, *, after_s: float = 0.0) -> float:
+        """Reserve a request; return in how many seconds it may be sent."""
+        if self._meter is None:
+            return after_s
+        left = max(0.0, deadline - self._clock())
+        # Who has begun goes on: a retry may wait as long as one that was asked to.
+        patience_s = min(RETRY_AFTER_MAX_S if after_s else PATIENCE_S, left)
+        return self._meter.take(patience_s=patience_s, after_s=after_s)
 
     def _follow(
         self,
@@ -214,12 +252,20 @@ class HttpClient:
         deadline: float,
         final: frozenset[int],
     ) -> HttpReply:
-        for _ in range(REDIRECTS_MAX + 1):
+        for number in range(REDIRECTS_MAX + 1):
+            if number:
+                self._wait_for_turn(self._turn(deadline), deadline)
             reply, headers = self._send(
                 method, url, params=params, body=body, deadline=deadline
             )
+            if self._trail is not None:
+                self._trail.note(f"{method} {url}", reply)
+            told_s = quota_wait(headers)
             if reply.status in PASSING_STATUSES - final:
-                raise PassingError(f"answered {reply.status}", retry_after=retry_after(headers))
+                told_s = retry_after(headers) or told_s
+                self._pause(told_s, f"it answered {reply.status}")
+                raise PassingError(f"answered {reply.status}", retry_after=told_s)
+            self._pause(told_s, "its quota is used up")
             location = headers.get("Location")
             if reply.status not in {301, 302, 303, 307, 308} or not location:
                 return reply
@@ -229,6 +275,11 @@ class HttpClient:
             service=self.service,
             remedy="Set its URL to the address that answers.",
         )
+
+    def _pause(self, told_s: float | None, why: str) -> None:
+        """Pass on to all workers what the source asked this one."""
+        if self._meter is not None and told_s:
+            self._meter.pause(told_s, why=f"{why} and asked us to wait")
 
     def _redirected(self, method: str, url: str, location: str, status: int) -> str:
         try:

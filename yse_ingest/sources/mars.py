@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Self
 
+    from marshmallow import Schema
+
     from yse_ingest.sources.http import HttpClient
     from yse_ingest.sources.reply import HttpReply
     from yse_ingest.sources.setup import Setup
@@ -76,6 +78,7 @@ class MarsSource:
         bands=("g", "r", "i"),
     )
     options: ClassVar[tuple[Option, ...]] = (URL,)
+    contract: ClassVar[tuple[type[Schema], ...]] = (AlertSchema,)
 
     def __init__(
         self, http: HttpClient, *, batch_size: int = BATCH_SIZE, pages_max: int = PAGES_MAX
@@ -233,15 +236,7 @@ class MarsSource:
                 service=self.title,
                 remedy=_REMEDIES.get(reply.status, "Check MARS_URL."),
             )
-        content = reply.json()
-        results = content.get("results") if isinstance(content, dict) else None
-        if not isinstance(results, list):
-            raise SourceReplyError(
-                f"answered no list of results ({reply.describe()})",
-                service=self.title,
-                remedy="Check that MARS_URL is the address of a MARS.",
-            )
-        return results
+        return reply.rows("results", remedy="Check that MARS_URL is the address of a MARS.")
 
 
 def _queries(ask: Ask, *, full: bool) -> list[dict[str, str]]:

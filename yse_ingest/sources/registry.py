@@ -17,6 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from yse_ingest.errors import SettingsError
+from yse_ingest.sources.rates import rate_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,7 +83,10 @@ class Registry(Mapping[str, "type[Source]"]):
         """Iterate over the settings of all sources that can be used."""
         for name in self:
             with contextlib.suppress(SettingsError):
-                yield from self[name].options
+                source = self[name]
+                yield from source.options
+                if source.capabilities.by_id or source.capabilities.by_position:
+                    yield rate_option(source)
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names."""

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from yse_ingest.errors import SourceReplyError
+from yse_ingest.errors import FormatChangedError, SourceReplyError
 
 _EXCERPT_LENGTH = 120
 
@@ -42,6 +42,38 @@ class HttpReply:
         raise SourceReplyError(
             fact, service=self.service, remedy="Check that its URL is the right one."
         ) from cause
+
+    def rows(self, key: str, *, remedy: str) -> list[Any]:
+        """Return the list that stands under a key of a reply.
+
+        Parameters
+        ----------
+        key
+            Where the rows are to stand.
+        remedy
+            What to do where the reply is no JSON object at all: it is of something else.
+
+        Raises
+        ------
+        FormatChangedError
+            When it is an object in which the key is missing, or holds no list.
+        SourceReplyError
+            When it is no JSON object.
+        """
+        content = self.json()
+        found = content.get(key) if isinstance(content, dict) else None
+        if isinstance(found, list):
+            return found
+        if not isinstance(content, dict):
+            fact = f"answered no list of {key} ({self.describe()})"
+            raise SourceReplyError(fact, service=self.service, remedy=remedy)
+        told = "missing" if key not in content else f"is no list ({self.describe()})"
+        raise FormatChangedError(
+            f"format changed: field {key} {told}",
+            service=self.service,
+            field=key,
+            remedy=f"{remedy} If it is, look for a newer yse_ingest.",
+        )
 
     def describe(self) -> str:
         """Return status, type and beginning of the reply, for messages; HTML as its text."""

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from yse_ingest.sources.http import HttpClient, Timeouts
+from yse_ingest.sources.trail import Trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from yse_ingest.meter import Meter
 
 _UNSET = frozenset({"", "none", "null"})
 
@@ -41,12 +44,18 @@ class Setup:
         See `Timeouts`.
     sleep, jitter
         How to wait before a retry [s], and random numbers in [0, 1).
+    meter
+        Who counts the requests; None: nobody. `http` hands it on.
+    trail
+        Where replies are noted, for inspection where one cannot be read.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeouts: Timeouts = field(default_factory=Timeouts)
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
+    meter: Meter | None = None
+    trail: Trail = field(default_factory=Trail)
 
     def value(self, option: Option) -> str | None:
         """Return the value of an option, its default where it is unset or empty."""
@@ -76,4 +85,6 @@ class Setup:
             unresolved_remedy=unresolved_remedy,
             sleep=self.sleep,
             jitter=self.jitter,
+            meter=self.meter,
+            trail=self.trail,
         )

@@ -13,12 +13,14 @@ from yse_ingest.state.keys import QUEUES, key_prefix
 from yse_ingest.state.ledgers import LedgerStore
 from yse_ingest.state.notices import Change, Delivery, Present
 from yse_ingest.state.owed import Claim, OwedRow, RowSummary, exposure_field, exposure_fields
+from yse_ingest.state.source_records import KeptReply, SourceRecord
 from yse_ingest.state.store import State
 from yse_ingest.state.targets import DueTarget, FileSync
-from yse_ingest.state.troubles import CREDENTIALS, STATE_LOST, Trouble
+from yse_ingest.state.troubles import CREDENTIALS, FORMAT, STATE_LOST, Trouble
 
 __all__ = [
     "CREDENTIALS",
+    "FORMAT",
     "QUEUES",
     "STATE_LOST",
     "Change",
@@ -30,10 +32,12 @@ __all__ = [
     "DueTarget",
     "FileSync",
     "Finding",
+    "KeptReply",
     "LedgerStore",
     "OwedRow",
     "Present",
     "RowSummary",
+    "SourceRecord",
     "State",
     "Trouble",
     "exposure_field",

@@ -47,16 +47,23 @@ class Breaker:
         """Leave the probe to somebody else: there was nothing to ask after all."""
         self._connection.run(scripts.BREAKER_WITHDRAW, keys=[self.key], args=[self._probe])
 
-    def record(self, *, ok: bool, reason: str = "") -> None:
+    def record(self, *, ok: bool, reason: str = "", at_once: bool = False) -> None:
         """Note that the service answered, or that it proved to be down.
 
         An answer closes the breaker. While it is open the failure of a probe counts, those of
-        requests that were already under way do not.
+        requests that were already under way do not. ``at_once``: one failure opens it.
         """
+        failures, *waits = self.waits
         self._connection.run(
             scripts.BREAKER_RECORD,
             keys=[self.key],
-            args=[int(ok), self._probe if self._asked else "", reason, *self.waits],
+            args=[
+                int(ok),
+                self._probe if self._asked else "",
+                reason,
+                1 if at_once else failures,
+                *waits,
+            ],
         )
 
     def state(self) -> dict[str, Any]:

@@ -23,21 +23,24 @@ from yse_ingest.state.installation import Installation, Loss
 from yse_ingest.state.keys import Keys
 from yse_ingest.state.leases import Leases
 from yse_ingest.state.ledgers import LedgerStore
+from yse_ingest.state.meters import SharedMeter
 from yse_ingest.state.notices import Notices
 from yse_ingest.state.outbox import Outbox
 from yse_ingest.state.quarantine import Quarantine
 from yse_ingest.state.receipts import Receipts
 from yse_ingest.state.resolutions import ResolutionStore
 from yse_ingest.state.shadow import Shadow
+from yse_ingest.state.source_records import SourceRecords
 from yse_ingest.state.targets import LEFT_FILE, TargetStore, target_from_json, target_to_json
 from yse_ingest.state.tombstones import Tombstones
 from yse_ingest.state.troubles import STATE_LOST, Troubles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
+    from yse_ingest.meter import Rate
     from yse_ingest.state.decisions import Decision
 
 logger = logging.getLogger(__name__)
@@ -97,6 +100,7 @@ class State:
         self.tombstones = Tombstones(connection, keys, self.decisions)
         self.heartbeats = Heartbeats(connection, keys)
         self.troubles = Troubles(connection, keys)
+        self.source_records = SourceRecords(connection, keys)
         self.notices = Notices(connection, keys)
 
     @classmethod
@@ -207,6 +211,19 @@ class State:
     def source_breaker(self, source: str) -> Breaker:
         """Return the breaker of a source, for one question and its answer."""
         return Breaker(self._connection, self._keys("breaker", source), self.limits)
+
+    def source_meter(
+        self, source: str, *, service: str, rates: Sequence[Rate], batch_size: int
+    ) -> SharedMeter:
+        """Return what counts the requests to a source; see `SharedMeter`."""
+        return SharedMeter(
+            self._connection,
+            self._keys,
+            source,
+            service=service,
+            rates=rates,
+            batch_size=batch_size,
+        )
 
     def quiet_until_ms(self) -> int:
         """Return until when nothing may be claimed [Unix ms]; 0: there was no loss."""

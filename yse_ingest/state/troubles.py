@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CREDENTIALS = "credentials"
 STATE_LOST = "state-lost"
+FORMAT = "format"
+"""A source whose rows have another shape than was agreed; the subject is its name."""
 
 
 @dataclass(frozen=True)

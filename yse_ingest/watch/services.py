@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from yse_ingest.state import CREDENTIALS, STATE_LOST
+from yse_ingest.state import CREDENTIALS, FORMAT, STATE_LOST
 from yse_ingest.watch.condition import Condition
 from yse_ingest.watch.freshness import UNREADABLE
 from yse_ingest.watch.words import counted
@@ -35,6 +35,13 @@ WORDS = {
         "See why Redis lost its data: 'appendonly yes', 'maxmemory-policy noeviction'.",
         "People's decisions were restored from their file; the rest is derived from YSE-PZ.",
         failure=False,
+    ),
+    FORMAT: Words(
+        "Look for a newer yse_ingest; `yse-ingest sources show NAME` has the reply, and "
+        "`yse-ingest sources probe NAME` names every field that differs.",
+        "This source alone is stopped, and tried again by itself; what cannot be read is "
+        "not sent.",
+        "its rows can be read again",
     ),
     "second-writer": Words(
         "See `yse-ingest doctor`; agree on one writer for each transient.",
@@ -122,7 +129,8 @@ def source_silent(sight: Sight) -> Iterator[Condition]:
         ]
         breaker = sight.sources.get(source, {})
         since_ms = [clock.silent_ms for _, clock in silent if clock.silent_ms is not None]
-        if breaker.get("open") and not _unreadable(clocks):
+        known = any(each.kind == FORMAT and each.subject == source for each in sight.troubles)
+        if breaker.get("open") and not known and not _unreadable(clocks):
             since_ms.append(breaker["since_ms"])
         if since_ms:
             yield Condition(
@@ -139,9 +147,10 @@ def source_silent(sight: Sight) -> Iterator[Condition]:
 
 def format_changed(sight: Sight) -> Iterator[Condition]:
     """Hold for each source whose answers are not what was agreed."""
+    known = {trouble.subject for trouble in sight.troubles if trouble.kind == FORMAT}
     for source, clocks in _by_source(sight).items():
         unread = _unreadable(clocks)
-        if unread:
+        if unread and source not in known:
             yield Condition(
                 f"format:{source}",
                 f"{source} answers something that cannot be read"
