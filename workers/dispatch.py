@@ -30,6 +30,12 @@ def drain() -> None:
     service().state.heartbeats.beat("drain")
 
 
+@app.task(name="yse_ingest.follow", send_events=False, throws=(YseIngestError,))
+def follow() -> None:
+    """Follow what has a status or a tag in YSE-PZ, where the targets file says so."""
+    service().follow()
+
+
 @app.task(name="yse_ingest.sweep", send_events=False, throws=(YseIngestError,))
 def sweep() -> None:
     """Make anew what got lost: leases of dead workers, owed rows in no queue."""

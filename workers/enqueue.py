@@ -16,7 +16,7 @@ from yse_ingest.schemas._load import faults_of, load
 from yse_ingest.schemas.target_fields import TargetSchema
 from yse_ingest.schemas.targets import RULE_NAMES
 from yse_ingest.sources import SOURCES
-from yse_ingest.targets import Target, canonical_name
+from yse_ingest.targets import Target, canonical_name, source_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ def enqueue_target(
     *,
     object_id: str | None = None,
     since: str | None = None,
-    source: str | None = None,
+    source: str | Sequence[str] | None = None,
     cadence: float | str | None = None,
     freshness: float | str | None = None,
     create: bool = False,
@@ -72,7 +72,8 @@ def enqueue_target(
     since
         Nothing observed before this date (ISO, UTC) belongs to it.
     source
-        Where to ask; the default source otherwise.
+        Where to ask: a source, or several in order ("alerce,fink", or a list); the default
+        otherwise.
     cadence
         How often: seconds, or "30m", "2h", "1d".
     freshness
@@ -205,15 +206,17 @@ def _target(given: dict[str, Any]) -> Target:
     creation = {field: given.pop(field) for field in CREATION if field in given}
     if creation and not create:
         raise _refused(name, [Fault(*next(iter(creation.items())), "is for create=True")])
-    source = given.get("source")
-    if source is not None and source not in SOURCES:
-        raise _refused(name, [Fault("source", source, f"is none of {', '.join(SOURCES)}")])
+    if not isinstance(given.get("source", ""), str):
+        given["sources"] = list(given.pop("source"))
     if create:
         given["creation"] = creation
     try:
         known = load(TargetSchema(), given)
     except ValidationError as error:
         raise _refused(name, faults_of(error, given)) from error
+    for source in source_names(known.get("source", "")):
+        if source not in SOURCES:
+            raise _refused(name, [Fault("source", source, f"is none of {', '.join(SOURCES)}")])
     cadence_s, freshness_s = known.pop("cadence", None), known.pop("freshness", None)
     overrides = {field: known.pop(field) for field in RULE_NAMES & known.keys()}
     return Target(**known, cadence_s=cadence_s, freshness_s=freshness_s, overrides=overrides)

@@ -22,6 +22,7 @@ TICKS: dict[str, dict[str, Any]] = {
     "dispatch": {"task": "yse_ingest.dispatch", "schedule": 5.0, "options": {"expires": 20}},
     "drain": {"task": "yse_ingest.drain", "schedule": 2.0, "options": {"expires": 8}},
     "audit": {"task": "yse_ingest.audit", "schedule": 10.0, "options": {"expires": 40}},
+    "follow": {"task": "yse_ingest.follow", "schedule": 15.0, "options": {"expires": 60}},
     "sweep": {"task": "yse_ingest.sweep", "schedule": 30.0, "options": {"expires": 120}},
     "watch": {"task": "yse_ingest.watch", "schedule": 30.0, "options": {"expires": 120}},
     # Proof that beat, broker and workers work: whoever gets one notes the time.

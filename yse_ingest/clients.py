@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from yse_ingest.choice import groups_of
 from yse_ingest.errors import (
     HeldBackError,
     SettingsError,
@@ -23,6 +24,7 @@ from yse_ingest.sources import SOURCES, ZTF, Trail, build_source, rates_of
 from yse_ingest.sources import Timeouts as SourceTimeouts
 from yse_ingest.state import CREDENTIALS
 from yse_ingest.state import State as Store
+from yse_ingest.targets import source_names
 from yse_ingest.times import iso_of_unix
 from yse_ingest.ysepz import LocalGate, Speed, Timeouts, Transient, YsePz, resolve
 from yse_ingest.ysepz.aliases import LocalShelf
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
+    from yse_ingest.choice import Group
     from yse_ingest.limits import Purpose
     from yse_ingest.meter import Meter
     from yse_ingest.settings import Settings
@@ -253,8 +256,8 @@ class Clients:
         return self.state.shadow.ledgers if self.settings.shadow else self.state.ledgers
 
     def source(self, name: str) -> Source:
-        """Return a source by name, the default one for an empty name."""
-        name = name or self.settings.default_source
+        """Return a source by name, the first default one for an empty name."""
+        name = name or source_names(self.settings.default_source)[0]
         with self._lock:
             if name not in self._sources:
                 settings = self.settings
@@ -290,10 +293,18 @@ class Clients:
         settings = self.settings
         return load_targets_file(path, rules=settings.rules, source=settings.default_source)
 
+    def sources_of(self, target: Target) -> tuple[str, ...]:
+        """Return the names of the sources of a target, in the operator's order."""
+        default = self.targets_file().default_source or self.settings.default_source
+        return target.sources or source_names(default)
+
+    def groups_of(self, target: Target) -> list[Group]:
+        """Return the sources of a target by survey."""
+        return groups_of(self.sources_of(target))
+
     def source_of(self, target: Target) -> str:
-        """Return the name of the source that a target is asked for at."""
-        file = self.targets_file()
-        return target.source or file.default_source or self.settings.default_source
+        """Return the name of the first source of a target."""
+        return self.sources_of(target)[0]
 
     def rules(self, target: Target, source: str = "") -> Rules:
         """Return how a target's photometry of one source is chosen and sent.
@@ -310,7 +321,7 @@ class Clients:
             target,
             self.settings.rules,
             survey=_survey(source),
-            home=_survey(file.default_source or self.settings.default_source),
+            home=_survey(source_names(file.default_source or self.settings.default_source)[0]),
             own=_survey(own),
             file=file.defaults,
             source=file.source_overrides.get(source, {}),

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import logging
 import zlib
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from yse_ingest.choice import (
+    course,
+    down_since,
+    due_for_check,
+    first_ms,
+    is_usable,
+    known_objects,
+    lagging,
+    outcome,
+    part_of,
+    seen_with,
+)
 from yse_ingest.clients import CREATION_KEY, Hint
 from yse_ingest.delta import Verdict, compare, outranks, windows
-from yse_ingest.drift import Hearing
+from yse_ingest.drift import DOWN, Hearing
 from yse_ingest.errors import (
     CredentialsError,
+    SettingsError,
     SourceHeldBackError,
     SourceReplyError,
     StateError,
@@ -20,20 +34,23 @@ from yse_ingest.errors import (
 )
 from yse_ingest.ledger import MEMORY
 from yse_ingest.pipeline import Fetched, fetch_light_curves
-from yse_ingest.sources import Ask, Kind, Status
-from yse_ingest.state import CREDENTIALS
+from yse_ingest.sources import SOURCES, Ask, Kind, Status
+from yse_ingest.state import CREDENTIALS, Choice
 from yse_ingest.targets import canonical_name
 from yse_ingest.watch.freshness import REFUSED, UNREADABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
+    from yse_ingest.choice import Course, Group
     from yse_ingest.clients import Clients
     from yse_ingest.ledger import Ledger
     from yse_ingest.photometry import LightCurve
     from yse_ingest.state import State as Store
     from yse_ingest.state.breaker import Breaker
     from yse_ingest.targets import Target
+    from yse_ingest.union import Sightings
+    from yse_ingest.ysepz import Transient
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +58,28 @@ REFUSED_BY_YSEPZ = "YSE-PZ"
 """The source noted in quarantine for points that YSE-PZ itself refused."""
 SPREAD_S = 5.0
 """Targets of a source that is down come back over this time, each at its own moment [s]."""
+ITS_TIME = 0.75
+"""A survey is asked when so much of a target's cadence is over since it was asked last."""
+DOWN_IN_A_ROW = 2
+"""After so many targets without an answer, the others are asked at their next source."""
+
+
+@dataclass
+class _Round:
+    """One round of questions about one target to the sources of one survey."""
+
+    target: Target
+    group: Group
+    key: str
+    """Of its outbox row."""
+    place: Transient | None
+    course: Course
+    usable: list[str] = field(default_factory=list)
+    """Who gave usable answers."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Who gave none, and why."""
+    sightings: Sightings | None = None
+    """What all its sources reported, where there are several."""
 
 
 class Fetch:
@@ -54,6 +93,8 @@ class Fetch:
 
         self.breakers: dict[str, Breaker] = {}
         self.waits: dict[str, float] = {}
+        self.again_s: dict[str, dict[str, float]] = {}
+        """Target to sources that are to be asked again before its time, and when [s]."""
 
     def run(self, names: Sequence[str]) -> list[Hint]:
         """Bring what YSE-PZ is owed for these targets up to date; claim what can be sent.
@@ -61,70 +102,238 @@ class Fetch:
         Each target is committed by itself: a bad one stops only itself, a crash repeats only
         the unfinished. Safe to repeat: the outbox merges, and the ledger knows what is stored.
         """
-        questions: dict[str, list[Ask]] = {}
-        places: dict[str, str] = {}
-        for name in dict.fromkeys(canonical_name(each) for each in names):
-            target = self.state.targets.get(name)
-            if target is None:
-                logger.error("unknown target", extra={"target": name})
-                continue
-            source = self.clients.source_of(target)
-            if self._left_alone(target, source):
-                continue
-            try:
-                key, ask = self._question(target, source)
-            except StateError:
-                raise
-            except YseIngestError as error:
-                self._unasked(target, source, error)
-                continue
-            places[name] = key
-            questions.setdefault(source, []).append(ask)
-        for source in self.breakers.keys() - questions.keys():
-            self.breakers[source].withdraw()
+        began_ms = self.state.now_ms()
+        rounds = [
+            one
+            for name in dict.fromkeys(canonical_name(each) for each in names)
+            for one in self._rounds(name)
+        ]
+        asked: set[str] = set()
         hints: list[Hint] = []
-        for source, asks in questions.items():
-            hearing = Hearing(self.clients, source, self.breakers[source])
-            asked_ms = self.state.now_ms()
-            for fetched in fetch_light_curves(asks, self.clients.source(source)):
-                hearing.hear(fetched)
-                hint = self._commit(fetched, places[fetched.target.name], asked_ms)
-                hints += [hint] if hint else []
-            hearing.close()
+        wave = [(source, one) for one in rounds for source in one.course.ask]
+        while wave:
+            for source in dict.fromkeys(source for source, _ in wave):
+                asked.add(source)
+                hints += self._ask(source, [one for name, one in wave if name == source])
+            # Who is asked instead must answer within the time of this message, too.
+            late = self.state.now_ms() - began_ms > 500 * self.settings.message_s
+            wave = [] if late else [pair for one in rounds for pair in self._instead(one)]
+        for source in self.breakers.keys() - asked:
+            self.breakers[source].withdraw()
+        for one in rounds:
+            self._note_choice(one)
+        for name in self.again_s:
+            heard = {
+                source
+                for one in rounds
+                if one.target.name == name and one.usable
+                for source in one.group.sources
+            }
+            self._early(name, self.again_s[name].keys() - heard)
         return hints
 
-    def _left_alone(self, target: Target, source: str) -> bool:
-        """Put a target off whose source is down and not to be probed now; it was not asked."""
+    def _early(self, name: str, sources: Collection[str]) -> None:
+        """Ask these sources about a target before its time: nobody answered for them."""
+        if not sources:
+            return
+        wait_s = min(self.again_s[name][source] for source in sources)
+        self.state.targets.set_due(name, self.state.now_ms() + int(wait_s * 1000))
+        self.state.choices.wait_for(name, sources)
+
+    def _its_time(self, target: Target, groups: list[Group]) -> list[Group]:
+        """Return the surveys that are asked now: all, or those on which somebody waits.
+
+        A target comes before its time for those that gave no answer; the others have theirs.
+        """
+        waiting = self.state.choices.waiting(target.name)
+        if len(groups) == 1 or not waiting:
+            return groups
+        clocks = self.state.clocks.get(target.name)
+        file_s = self.clients.targets_file().default_cadence_s
+        cadence_s = target.cadence_s or file_s or self.settings.cadence_s
+        before_ms = self.state.now_ms() - ITS_TIME * 1000 * cadence_s
+        return [
+            group
+            for group in groups
+            if not waiting.isdisjoint(group.sources)
+            or all(
+                source not in clocks or (clocks[source].asked_ms or 0) <= before_ms
+                for source in group.sources
+            )
+        ]
+
+    def _rounds(self, name: str) -> list[_Round]:
+        """Return whom to ask about a target, by survey."""
+        target = self.state.targets.get(name)
+        if target is None:
+            logger.error("unknown target", extra={"target": name})
+            return []
+        groups = self._its_time(target, self.clients.groups_of(target))
+        rounds = []
+        courses = [(group, self._course(target, group)) for group in groups]
+        courses = [(group, course) for group, course in courses if course.ask]
+        if not courses:
+            return []
+        try:
+            key, place = self._place(target)
+        except StateError:
+            raise
+        except YseIngestError as error:
+            for _, course in courses:
+                for source in course.ask:
+                    self._unasked(target, source, error)
+            return []
+        for group, course in courses:
+            rounds.append(_Round(target, group, key, place, course))
+        return rounds
+
+    def _course(self, target: Target, group: Group) -> Course:
+        """Return whom to ask about a target in one survey."""
+
+        def out(source: str) -> str | None:
+            return self._left_alone(target, source)
+
+        if not group.has_choice:
+            return course(group.sources, out=out, lagging={}, due=())
+        clocks = self.state.clocks.get(target.name)
+        return course(
+            group.sources,
+            out=out,
+            lagging=lagging(
+                group.sources,
+                self.state.choices.sightings(target.name, group.survey).by(group.sources),
+                clocks,
+                silent_after_s=self.settings.silent_after_s,
+            ),
+            due=due_for_check(
+                group.sources,
+                clocks,
+                now_ms=self.state.now_ms(),
+                every_s=self.settings.union_every_s,
+            ),
+        )
+
+    def _instead(self, one: _Round) -> Iterator[tuple[str, _Round]]:
+        """Yield who is asked next, as long as nobody gave a usable answer."""
+        while not one.usable and one.course.spare:
+            source, *spare = one.course.spare
+            one.course = replace(one.course, spare=tuple(spare))
+            if (why := self._left_alone(one.target, source)) is None:
+                yield source, one
+                return
+            one.failed[source] = why
+
+    def _ask(self, source: str, rounds: Sequence[_Round]) -> list[Hint]:
+        """Ask one source about several targets, and commit its answers."""
+        asked_ms = self.state.now_ms()
+        by_name = {one.target.name: one for one in rounds}
+        asks = [self._question(one, source) for one in rounds]
+        hints: list[Hint] = []
+        hearing = Hearing(self.clients, source, self.breakers[source])
+        in_a_row = 0
+        try:
+            for fetched in fetch_light_curves(asks, self.clients.source(source)):
+                hearing.hear(fetched)
+                one = by_name.pop(fetched.target.name)
+                hint = self._commit(fetched, one, asked_ms)
+                hints += [hint] if hint else []
+                if is_usable(fetched.answer):
+                    one.usable.append(source)
+                else:
+                    one.failed[source] = str(fetched.answer.reason or fetched.answer.status)
+                in_a_row = in_a_row + 1 if isinstance(fetched.answer.error, DOWN) else 0
+                if in_a_row >= DOWN_IN_A_ROW and all(
+                    one.group.has_choice for one in by_name.values()
+                ):
+                    break  # the time of this message is for who answers
+        except SettingsError as error:
+            if not any(one.group.has_choice for one in rounds):
+                raise
+            for one in rounds:
+                one.failed[source] = error.fact
+                self._unasked(one.target, source, error)
+            self.breakers[source].withdraw()
+            return hints
+        for one in by_name.values():
+            one.failed[source] = reason = f"{source} is down"
+            self.state.clocks.unasked(one.target.name, source, reason=reason)
+            self._soon(one.target, source, self.settings.ask_again_s)
+        hearing.close()
+        return hints
+
+    def _note_choice(self, one: _Round) -> None:
+        """Note who was asked and who was passed over, and tell a change."""
+        if not one.group.has_choice:
+            return
+        name, survey, order = one.target.name, one.group.survey, one.group.sources
+        before = self.state.choices.get(name).get(survey, Choice())
+        reasons = {**one.course.out, **one.failed}
+        disagreements = before.disagreements
+        if one.sightings is not None:
+            clocks = self.state.clocks.get(name)
+            silent_s = self.settings.silent_after_s
+            reasons |= lagging(order, one.sightings, clocks, silent_after_s=silent_s)
+            disagreements = tuple(map(str, one.sightings.disagreements(order)))
+        asked, passed = outcome(order, one.usable, reasons)
+        same = asked[:1] == before.asked[:1]
+        choice = Choice(
+            asked=asked,
+            since_ms=before.since_ms if same else self.state.now_ms(),
+            passed=passed,
+            disagreements=disagreements,
+        )
+        if choice != before:
+            self.state.choices.put(name, survey, choice)
+        fields = {"target": name, "survey": survey, "source": choice.speaks}
+        if not same and passed:
+            logger.warning("another source is asked instead", extra=fields | {"why": passed})
+        elif not same and before.passed:
+            logger.info("the first source is asked again", extra=fields)
+        if set(disagreements) - set(before.disagreements):
+            # `status` says which, to whom they concern: the photometry may be private.
+            count = len(disagreements)
+            logger.warning("sources disagree", extra={"target": name, "count": count})
+
+    def _left_alone(self, target: Target, source: str) -> str | None:
+        """Return why a source is not to be asked now: it is down; None: it may be asked."""
         if source not in self.breakers:
             self.breakers[source] = self.state.source_breaker(source)
             self.waits[source] = self.breakers[source].ask(report_s=self.settings.message_s)
         wait_s = self.waits[source]
-        if wait_s:
-            # One after the other, so that a source that is back is not stormed.
-            wait_s += zlib.crc32(target.name.encode()) % 1000 / 1000 * SPREAD_S
-            self.state.targets.set_due(target.name, self.state.now_ms() + int(wait_s * 1000))
-            self.state.clocks.unasked(target.name, source, reason=f"{source} is down")
-            fields = {"target": target.name, "source": source, "wait_s": round(wait_s, 1)}
-            logger.info("source is down, not asked", extra=fields)
-        return wait_s > 0 or self._out_of_budget(target, source)
+        if not wait_s:
+            return self._out_of_budget(target, source)
+        # One after the other, so that a source that is back is not stormed.
+        wait_s += zlib.crc32(target.name.encode()) % 1000 / 1000 * SPREAD_S
+        self._soon(target, source, wait_s)
+        self.state.clocks.unasked(target.name, source, reason=f"{source} is down")
+        fields = {"target": target.name, "source": source, "wait_s": round(wait_s, 1)}
+        logger.info("source is down, not asked", extra=fields)
+        breaker = self.breakers[source].state()
+        return down_since(breaker["since_ms"], breaker["reason"])
 
-    def _out_of_budget(self, target: Target, source: str) -> bool:
-        """Put a target off whose source may not be asked now; its place in the line stays."""
+    def _soon(self, target: Target, source: str, wait_s: float) -> None:
+        """Ask a source again after ``wait_s`` [s], unless another one answers instead now."""
+        self.again_s.setdefault(target.name, {})[source] = wait_s
+
+    def _out_of_budget(self, target: Target, source: str) -> str | None:
+        """Return why a source may not be asked now; the target's place in the line stays."""
+        if source not in SOURCES:
+            return None  # it says so itself when it is asked
         wait_s, why = self.clients.meter(source).admit(target.name)
-        if wait_s:
-            self.state.targets.set_due(target.name, self.state.now_ms() + int(wait_s * 1000))
-            reason = f"{source} is held back: {why}"
-            self.state.clocks.unasked(target.name, source, reason=reason)
-            fields = {"target": target.name, "source": source, "wait_s": round(wait_s, 1)}
-            logger.info("source held back, not asked", extra=fields)
-        return wait_s > 0
+        if not wait_s:
+            return None
+        self._soon(target, source, wait_s)
+        reason = f"is held back: {why}"
+        self.state.clocks.unasked(target.name, source, reason=f"{source} {reason}")
+        fields = {"target": target.name, "source": source, "wait_s": round(wait_s, 1)}
+        logger.info("source held back, not asked", extra=fields)
+        return reason
 
     def _held_back(self, target: Target, source: str, error: SourceHeldBackError) -> None:
         """Put a target off for which the budget did not reach."""
-        if not self._out_of_budget(target, source):
+        if self._out_of_budget(target, source) is None:
             self.state.clocks.unasked(target.name, source, reason=error.fact)
-            wait_ms = round(1000 * (error.retry_after or 0.0))
-            self.state.targets.set_due(target.name, self.state.now_ms() + wait_ms)
+            self._soon(target, source, error.retry_after or 0.0)
 
     def _unasked(self, target: Target, source: str, error: YseIngestError) -> None:
         """Note that the source was not asked: where the target is could not be told."""
@@ -151,17 +360,23 @@ class Fetch:
             "not fetched", extra={"target": target.name, "source": source, "error": str(error)}
         )
         if error.retryable:
-            wait = max(self.settings.ask_again_s, error.retry_after or 0.0)
-            self.state.targets.set_due(target.name, self.state.now_ms() + int(wait * 1000))
+            wait_s = max(self.settings.ask_again_s, error.retry_after or 0.0)
+            self._soon(target, source, wait_s)
 
-    def _question(self, target: Target, source: str) -> tuple[str, Ask]:
-        """Return the target's outbox key and what to ask; look it up where need be."""
+    def _place(self, target: Target) -> tuple[str, Transient | None]:
+        """Return the target's outbox key and its transient; look it up where need be."""
         if self.state.resolutions.get(target.name) is None:
             held = self.clients.held_back("lookup", [target.name])
             if held is not None:
                 raise held
         place = self.clients.locate(target)
-        known = self.state.clocks.get(target.name).get(source)
+        return (CREATION_KEY + target.name if place is None else str(place.pk)), place
+
+    def _question(self, one: _Round, source: str) -> Ask:
+        """Return what to ask a source about a target."""
+        target, place = one.target, one.place
+        clocks = self.state.clocks.get(target.name)
+        known = clocks.get(source)
         detail = dict(known.detail) if known else {}
         ledger = None if place is None else self.ledgers.get(place.pk)
         now_ms = self.state.now_ms()
@@ -182,26 +397,27 @@ class Fetch:
         if not due_in_full:
             since_ms = int(detail["newest_ms"] - self.settings.overlap_s * 1000)
         where = target if place is None else target.at(place.ra, place.dec)
-        ask = Ask(
+        return Ask(
             target=where,
             rules=self.clients.rules(target, source),
             since_ms=since_ms,
             newest_ms=detail.get("newest_ms"),
             discovery_ms=None if place is None else place.discovery_ms,
-            first_ms=detail.get("first_ms"),
-            known_objects=tuple(detail.get("object_ids", ())),
+            first_ms=first_ms(one.group.sources, clocks),
+            known_objects=known_objects(one.group.sources, source, clocks),
         )
-        return (CREATION_KEY + target.name if place is None else str(place.pk)), ask
 
-    def _commit(self, fetched: Fetched, key: str, asked_ms: int) -> Hint | None:
+    def _commit(self, fetched: Fetched, one: _Round, asked_ms: int) -> Hint | None:
         """Record one answer, owe what is new, and claim it for an upload."""
-        name, answer = fetched.target.name, fetched.answer
+        name, answer, key = fetched.target.name, fetched.answer, one.key
         if isinstance(answer.error, SourceHeldBackError):
             self._held_back(fetched.target, fetched.source, answer.error)
             return None
         if answer.error is not None:
             self._failed(fetched.target, fetched.source, answer.error, asked_ms)
             return None
+        if one.group.has_choice:
+            one.sightings, fetched = self._united(fetched, one)
         owed, ledger = self.owed(fetched, key)
         shrunk = ledger is not None and ledger.with_gaps(fetched.gaps).gaps != ledger.gaps
         if len(owed) or shrunk:
@@ -213,6 +429,8 @@ class Fetch:
                 tolerance_ms=fetched.tolerance_ms,
             )
         # Only now: whoever dies in between asks for the same again, and owes it.
+        if one.sightings is not None:
+            self.state.choices.keep_sightings(name, one.group.survey, one.sightings)
         self._record(fetched, asked_ms)
         logger.info(
             "fetched",
@@ -235,6 +453,16 @@ class Fetch:
         held = self.clients.held_back("upload", [name])
         claim = self.clients.claim(key) if held is None else None
         return Hint(name, key, claim) if claim else None
+
+    def _united(self, fetched: Fetched, one: _Round) -> tuple[Sightings, Fetched]:
+        """Return what all sources reported, and the exposures that stand as this one says."""
+        known = one.sightings
+        if known is None:
+            known = self.state.choices.sightings(fetched.target.name, one.group.survey)
+        known = seen_with(known, fetched, one.group, now_ms=self.state.now_ms())
+        if fetched.answer.status is not Status.OK:
+            return known, fetched
+        return known, replace(fetched, curve=part_of(known, fetched, one.group))
 
     def _record(self, fetched: Fetched, asked_ms: int) -> None:
         name, answer = fetched.target.name, fetched.answer

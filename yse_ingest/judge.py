@@ -198,7 +198,8 @@ class Judge:
         for name in self.row.targets:
             target = self.state.targets.get(name)
             if target is not None:
-                self.state.clocks.forget(name, self.clients.source_of(target))
+                for source in self.clients.sources_of(target):
+                    self.state.clocks.forget(name, source)
                 self.state.targets.set_due(name, now_ms)
 
     def _hold(self, count: int) -> str:

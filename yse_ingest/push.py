@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.backoff import backoff_delay
+from yse_ingest.choice import union_of
 from yse_ingest.delta import Verdict
 from yse_ingest.errors import (
     LeaseLostError,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from yse_ingest.choice import Group
     from yse_ingest.service import Service
     from yse_ingest.settings import Settings
     from yse_ingest.targets import Target
@@ -63,6 +65,10 @@ class PushResult:
     source: str
     state: str = "failed"
     """verified, owed, settling, refused, held, failed; else what the source said."""
+    passed: dict[str, str] = field(default_factory=dict)
+    """Sources that gave no light curve, and why, where another one did."""
+    disagreements: list[str] = field(default_factory=list)
+    """What two sources say differently, each as a sentence."""
     transient: str | None = None
     transient_id: int | None = None
     created: bool = False
@@ -107,7 +113,7 @@ class PushResult:
 def push(
     service: Service, targets: Sequence[Target], *, progress: Progress | None = None
 ) -> Iterator[PushResult]:
-    """Bring YSE-PZ up to date for each target, one after the other.
+    """Bring YSE-PZ up to date for each target, one after the other; by survey, if several.
 
     One target that fails stops only itself; its error stands in its result. What stops all of
     them (no lock, no Redis, no account) is raised.
@@ -115,11 +121,13 @@ def push(
     tell = progress or (lambda _message: None)
     if service.settings.state_url:
         for target in targets:
-            yield _guarded(_LeasedPush(service, target, tell))
+            for group in service.groups_of(target):
+                yield _guarded(_LeasedPush(service, target, group, tell))
         return
     with _lock(service.settings, service.ysepz.account.username) as journal:
         for target in targets:
-            yield _guarded(_SoloPush(service, target, tell, journal))
+            for group in service.groups_of(target):
+                yield _guarded(_SoloPush(service, target, group, tell, journal))
 
 
 def _guarded(one: _Push) -> PushResult:
@@ -133,33 +141,41 @@ def _guarded(one: _Push) -> PushResult:
 
 
 class _Push:
-    """One target: what both ways of pushing have in common."""
+    """One target in one survey: what both ways of pushing have in common."""
 
-    def __init__(self, service: Service, target: Target, tell: Progress) -> None:
+    def __init__(self, service: Service, target: Target, group: Group, tell: Progress) -> None:
         self.service = service
         self.settings = service.settings
         self.target = target
         self.tell = tell
-        self.source = service.source_of(target)
-        self.result = PushResult(target=target.name, source=self.source)
+        self.group = group
+        self.result = PushResult(target=target.name, source=", ".join(group.sources))
 
     def run(self) -> None:
         raise NotImplementedError  # pragma: no cover  both kinds have their own
 
     def fetch(self, transient: Transient | None) -> Fetched | None:
-        """Ask the source for everything; None where there is nothing to send."""
+        """Ask the sources for everything; None where there is nothing to send."""
         where = self.target
         if transient is not None:
             self.result.transient, self.result.transient_id = transient.name, transient.pk
             where = where.at(transient.ra, transient.dec)
-        self.tell(f"asking {self.source} for {self.target.name}")
-        fetched = fetch_light_curve(
-            where,
-            self.service.source(self.source),
-            rules=self.service.rules(self.target),
-            discovery_ms=transient.discovery_ms if transient is not None else None,
-        )
-        answer, result = fetched.answer, self.result
+        discovery_ms = transient.discovery_ms if transient is not None else None
+        result = self.result
+        answers, errors = [], []
+        for source in self.group.sources:
+            self.tell(f"asking {source} for {self.target.name}")
+            try:
+                answers.append(self.ask(source, where, discovery_ms))
+            except YseIngestError as error:
+                errors.append(error)
+                result.passed[source] = error.fact
+        if not answers:
+            result.passed.clear()
+            raise errors[0]
+        fetched, disagreements = union_of(answers, self.group)
+        result.disagreements = [str(each) for each in disagreements]
+        answer = fetched.answer
         result.fetched = sum(fetched.counts.values())
         result.quarantined = len(answer.refused) + len(answer.twins)
         result.negative = fetched.negative
@@ -170,6 +186,15 @@ class _Push:
             result.state = str(Status.EMPTY if answer.status is Status.OK else answer.status)
             return None
         return fetched
+
+    def ask(self, source: str, where: Target, discovery_ms: int | None) -> Fetched:
+        """Ask one source for everything."""
+        return fetch_light_curve(
+            where,
+            self.service.source(source),
+            rules=self.service.rules(self.target, source),
+            discovery_ms=discovery_ms,
+        )
 
     def count(self, receipt: Receipt, *, first: bool) -> None:
         """Add one receipt to the result."""
@@ -274,9 +299,9 @@ class _SoloPush(_Push):
     """A push that needs no Redis."""
 
     def __init__(
-        self, service: Service, target: Target, tell: Progress, journal: Journal
+        self, service: Service, target: Target, group: Group, tell: Progress, journal: Journal
     ) -> None:
-        super().__init__(service, target, tell)
+        super().__init__(service, target, group, tell)
         self.journal = journal
         service.ysepz.vocabulary()
         self.client: YsePz = service.ysepz.for_purpose("push")

@@ -185,7 +185,8 @@ class Auditor:
         """Have the source of a target asked in full, now."""
         target = self.state.targets.get(name)
         if target is not None:
-            self.state.clocks.forget(name, self.service.source_of(target))
+            for source in self.service.sources_of(target):
+                self.state.clocks.forget(name, source)
             self.state.targets.set_due(name, self.state.now_ms())
 
     def key(self, name: str) -> str:
@@ -250,7 +251,8 @@ class _Reconciliation:
             self.result.state = "held"
             raise HeldError(f"all uploads are held: {reason}", remedy="yse-ingest resume")
         for again in (False, True):
-            self.state.clocks.forget(name, self.service.source_of(self.target))
+            for source in self.service.sources_of(self.target):
+                self.state.clocks.forget(name, source)
             if place is not None and not again:
                 self.state.audits.want(str(place.pk))
             hints = self.service.refresh([name])
@@ -267,10 +269,13 @@ class _Reconciliation:
                 return
 
     def _ask(self, name: str) -> None:
-        """Raise what the source said, where it gave no light curve."""
-        clock = self.state.clocks.get(name).get(self.service.source_of(self.target))
-        if clock is not None and clock.error is not None:
-            raise UnknownTargetError(clock.error, target=name)
+        """Raise what the sources of a survey said, where none gave a light curve."""
+        clocks = self.state.clocks.get(name)
+        for group in self.service.groups_of(self.target):
+            said = [clocks[source] for source in group.sources if source in clocks]
+            errors = [clock.error for clock in said if clock.error is not None]
+            if errors and len(errors) == len(said):
+                raise UnknownTargetError("; ".join(errors), target=name)
 
     def _upload(self, hints: Sequence[Hint]) -> None:
         waiting = [(hint, 1) for hint in hints]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from yse_ingest.clients import CREATION_KEY, Clients, Hint
 from yse_ingest.errors import LeaseLostError, StateError, TargetError, YseIngestError
 from yse_ingest.fetch import Fetch
+from yse_ingest.follow import Followed, follow
 from yse_ingest.upload import Upload, UploadOutcome
 from yse_ingest.watch.telling import watch
 
@@ -51,6 +52,7 @@ class Service(Clients):
         """
         self.check(target)
         self.state.targets.put(target, origin="adhoc", due_ms=self.state.now_ms())
+        self.state.choices.waiting(target.name)  # a person asks: nobody is left out
         return target.name
 
     def check(self, target: Target) -> None:
@@ -150,6 +152,13 @@ class Service(Clients):
             "released": sum(self.state.outbox.release_refused(key) for key in refused),
             "lost_fetches": self.state.targets.sweep(older_than_s=self.settings.fetch_lost_s),
         }
+
+    def follow(self) -> Followed | None:
+        """Bring the targets in step with YSE-PZ's lists; None: it is not due.
+
+        Safe to repeat, and on any number of hosts.
+        """
+        return follow(self)
 
     def watch(self) -> list[str]:
         """Tell people what began or is over; return the keys of what is told now.

@@ -21,7 +21,7 @@ from yse_ingest.limits import Hours, Limits
 from yse_ingest.meter import parse_rates
 from yse_ingest.redaction import forms, secrets_of
 from yse_ingest.sources import SOURCES, rate_variable
-from yse_ingest.targets import Rules
+from yse_ingest.targets import Rules, source_names
 from yse_ingest.times import parse_duration
 from yse_ingest.ysepz import Account
 
@@ -105,6 +105,13 @@ def _one_of(*choices: str) -> Callable[[str], str]:
         return value
 
     return parsed
+
+
+def _sources(value: str) -> str:
+    names = source_names(value)
+    if not names or not set(names) <= set(SOURCES):
+        raise ValueError(f"write one of {', '.join(SOURCES)}, or several parted by commas")
+    return ",".join(names)
 
 
 def _band_map(value: str) -> dict[str, str]:
@@ -230,9 +237,30 @@ class Settings:
     )
     source: str | None = _setting(
         "YSE_INGEST_SOURCE",
-        _optional(_one_of(*SOURCES)),
+        _optional(_sources),
         None,
-        "Default source; unset: mars where MARS_URL is set, else alerce.",
+        "Default source, or several in order; unset: mars where MARS_URL is set, else alerce.",
+    )
+    follow_every_s: float = _setting(
+        "YSE_INGEST_FOLLOW_EVERY",
+        parse_duration,
+        1800.0,
+        "How often YSE-PZ is asked which transients have the followed statuses and tags.",
+        unit="s",
+    )
+    union_every_s: float = _setting(
+        "YSE_INGEST_UNION_EVERY",
+        parse_duration,
+        86400.0,
+        "How often the other sources of a survey are asked too, as a cross-check.",
+        unit="s",
+    )
+    silent_after_s: float = _setting(
+        "YSE_INGEST_SILENT_AFTER",
+        parse_duration,
+        43200.0,
+        "A source that still lacks what another reported so long ago is passed over.",
+        unit="s",
     )
     source_connect_timeout_s: float = _setting(
         "YSE_INGEST_SOURCE_CONNECT_TIMEOUT",
@@ -782,7 +810,7 @@ class Settings:
 
     @property
     def default_source(self) -> str:
-        """Return the source of a target that names none."""
+        """Return the source, or the sources in order, of a target that names none."""
         mars_url = _optional(_text)(self.environment.get("MARS_URL", ""))
         return self.source or ("mars" if mars_url else "alerce")
 

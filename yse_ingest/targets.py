@@ -27,6 +27,11 @@ def canonical_name(name: str) -> str:
     return iau.group(1) if iau else name
 
 
+def source_names(text: str) -> tuple[str, ...]:
+    """Return the names of sources in a text like "alerce, fink", each once, in their order."""
+    return tuple(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
+
+
 def separation_arcsec(ra1: float, dec1: float, ra2: float, dec2: float) -> float:
     """Return the great-circle distance of two ICRS positions in degrees [arcsec]."""
     a1, d1, a2, d2 = map(math.radians, (ra1, dec1, ra2, dec2))
@@ -138,7 +143,7 @@ class Target:
     since: str | None = None
     """Nothing observed before this date (ISO, UTC) belongs to it; ends ambiguity by age."""
     source: str | None = None
-    """Where to ask; None: the default source."""
+    """Where to ask: a source, or several in order, parted by commas; None: the default."""
     cadence_s: float | None = None
     """How often to ask [s]; None: the setting."""
     freshness_s: float | None = None
@@ -152,6 +157,7 @@ class Target:
     def __post_init__(self) -> None:
         """Normalise the name and refuse what cannot be a target."""
         object.__setattr__(self, "name", canonical_name(self.name))
+        object.__setattr__(self, "source", ",".join(self.sources) or None)
         check_name(self.name)
         if (self.ra is None) != (self.dec is None):
             missing = "ra" if self.ra is None else "dec"
@@ -164,6 +170,11 @@ class Target:
             )
         if self.ra is not None and self.dec is not None:
             check_position(self.name, self.ra, self.dec)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Return where to ask, in order; none: at the default sources."""
+        return source_names(self.source or "")
 
     @property
     def has_position(self) -> bool:

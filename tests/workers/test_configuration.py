@@ -33,7 +33,7 @@ def test_a_folder_without_celeryconfig_has_the_defaults(tmp_path: Path) -> None:
     found = configured()
     assert found["worker_pool"] == "threads"
     pulses = {f"pulse-{queue}" for queue in QUEUES}
-    ticks = {"dispatch", "drain", "audit", "sweep", "watch"}
+    ticks = {"dispatch", "drain", "audit", "sweep", "follow", "watch"}
     assert set(found["beat_schedule"]) == ticks | pulses
 
 

@@ -22,6 +22,7 @@ TASKS = {
     "yse_ingest.drain",
     "yse_ingest.fetch_photometry",
     "yse_ingest.fetch_photometry_many",
+    "yse_ingest.follow",
     "yse_ingest.sweep",
     "yse_ingest.upload_photometry",
 }

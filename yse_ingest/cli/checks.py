@@ -361,11 +361,11 @@ def _surveys_in_use(service: Service) -> Iterator[tuple[Survey, list[str]]]:
     with contextlib.suppress(StateError):
         targets += [target for target, _ in service.state.targets.all()]
     found: dict[str, tuple[Survey, list[str]]] = {}
-    for target in targets:
-        name = service.source_of(target)
+    asked = [(target, name) for target in targets for name in service.sources_of(target)]
+    for target, name in asked:
         if name not in SOURCES:
             continue
-        survey, rules = SOURCES[name].capabilities.survey, service.rules(target)
+        survey, rules = SOURCES[name].capabilities.survey, service.rules(target, name)
         if all(getattr(rules, field) == own for field, own in survey.rules.items()):
             _, names = found.setdefault(survey.name, (survey, []))
             if name not in names:

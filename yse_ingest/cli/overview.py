@@ -12,8 +12,9 @@ from yse_ingest.clients import CREATION_KEY
 from yse_ingest.errors import SettingsError
 from yse_ingest.ledger import Flag
 from yse_ingest.sources import Status
+from yse_ingest.targets import source_names
 from yse_ingest.times import iso_of_unix
-from yse_ingest.watch.freshness import REFUSED, UNREADABLE, Freshness, freshness, is_news
+from yse_ingest.watch.freshness import REFUSED, UNREADABLE, freshness, is_news
 from yse_ingest.watch.sight import waiting
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from yse_ingest.ledger import Ledger
     from yse_ingest.service import Service
-    from yse_ingest.state import Clock, RowSummary, State
+    from yse_ingest.state import Choice, Clock, RowSummary, State
     from yse_ingest.targets import Target
 
 ROWS_MAX = 100_000
@@ -72,6 +73,14 @@ class Line:
     """So long it may be without an answer."""
     stale: bool
     """It was without for longer."""
+    sources: Mapping[str, str]
+    """Each of its sources, where there are several, to what it last said."""
+    passed: Mapping[str, str]
+    """Who is not asked although it stands before who is, and why."""
+    disagreements: tuple[str, ...]
+    """What two sources say differently of one alert; empty for private photometry."""
+    disputed: int
+    """How many alerts and values those are."""
 
     @property
     def stored(self) -> int:
@@ -89,6 +98,9 @@ class Line:
             if said and self.target not in said:
                 said = f"{self.target}: {said}"
             return said or None
+        if self.disputed:
+            what = self.disagreements[0] if self.disagreements else PRIVATE
+            return f"{self.target}: sources disagree ({self.disputed}): {what}"
         return None
 
     def as_dict(self) -> dict[str, Any]:
@@ -111,6 +123,9 @@ class Line:
             "dropped": dict(self.dropped),
             "dropped_lately": dict(self.dropped_lately),
             "noticed": dict(self.noticed),
+            "sources": dict(self.sources),
+            "passed_over": dict(self.passed),
+            "disagreements": list(self.disagreements) or self.disputed,
             "next": _iso(self.due_ms),
         }
 
@@ -172,6 +187,7 @@ def look(service: Service, names: Sequence[str] | None = None) -> list[Line]:
     owed = {name: row for row in state.outbox.rows(ROWS_MAX) for name in row.targets}
     targets = [target for target, _ in state.targets.all() if not names or target.name in names]
     clocks = state.clocks.all(target.name for target in targets)
+    choices = state.choices.all(target.name for target in targets)
     paused, added = state.targets.paused(), state.targets.added_ms()
     now_ms = state.now_ms()
     audits = _Audits(
@@ -183,17 +199,13 @@ def look(service: Service, names: Sequence[str] | None = None) -> list[Line]:
         _line(
             service,
             target,
-            clock=clocks.get(target.name, {}).get(service.source_of(target)),
+            clocks=clocks.get(target.name, {}),
+            choices=choices.get(target.name, {}),
             row=owed.get(target.name),
             paused=paused.get(target.name),
             audits=audits,
-            freshness=freshness(
-                service,
-                target,
-                clocks.get(target.name, {}).get(service.source_of(target)),
-                added_ms=added.get(target.name),
-                now_ms=now_ms,
-            ),
+            added_ms=added.get(target.name),
+            now_ms=now_ms,
         )
         for target in targets
     ]
@@ -220,10 +232,11 @@ def machinery(service: Service) -> Machinery:
 
 def sources(service: Service) -> list[str]:
     """Return the sources that are in use."""
-    names = {service.settings.default_source}
+    names = set(source_names(service.settings.default_source))
     # A file that cannot be read is told in a line of its own.
     with contextlib.suppress(SettingsError):
-        names |= {service.source_of(target) for target in service.targets_file().targets}
+        for target in service.targets_file().targets:
+            names |= set(service.sources_of(target))
     return sorted(names)
 
 
@@ -248,13 +261,26 @@ def _line(
     service: Service,
     target: Target,
     *,
-    clock: Clock | None,
+    clocks: Mapping[str, Clock],
+    choices: Mapping[str, Choice],
     row: RowSummary | None,
     paused: str | None,
     audits: _Audits,
-    freshness: Freshness,
+    added_ms: int | None,
+    now_ms: int,
 ) -> Line:
     state = service.state
+    groups = service.groups_of(target)
+    speaks = [group.speaks(choices.get(group.survey)) for group in groups]
+    clock = clocks.get(speaks[0])
+    stands = [
+        freshness(service, target, clocks.get(name), added_ms=added_ms, now_ms=now_ms)
+        for name in speaks
+    ]
+    said = [choices[group.survey] for group in groups if group.survey in choices]
+    disagreements = tuple(fact for choice in said for fact in choice.disagreements)
+    private = bool(service.rules(target).groups)
+    names = [name for group in groups for name in group.sources]
     known = state.resolutions.get(target.name)
     ledger = service.ledgers.get(int(known["pk"])) if known else None
     bands, planned = _standing(ledger, shadow=service.settings.shadow)
@@ -267,7 +293,7 @@ def _line(
         word, reason = "stopped", stopped
     return Line(
         target=target.name,
-        source=service.source_of(target),
+        source=", ".join(speaks),
         asked_ms=clock.asked_ms if clock else None,
         answered_ms=clock.answered_ms if clock else None,
         answer=_answer(clock),
@@ -277,14 +303,18 @@ def _line(
         state=word,
         reason=reason,
         due_ms=None if paused else state.targets.due_ms(target.name),
-        private=bool(service.rules(target).groups),
+        private=private,
         dropped=detail.get("dropped", {}),
         dropped_lately=detail.get("dropped_lately", {}),
         noticed=_noticed(state, audits, int(known["pk"])) if known else {},
-        silence=freshness.silence,
-        silent_ms=freshness.since_ms,
-        limit_s=freshness.limit_s,
-        stale=freshness.stale and paused is None,
+        silence=stands[0].silence,
+        silent_ms=stands[0].since_ms,
+        limit_s=stands[0].limit_s,
+        stale=any(one.stale for one in stands) and paused is None,
+        sources={name: _answer(clocks.get(name)) for name in names} if names[1:] else {},
+        passed={name: why for choice in said for name, why in choice.passed.items()},
+        disagreements=() if private else disagreements,
+        disputed=len(disagreements),
     )
 
 

@@ -12,6 +12,7 @@ from yse_ingest.errors import AmbiguousTargetError, UnknownTargetError, YseInges
 from yse_ingest.photometry import Forced, Limits, PointKind
 from yse_ingest.pipeline import Plan, fetch_light_curve, plan_upload
 from yse_ingest.sources import SOURCES, Kind, Status
+from yse_ingest.targets import source_names
 from yse_ingest.times import MS_PER_DAY, format_time_ms
 from yse_ingest.ysepz import Transient, creation_request, documented_request, resolve
 
@@ -265,11 +266,13 @@ def unclear(target: str, source: str, status: str, reason: str) -> YseIngestErro
     Parameters
     ----------
     target, source
-        Names.
+        Names; of several sources, with commas.
     status, reason
         Of the answer.
     """
-    title = SOURCES[source].title
+    title = ", ".join(
+        SOURCES[name].title if name in SOURCES else name for name in source_names(source)
+    )
     if status == Status.AMBIGUOUS:
         return AmbiguousTargetError(
             f"it is not clear which object this is: {reason}",

@@ -148,8 +148,20 @@ def _show(results: list[PushResult]) -> None:
         right=counts,
         styles={"verified": "green", "failed": "red", "refused": "red", "ambiguous": "red"},
     )
+    for result in results:
+        _show_sources(result)
     if len(results) == 1:
         _show_aside(results[0])
+
+
+def _show_sources(result: PushResult) -> None:
+    """Say what is amiss where several sources were asked."""
+    from yse_ingest.cli.render import say
+
+    for source, why in result.passed.items():
+        say(f"{result.target}: {source} gave no light curve: {why}", style="yellow")
+    for fact in result.disagreements:
+        say(f"{result.target}: sources disagree on the {fact}", style="yellow")
 
 
 def _show_aside(result: PushResult) -> None:

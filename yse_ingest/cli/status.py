@@ -231,6 +231,11 @@ def _show_one(line: Line, below: Machinery, receipt: dict[str, Any] | None) -> N
     ):
         if text:
             say(f"  {label:11}{text}")
+    for name, said in line.sources.items():
+        why = f"; passed over: {line.passed[name]}" if name in line.passed else ""
+        say(f"  {name}: {said}{why}")
+    for fact in line.disagreements:
+        say(f"  sources disagree on the {fact}", style="yellow")
     if receipt is not None:
         say(f"  last upload {receipt['at']}: {receipt['state']}, {listed(receipt['counts'])}")
         for answer in receipt.get("answers", []):

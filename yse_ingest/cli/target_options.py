@@ -35,10 +35,21 @@ class CreationOptions(TypedDict):
     tags: tuple[str, ...]
 
 
+def _joined(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> str | None:
+    """Return repeated options as one text; None where there are none."""
+    return ",".join(given) or None
+
+
 def place_options(command: _Command) -> _Command:
     """Give a command the place, object and source of a target."""
     for option in (
-        click.option("--source", metavar="SOURCE", help="Where to ask: alerce, fink, mars..."),
+        click.option(
+            "--source",
+            metavar="SOURCE",
+            multiple=True,
+            callback=_joined,
+            help="Where to ask: alerce, fink, mars...; several in order: alerce,fink.",
+        ),
         click.option("--since", metavar="DATE", help="Nothing before this date belongs to it."),
         click.option("--object-id", metavar="ID", help="The source's name of the object."),
         click.option("--dec", type=float, help="Declination, ICRS [deg]."),

@@ -111,7 +111,7 @@ def _row(service: Service, target: Any, origin: str, paused: dict[str, str]) -> 
         "ra": target.ra,
         "dec": target.dec,
         "object_id": target.object_id,
-        "source": service.source_of(target),
+        "source": ",".join(service.sources_of(target)),
         "cadence_s": target.cadence_s or cadence,
         "origin": origin,
         "due_ms": service.state.targets.due_ms(target.name),

@@ -8,7 +8,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import (
+    RAISE,
+    Schema,
+    ValidationError,
+    fields,
+    post_load,
+    validate,
+    validates_schema,
+)
 
 from yse_ingest.schemas._load import load
 from yse_ingest.schemas.payload import MJDMATCHMIN_FLOOR, RA_MAX, TransientFieldsSchema
@@ -229,6 +237,32 @@ class DefaultsSchema(RulesSchema):
 
     cadence = Duration()
     source = Text()
+    sources = fields.List(Text(), error_messages={"invalid": "is no list of names"})
+
+    @validates_schema(skip_on_field_errors=False)
+    def _is_one_choice(self, data: dict[str, Any], **_: Any) -> None:
+        if "source" in data and "sources" in data:
+            raise ValidationError({"source": ["stands beside sources; write one of them"]})
+
+    @post_load
+    def _as_text(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        if "sources" in data:
+            data["source"] = ",".join(data.pop("sources"))
+        return data
+
+
+class FollowSchema(Schema):
+    """Which transients of YSE-PZ are followed."""
+
+    class Meta:
+        """Options of marshmallow."""
+
+        unknown = RAISE
+
+    error_messages = {"type": "is no table", "unknown": "is no setting"}  # noqa: RUF012
+
+    status = fields.List(Text(), error_messages={"invalid": "is no list of names"})
+    tags = fields.List(Text(), error_messages={"invalid": "is no list of names"})
 
 
 class TargetSchema(DefaultsSchema):

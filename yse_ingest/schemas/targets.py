@@ -9,6 +9,10 @@
     [sources.alerce]        # fields of Rules that differ for one source
     match_radius_arcsec = 2.0
 
+    [follow]                # whatever has one of these in YSE-PZ
+    status = ["Following"]
+    tags = ["YSE"]
+
     [[targets]]             # and fields of Rules that differ for one target
     name = "2019np"
     ra = 157.3415
@@ -32,15 +36,20 @@ from marshmallow import Schema, ValidationError
 
 from yse_ingest.errors import SettingsError, TargetError
 from yse_ingest.schemas._load import Fault, faults_of, load
-from yse_ingest.schemas.target_fields import DefaultsSchema, RulesSchema, TargetSchema
-from yse_ingest.targets import Rules, Target, canonical_name
+from yse_ingest.schemas.target_fields import (
+    DefaultsSchema,
+    FollowSchema,
+    RulesSchema,
+    TargetSchema,
+)
+from yse_ingest.targets import Rules, Target, canonical_name, source_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 RULE_NAMES = frozenset(item.name for item in fields(Rules))
-SECTIONS = ("defaults", "sources", "targets")
+SECTIONS = ("defaults", "sources", "follow", "targets")
 
 _HEADER = re.compile(r"\s*\[+\s*([\w.\"'-]+)\s*\]+\s*(?:#.*)?")
 
@@ -68,6 +77,18 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Following:
+    """Which transients of YSE-PZ are followed: those that have any of these."""
+
+    status: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Tell whether any are."""
+        return bool(self.status or self.tags)
+
+
+@dataclass(frozen=True)
 class TargetsFile:
     """What a target file says, and what in it cannot be used."""
 
@@ -79,6 +100,8 @@ class TargetsFile:
     default_source: str | None = None
     source_overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Name of a source to the fields of `Rules` that differ for it."""
+    following: Following | None = Following()
+    """None: what the file says of it cannot be used, so nothing is changed."""
 
 
 def load_targets_file(
@@ -156,6 +179,7 @@ class _Reader:
             for name, section in self._sources().items()
         }
         return TargetsFile(
+            following=self._following(),
             targets=tuple(self._targets(sources)),
             source_overrides=sources,
             problems=tuple(self._problems),
@@ -163,6 +187,13 @@ class _Reader:
             default_cadence_s=defaults.get("cadence"),
             default_source=defaults.get("source"),
         )
+
+    def _following(self) -> Following | None:
+        before = len(self._problems)
+        loaded = self._load(FollowSchema(), "follow", self._content.get("follow", {}))
+        if len(self._problems) > before:
+            return None
+        return Following(**{name: tuple(dict.fromkeys(each)) for name, each in loaded.items()})
 
     def _followed(self, where: str, section: dict[str, Any], base: Rules) -> dict[str, Any]:
         """Return a section that can be followed: without negatives, where they contradict."""
@@ -193,7 +224,8 @@ class _Reader:
             target = self._target(schema, number, entry)
             if target is None:
                 continue
-            of_source = sources.get(target.source or self._source, {})
+            first, *_ = (*target.sources, *source_names(self._source), "")
+            of_source = sources.get(first, {})
             rules = self._rules.with_overrides(of_source, target.overrides)
             if rules.contradiction is not None:
                 fault = Fault("negatives", "flux", rules.contradiction)

@@ -6,6 +6,7 @@ them from the two ends. What people decided is kept in one plain file beside Red
 
 from __future__ import annotations
 
+from yse_ingest.state.choices import Choice
 from yse_ingest.state.clocks import Clock
 from yse_ingest.state.connection import Connection, Finding, side_connection
 from yse_ingest.state.decisions import Decision
@@ -24,6 +25,7 @@ __all__ = [
     "QUEUES",
     "STATE_LOST",
     "Change",
+    "Choice",
     "Claim",
     "Clock",
     "Connection",

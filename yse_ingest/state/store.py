@@ -14,6 +14,7 @@ from yse_ingest.state.aliases import AliasShelf
 from yse_ingest.state.audits import Audits
 from yse_ingest.state.breaker import Breaker
 from yse_ingest.state.budget import Budget
+from yse_ingest.state.choices import Choices
 from yse_ingest.state.clocks import Clocks
 from yse_ingest.state.connection import Connection, Finding, refuse_old_server
 from yse_ingest.state.decisions import DecisionLog
@@ -31,7 +32,7 @@ from yse_ingest.state.receipts import Receipts
 from yse_ingest.state.resolutions import ResolutionStore
 from yse_ingest.state.shadow import Shadow
 from yse_ingest.state.source_records import SourceRecords
-from yse_ingest.state.targets import LEFT_FILE, TargetStore, target_from_json, target_to_json
+from yse_ingest.state.targets import LEFT, TargetStore, target_from_json, target_to_json
 from yse_ingest.state.tombstones import Tombstones
 from yse_ingest.state.troubles import STATE_LOST, Troubles
 
@@ -96,6 +97,7 @@ class State:
         self.quarantine = Quarantine(connection, keys, self.decisions)
         self.receipts = Receipts(connection, keys)
         self.clocks = Clocks(connection, keys)
+        self.choices = Choices(connection, keys)
         self.audits = Audits(connection, keys, self.decisions)
         self.tombstones = Tombstones(connection, keys, self.decisions)
         self.heartbeats = Heartbeats(connection, keys)
@@ -385,7 +387,7 @@ class State:
         for name, cadence_s in self.targets.cadences().items():
             yield "cadence", {"name": name, "cadence_s": cadence_s}
         for name, reason in self.targets.paused().items():
-            if reason != LEFT_FILE:
+            if reason not in LEFT.values():
                 yield "paused", {"name": name, "reason": reason}
         for name, rows in self.quarantine.rejections().items():
             for native_id, reason in rows.items():

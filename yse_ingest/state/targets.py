@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from yse_ingest.state.decisions import DecisionLog
     from yse_ingest.state.keys import Keys
 
-Origin = Literal["file", "adhoc"]
+Origin = Literal["file", "adhoc", "list"]
+"""The targets file, a person, a list of YSE-PZ."""
 
 LEFT_FILE = "it left the targets file"
+LEFT_LIST = "it left the list of YSE-PZ"
+LEFT = {"file": LEFT_FILE, "list": LEFT_LIST}
+"""Why a target is paused that is where it came from no more."""
 
 FETCH_LOST_S = 600.0
 """A target claimed so long ago and never asked about lost its message [s]."""
@@ -138,6 +142,10 @@ class TargetStore:
                 ("HDEL", self._added, name),
                 ("DEL", self._keys("clock", name), self._keys("resolution", name)),
                 ("DEL", self._keys("refused", name)),
+                (
+                    "DEL",
+                    *(self._keys(kind, name) for kind in ("choice", "sightings", "waiting")),
+                ),
                 (
                     "DEL",
                     self._keys("quarantine", name),
@@ -271,7 +279,7 @@ class TargetStore:
             if records.get(name) != _record(target, "file")
             and self._put(target, origin="file", due_ms=None)
         ]
-        back = [name for name in wanted if paused.get(name) == gone]
+        back = [name for name in wanted if paused.get(name) in {gone, LEFT_LIST}]
         self._resume(back)
         left = [
             name
@@ -284,6 +292,38 @@ class TargetStore:
                 ("SET", self._synced, 1),
             ]
         )
+        return FileSync(changed=changed, gone=left, back=back)
+
+    def sync_list(self, targets: Iterable[Target]) -> FileSync:
+        """Make these the targets that are followed because a list of YSE-PZ has them.
+
+        As `sync_file`; a target that a person added, or that stands in the targets file, is
+        left as it is.
+        """
+        wanted = {target.name: target for target in targets}
+        records, paused = self._connection.batch(
+            [("HGETALL", self._targets), ("HGETALL", self._paused)]
+        )
+        origins = {name: loads(raw)["origin"] for name, raw in records.items()}
+        mine = [
+            name
+            for name in wanted
+            if origins.get(name, "list") == "list" or paused.get(name) == LEFT_FILE
+        ]
+        changed = [
+            name
+            for name in mine
+            if records.get(name) != _record(wanted[name], "list")
+            and self._put(wanted[name], origin="list", due_ms=None)
+        ]
+        back = [name for name in mine if paused.get(name) in LEFT.values()]
+        self._resume(back)
+        left = [
+            name
+            for name, origin in sorted(origins.items())
+            if origin == "list" and name not in wanted and name not in paused
+        ]
+        self._connection.batch([("HSET", self._paused, name, LEFT_LIST) for name in left])
         return FileSync(changed=changed, gone=left, back=back)
 
     def knows_file(self) -> bool:

@@ -38,6 +38,8 @@ CONDITIONS: tuple[Callable[[Sight], Iterator[Condition]], ...] = (
     targets.owed_too_long,
     targets.stale,
     targets.unclear,
+    targets.disagreements,
+    targets.passed_over,
     targets.new_kinds_of_refusal,
 )
 

@@ -59,6 +59,12 @@ WORDS = {
         "there is room in the budget again",
         failure=False,
     ),
+    "follow": Words(
+        "See [follow] in the targets file, and `yse-ingest vocab` for the names.",
+        "The targets stay as they are; it is tried again.",
+        "the targets can be listed again",
+        failure=False,
+    ),
     "set-back": Words(
         "Ask who runs YSE-PZ; then `yse-ingest resume`.",
         "Writing is held; nothing is sent.",
@@ -118,7 +124,7 @@ def source_silent(sight: Sight) -> Iterator[Condition]:
     Its breaker knows, or the targets that were asked: a breaker opens after several failures,
     and then keeps most targets from being asked.
     """
-    for source, clocks in _by_source(sight).items():
+    for source, clocks in sight.by_source().items():
         answered_ms = max((clock.answered_ms or 0 for _, clock in clocks), default=0)
         silent = [
             (name, clock)
@@ -148,7 +154,7 @@ def source_silent(sight: Sight) -> Iterator[Condition]:
 def format_changed(sight: Sight) -> Iterator[Condition]:
     """Hold for each source whose answers are not what was agreed."""
     known = {trouble.subject for trouble in sight.troubles if trouble.kind == FORMAT}
-    for source, clocks in _by_source(sight).items():
+    for source, clocks in sight.by_source().items():
         unread = _unreadable(clocks)
         if unread and source not in known:
             yield Condition(
@@ -160,14 +166,6 @@ def format_changed(sight: Sight) -> Iterator[Condition]:
                 over=f"{source} can be read again",
                 since_ms=min(clock.silent_ms or sight.now_ms for _, clock in unread),
             )
-
-
-def _by_source(sight: Sight) -> dict[str, list[tuple[str, Clock]]]:
-    found: dict[str, list[tuple[str, Clock]]] = {}
-    for target, source, clock, _ in sight.asked():
-        if clock is not None:
-            found.setdefault(source, []).append((target.name, clock))
-    return found
 
 
 def _unreadable(clocks: list[tuple[str, Clock]]) -> list[tuple[str, Clock]]:

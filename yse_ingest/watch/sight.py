@@ -15,9 +15,10 @@ from yse_ingest.watch.freshness import Freshness, freshness
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from yse_ingest.choice import Group
     from yse_ingest.clients import Clients
     from yse_ingest.settings import Settings
-    from yse_ingest.state import Clock, Delivery, RowSummary, State, Trouble
+    from yse_ingest.state import Choice, Clock, Delivery, RowSummary, State, Trouble
     from yse_ingest.targets import Target
 
 ROWS_MAX = 100_000
@@ -46,6 +47,8 @@ class Sight:
     """What is owed."""
     targets: Sequence[Target]
     clocks: Mapping[str, Mapping[str, Clock]]
+    choices: Mapping[str, Mapping[str, Choice]]
+    """Target to how it stands at the sources of each survey that has several."""
     paused: Mapping[str, str]
     added_ms: Mapping[str, int]
     troubles: Sequence[Trouble]
@@ -82,21 +85,39 @@ class Sight:
         """Tell whether an owed row is of a private target."""
         return not self.private.isdisjoint(row.targets)
 
-    def asked(self) -> Iterator[tuple[Target, str, Clock | None, Freshness]]:
-        """Return each target that is followed and not paused: its source, clock, freshness."""
+    def followed(self) -> Iterator[tuple[Target, list[Group]]]:
+        """Return each target that is followed and not paused, and its sources by survey."""
         for target in self.targets:
-            if target.name in self.paused or self.file_error is not None:
-                continue
-            source = self.clients.source_of(target)
-            clock = self.clocks.get(target.name, {}).get(source)
-            fresh = freshness(
-                self.clients,
-                target,
-                clock,
-                added_ms=self.added_ms.get(target.name),
-                now_ms=self.now_ms,
-            )
-            yield target, source, clock, fresh
+            if target.name not in self.paused and self.file_error is None:
+                yield target, self.clients.groups_of(target)
+
+    def asked(self) -> Iterator[tuple[Target, str, Clock | None, Freshness]]:
+        """Return each target that is followed and not paused: source, clock, freshness.
+
+        Once for each survey, by the source whose answers hold.
+        """
+        for target, groups in self.followed():
+            for group in groups:
+                source = group.speaks(self.choices.get(target.name, {}).get(group.survey))
+                clock = self.clocks.get(target.name, {}).get(source)
+                fresh = freshness(
+                    self.clients,
+                    target,
+                    clock,
+                    added_ms=self.added_ms.get(target.name),
+                    now_ms=self.now_ms,
+                )
+                yield target, source, clock, fresh
+
+    def by_source(self) -> dict[str, list[tuple[str, Clock]]]:
+        """Return every clock of the targets that are followed and not paused, by source."""
+        found: dict[str, list[tuple[str, Clock]]] = {}
+        for target, groups in self.followed():
+            clocks = self.clocks.get(target.name, {})
+            for source in (name for group in groups for name in group.sources):
+                if source in clocks:
+                    found.setdefault(source, []).append((target.name, clocks[source]))
+        return found
 
 
 def look(clients: Clients, state: State) -> Sight:
@@ -116,8 +137,10 @@ def look(clients: Clients, state: State) -> Sight:
     targets = [target for target, _ in state.targets.all()]
     names = [target.name for target in targets]
     clocks: dict[str, dict[str, Clock]] = {}
+    choices: dict[str, dict[str, Choice]] = {}
     for start in range(0, len(names), CLOCKS_AT_ONCE):
         clocks |= state.clocks.all(names[start : start + CLOCKS_AT_ONCE])
+        choices |= state.choices.all(names[start : start + CLOCKS_AT_ONCE])
     try:
         queues: dict[str, int] | None = waiting(clients.settings)
     except StateError:
@@ -136,6 +159,7 @@ def look(clients: Clients, state: State) -> Sight:
         rows=state.outbox.rows(ROWS_MAX),
         targets=targets,
         clocks=clocks,
+        choices=choices,
         paused=state.targets.paused(),
         added_ms=state.targets.added_ms(),
         troubles=state.troubles.all(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from yse_ingest.choice import LACKS
 from yse_ingest.sources import Status
 from yse_ingest.watch.condition import Condition
 from yse_ingest.watch.words import counted, lasting, minute_of, some
@@ -64,6 +65,7 @@ def owed_too_long(sight: Sight) -> Iterator[Condition]:
 def stale(sight: Sight) -> Iterator[Condition]:
     """Hold for each target that had no answer within its limit; private ones are counted."""
     hidden: list[Freshness] = []
+    seen: set[str] = set()
     for target, source, clock, fresh in sight.asked():
         if not fresh.stale:
             continue
@@ -75,8 +77,10 @@ def stale(sight: Sight) -> Iterator[Condition]:
             causes = frozenset({f"source:{source}", f"format:{source}"})
         elif clock is not None and clock.unasked_ms is not None:
             causes = frozenset({"away", "credentials", f"source:{source}", f"format:{source}"})
+        subject = f"{target.name}:{source}" if target.name in seen else target.name
+        seen.add(target.name)
         yield Condition(
-            f"stale:{target.name}",
+            f"stale:{subject}",
             f"{target.name}: {source}: {_said(sight, fresh)}"
             + (f": {clock.error.rstrip('.')}" if clock is not None and clock.error else ""),
             remedy=f"See `yse-ingest status {target.name}`.",
@@ -100,14 +104,17 @@ def stale(sight: Sight) -> Iterator[Condition]:
 def unclear(sight: Sight) -> Iterator[Condition]:
     """Hold for each target of which a person must say which object it is."""
     hidden = 0
+    seen: set[str] = set()
     for target, source, clock, _ in sight.asked():
         if clock is None or clock.status not in {Status.AMBIGUOUS, Status.UNKNOWN}:
             continue
         if target.name in sight.private:
             hidden += 1
             continue
+        subject = f"{target.name}:{source}" if target.name in seen else target.name
+        seen.add(target.name)
         yield Condition(
-            f"unclear:{target.name}",
+            f"unclear:{subject}",
             f"{target.name}: {source}: {clock.status}: {clock.detail.get('reason') or ''}",
             remedy=f"`yse-ingest status {target.name}` says what to choose from.",
             safe="Nothing is sent for it until then.",
@@ -120,6 +127,66 @@ def unclear(sight: Sight) -> Iterator[Condition]:
             f"{counted(hidden, 'private target')}: it is not clear which object is meant",
             remedy="See `yse-ingest status`.",
             over="every private target is clear again",
+            failure=False,
+        )
+
+
+def disagreements(sight: Sight) -> Iterator[Condition]:
+    """Hold for each target about an alert of which two sources say different things."""
+    hidden = 0
+    for target, groups in sight.followed():
+        choices = sight.choices.get(target.name, {})
+        facts = [
+            fact
+            for group in groups
+            if group.has_choice and group.survey in choices
+            for fact in choices[group.survey].disagreements
+        ]
+        if facts and target.name in sight.private:
+            hidden += 1
+        elif facts:
+            more = f", and {len(facts) - 1} more" if len(facts) > 1 else ""
+            yield Condition(
+                f"disagreement:{target.name}",
+                f"{target.name}: sources disagree on the {facts[0]}{more}",
+                remedy=f"See `yse-ingest status {target.name}`; `quarantine reject` leaves a "
+                "row out for good, another order of sources lets another one stand.",
+                safe="One of the values stands, nothing is averaged or stored twice.",
+                over=f"the sources of {target.name} agree again",
+                failure=False,
+            )
+    if hidden:
+        yield Condition(
+            "disagreement-private",
+            f"{counted(hidden, 'private target')}: two sources disagree",
+            remedy="See `yse-ingest status`.",
+            over="the sources of every private target agree again",
+            failure=False,
+        )
+
+
+def passed_over(sight: Sight) -> Iterator[Condition]:
+    """Hold for each source that answers, and lacks what another one has."""
+    lacking: dict[str, set[str]] = {}
+    instead: dict[str, set[str]] = {}
+    for target, groups in sight.followed():
+        for group in groups:
+            choice = sight.choices.get(target.name, {}).get(group.survey)
+            if choice is None or choice.speaks is None:
+                continue
+            for source, why in choice.passed.items():
+                if why.startswith(LACKS):
+                    lacking.setdefault(source, set()).add(target.name)
+                    instead.setdefault(source, set()).add(choice.speaks)
+    for source, names in sorted(lacking.items()):
+        others = " and ".join(sorted(instead[source]))
+        yield Condition(
+            f"lacking:{source}",
+            f"{source} lacks what {others} reported ({counted(len(names), 'target')}); "
+            f"{others} is asked instead",
+            remedy=f"Nothing to do here; ask who runs {source} when it lasts.",
+            safe=f"Nothing is lost: {others} has it.",
+            over=f"{source} has caught up, and is asked again",
             failure=False,
         )
 

@@ -6,10 +6,10 @@ import copy
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 from urllib.parse import quote
 
-from yse_ingest.errors import TargetError, YsePzReplyError
+from yse_ingest.errors import TargetError, VocabularyError, YsePzReplyError
 from yse_ingest.schemas.readback import (
     HeaderRowSchema,
     OwnedRowSchema,
@@ -273,6 +273,36 @@ class YsePz:
                     rows[row["pk"]] = (row, separation)
         ordered = sorted(rows.values(), key=lambda pair: (pair[1], pair[0]["pk"]))
         return [(self._transient(row), separation) for row, separation in ordered]
+
+    def transients_with(self, kind: Literal["status", "tag"], name: str) -> list[Transient]:
+        """Return the transients that have this status, or this tag.
+
+        Raises
+        ------
+        VocabularyError
+            When YSE-PZ does not know the name: it would answer as if nothing had it.
+        YsePzReplyError
+            When the server ignores the filter: it would answer with every transient.
+        """
+        vocabulary = self.vocabulary(max_age_s=VOCABULARY_RETRY_S)
+        if vocabulary.pk_of(kind, name) is None or "," in name:
+            raise VocabularyError(
+                f"{name!r} is no {kind} that can be asked for",
+                service=SERVICE,
+                field=kind,
+                value=name,
+                remedy=f"Known are {', '.join(vocabulary.all(kind))}.",
+            )
+
+        def fits(row: Mapping[str, Any]) -> bool:
+            has = [row["status"]] if kind == "status" else row["tags"]
+            return name_key(name) in {name_key(self._name(kind, pk) or "") for pk in has}
+
+        # One at a time: with several tags the server repeats what has two of them.
+        rows = self._lists.rows(
+            "transients", TransientRowSchema(), {f"{kind}_in": name}, fits=fits
+        )
+        return [self._transient(row) for row in rows]
 
     def aliases(self) -> tuple[Alias, ...]:
         """Return every alias: read whole once a day, in between only what was added.

@@ -46,6 +46,7 @@ class Lists:
         *,
         offset: int = 0,
         before_page: Callable[[], None] | None = None,
+        fits: Callable[[Mapping[str, Any]], bool] = lambda _: True,
     ) -> list[dict[str, Any]]:
         """Return the rows of a list from ``offset`` on, each once, in the server's order.
 
@@ -59,17 +60,28 @@ class Lists:
             Filters, which the server may ignore.
         before_page
             Called before each page is asked for.
+        fits
+            Whether a row is one that the filters let through.
 
         Raises
         ------
         YsePzReplyError
-            When a page or a row of it is something else.
+            When a page or a row of it is something else, or a row does not fit: then no
+            further page of the whole table is asked for.
         """
         rows: dict[int, dict[str, Any]] = {}
         for request, page in self._pages(resource, params or {}, offset, before_page):
             before = len(rows)
             for raw in page["results"]:
                 row = read(schema, raw, request)
+                if not fits(row):
+                    raise YsePzReplyError(
+                        f"the answer to {request} holds what was not asked for: the filter "
+                        f"{', '.join(params or ())} is not obeyed",
+                        service=SERVICE,
+                        remedy="This YSE-PZ ignores it, as one with django-filter 22.1 or "
+                        "newer does; name the targets in the targets file instead.",
+                    )
                 rows[row["pk"]] = row
             if page["results"] and len(rows) == before:
                 raise YsePzReplyError(

@@ -81,6 +81,16 @@ class Contents:
                 database.add_tag(new, _known(database, "transienttag", tag))
             return new
 
+    def set_status(self, transient: str, status: str, *, tags: Sequence[str] = ()) -> None:
+        """Give a transient a status, and these tags in place of those it has, by hand."""
+        with self.store.connect() as database:
+            row = _known(database, "transient", transient)
+            changes = {"status_id": _known(database, "transientstatus", status)}
+            database.update("transient", [row], changes)
+            database.run("DELETE FROM YSE_App_transient_tags WHERE transient_id = ?", [row])
+            for tag in tags:
+                database.add_tag(row, _known(database, "transienttag", tag))
+
     def add_alias(self, alias: str, transient: str, *, obs_group: str = "ZTF") -> int:
         """Give a transient another name; return the alias's id."""
         with self.store.connect() as database:

@@ -1,0 +1,239 @@
+"""Targets by status and tag of YSE-PZ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from yse_ingest.sandbox.faults import Fault
+from yse_ingest.sandbox.ysepz import YsePzStandIn
+from yse_ingest.state.targets import LEFT_LIST
+from yse_ingest.targets import Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from yse_ingest.sandbox.server import Reply, Request
+    from yse_ingest.service import Service
+
+FOLLOW = '[follow]\nstatus = ["Following"]\ntags = ["YSE"]\n'
+
+
+@dataclass
+class Survey:
+    """A YSE-PZ with transients, and a service that follows some of them."""
+
+    house: Any
+    file: Path
+
+    def service(self, text: str = FOLLOW, **environment: str) -> Service:
+        """Return a service whose targets file says this; its list is always due."""
+        self.file.write_text(text)
+        values = {"YSE_INGEST_TARGETS": str(self.file), "YSE_INGEST_FOLLOW_EVERY": "0.001"}
+        service: Service = self.house.service(**values | environment)
+        return service
+
+    def follow(self, service: Service) -> Any:
+        """Look at the lists once; the lease of the last look is over."""
+        followed = None
+        while followed is None:
+            followed = service.follow()
+        return followed
+
+
+@pytest.fixture
+def survey(house: Any, tmp_path: Path) -> Survey:
+    house.ysepz.set_status("2019np", "Ignore")
+    house.ysepz.add_transient("2020aa", 10.0, 5.0, status="Following")
+    house.ysepz.add_transient("2020bb", 20.0, 5.0, status="New", tags=("YSE",))
+    house.ysepz.add_transient("2020cc", 30.0, 5.0, status="Following", tags=("YSE",))
+    house.ysepz.add_transient("2020dd", 40.0, 5.0, status="Ignore")
+    return Survey(house, tmp_path / "targets.toml")
+
+
+def names(service: Service, origin: str) -> list[str]:
+    return [target.name for target, each in service.state.targets.all() if each == origin]
+
+
+def test_what_has_the_status_or_the_tag_is_followed(survey: Survey) -> None:
+    """Each once, with its photometry, and without a look-up of its own."""
+    survey.house.mars.add_alert("ZTF20aa", 2458900.5, "g", 18.0, 0.1, 10.0, 5.0)
+    service = survey.service()
+
+    followed = survey.follow(service)
+
+    assert followed.new == ("2020aa", "2020cc", "2020bb")
+    assert names(service, "list") == ["2020aa", "2020bb", "2020cc"]
+    survey.house.ysepz.log.clear()
+    survey.house.cycle(service, "2020aa")
+    assert len(survey.house.ysepz.rows("2020aa")) == 1
+    assert not [each for each in survey.house.ysepz.log if each.path == "/api/transients/"]
+
+
+def test_what_leaves_the_list_is_paused_and_comes_back(survey: Survey) -> None:
+    """Paused with the reason, not forgotten; in the list again, it goes on."""
+    service = survey.service()
+    survey.follow(service)
+    assert survey.follow(service).gone == ()
+    row = survey.house.ysepz.transient_row("2020aa")
+    assert row["status"] == "Following"
+
+    survey.house.ysepz.set_status("2020aa", "Ignore")
+    assert survey.follow(service).gone == ("2020aa",)
+    assert service.state.targets.paused() == {"2020aa": LEFT_LIST}
+    assert service.state.targets.get("2020aa") is not None
+
+    survey.house.ysepz.set_status("2020aa", "Following")
+    assert survey.follow(service).back == ("2020aa",)
+    assert service.state.targets.paused() == {}
+
+
+def test_what_people_added_is_theirs(survey: Survey) -> None:
+    """By hand or in the file: neither changed nor paused by the list; a pause stays."""
+    text = '[[targets]]\nname = "2020cc"\ncadence = "2h"\n'
+    service = survey.service(FOLLOW + text)
+    service.sync_targets_file()
+    service.enqueue(Target("2020aa", cadence_s=60.0))
+    survey.follow(service)
+    assert (names(service, "adhoc"), names(service, "file")) == (["2020aa"], ["2020cc"])
+    assert names(service, "list") == ["2020bb"]
+    service.state.targets.pause("2020bb", "a person")
+
+    for name in ("2020aa", "2020cc"):
+        survey.house.ysepz.set_status(name, "Ignore")
+    assert survey.follow(service).gone == ()
+    assert service.state.targets.paused() == {"2020bb": "a person"}
+    aa = service.state.targets.get("2020aa")
+    assert aa is not None
+    assert aa.cadence_s == 60.0
+
+
+def test_one_of_the_file_stays_followed_when_the_list_has_it(survey: Survey) -> None:
+    """It leaves the file, and goes on because of the list."""
+    service = survey.service(FOLLOW + '[[targets]]\nname = "2020cc"\n')
+    service.sync_targets_file()
+    survey.follow(service)
+    service = survey.service()
+    service.sync_targets_file()
+    assert "2020cc" in service.state.targets.paused()
+
+    assert survey.follow(service).back == ("2020cc",)
+
+    assert service.state.targets.paused() == {}
+    assert "2020cc" in names(service, "list")
+
+
+def test_without_the_section_everything_of_the_list_is_paused(survey: Survey) -> None:
+    """And YSE-PZ is not asked any more."""
+    service = survey.service()
+    survey.follow(service)
+    service = survey.service("")
+    survey.house.ysepz.log.clear()
+
+    assert survey.follow(service).gone == ("2020aa", "2020bb", "2020cc")
+
+    assert not survey.house.ysepz.log
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['[follow]\nstatus = "Following"\n', '[follow]\nstatuses = ["Following"]\n'],
+    ids=["no list", "another key"],
+)
+def test_a_section_that_cannot_be_read_changes_nothing(survey: Survey, text: str) -> None:
+    """It is told as a problem of the file; what is followed stays."""
+    service = survey.service()
+    survey.follow(service)
+    service = survey.service(text)
+    assert [problem.where for problem in service.targets_file().problems] == ["follow"]
+
+    assert service.follow() is None
+
+    assert service.state.targets.paused() == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "fact"),
+    [
+        ('[follow]\nstatus = ["Folowing"]\n', "'Folowing' is no status"),
+        ('[follow]\ntags = ["YSE", "Yse2"]\n', "'Yse2' is no tag"),
+    ],
+    ids=["status", "tag"],
+)
+def test_a_name_that_ysepz_does_not_know_changes_nothing(
+    survey: Survey, text: str, fact: str
+) -> None:
+    """The answer would be empty, and every target paused."""
+    service = survey.service()
+    survey.follow(service)
+    service = survey.service(text)
+    assert service.follow() is None
+    assert service.state.targets.paused() == {}
+    assert fact in service.state.troubles.all()[0].fact
+
+
+def test_a_ysepz_that_is_away_changes_nothing(survey: Survey) -> None:
+    """It is noted, tried again, and over when it answers."""
+    service = survey.service()
+    survey.follow(service)
+    survey.house.ysepz.faults.add(Fault("status", status=503, path="/api/transients/"))
+    assert service.follow() is None
+    assert service.state.targets.paused() == {}
+    assert [each.kind for each in service.state.troubles.all()] == ["follow"]
+
+    survey.house.ysepz.faults.clear()
+    assert survey.follow(service).gone == ()
+    assert service.state.troubles.all() == []
+
+
+class NewerFilters(YsePzStandIn):
+    """A YSE-PZ on a newer django-filter: the filters of its lists do nothing."""
+
+    def handle(self, request: Request) -> Reply:
+        """Answer as if no filter were given."""
+        kept = [pair for pair in request.query if not pair[0].endswith("_in")]
+        return super().handle(replace(request, query=kept))
+
+
+def test_a_filter_that_is_ignored_is_noticed_at_the_first_page(survey: Survey) -> None:
+    """Not the whole table is followed, nor read."""
+    with NewerFilters() as ysepz:
+        for number in range(1005):
+            status = "Following" if number < 3 else "Ignore"
+            ysepz.add_transient(f"2021n{number}", number / 10, 5.0, status=status)
+        service = survey.service(YSE_PZ_URL=ysepz.url)
+        service.state.targets.put(Target("2021x"), origin="list")
+
+        assert service.follow() is None
+
+        asked = [each for each in ysepz.log if each.path == "/api/transients/"]
+        assert len(asked) == 1
+        assert names(service, "list") == ["2021x"]
+        assert service.state.targets.paused() == {}
+        assert "status_in is not obeyed" in service.state.troubles.all()[0].fact
+
+
+def test_a_list_is_looked_at_once_in_its_time(survey: Survey) -> None:
+    """However many ticks, workers and hosts there are."""
+    service = survey.service(YSE_INGEST_FOLLOW_EVERY="1h")
+    assert service.follow() is not None
+    survey.house.ysepz.log.clear()
+    assert service.follow() is None
+    assert not survey.house.ysepz.log
+
+
+def test_its_requests_are_counted(survey: Survey) -> None:
+    """Like every request to YSE-PZ, as look-ups."""
+    service = survey.service()
+    survey.follow(service)
+    assert service.budget.spending().total("lookup") > 0
+
+
+def test_a_spent_budget_puts_it_off(survey: Survey) -> None:
+    """Nothing is asked, nothing changed, and it is tried again."""
+    service = survey.service(YSE_INGEST_BUDGET="0")
+    assert service.follow() is None
+    assert not survey.house.ysepz.log
+    assert names(service, "list") == []
