@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long lint chaos outage cutover fuzz guards audit clean
+.PHONY: help run test test-long lint chaos outage drill cutover fuzz guards audit clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -46,6 +46,9 @@ chaos: $(VENV)/.installed ## Faults of every kind, three seeds; figures in docs/
 
 outage: $(VENV)/.installed ## YSE-PZ is away for a day, 720 times as fast, with 10,000 points owed
 	$(BIN)/python -m tests.campaigns.outage
+
+drill: $(VENV)/.installed ## Three brokers of ZTF, one dead for six hours, one garbled, one lying; 720 times as fast
+	$(BIN)/python -m tests.campaigns.drill
 
 audit: ## Known vulnerabilities of the locked dependencies (asks PyPI)
 	@PYTHON=$(PYTHON) .ci/audit
