@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from yse_ingest.errors import (
     HeldBackError,
@@ -24,6 +24,7 @@ from yse_ingest.sources import (
     ZTF,
     ProcessMemory,
     Trail,
+    Waiting,
     build_source,
     rates_of,
 )
@@ -285,6 +286,23 @@ class Clients:
                     memory=lambda: self.memory,
                 )
             return self._sources[name]
+
+    def patient_source(self, name: str, tell: Callable[[str], None]) -> Source:
+        """Return a source for somebody who sits and waits for its answer.
+
+        Parameters
+        ----------
+        name
+            As for `source`.
+        tell
+            Is given a line before each wait.
+        """
+        source = self.source(name)
+        if not source.capabilities.asynchronous:
+            return source
+        # What the protocol wants of a class is on this object: it is that of the source.
+        patience_s = self.settings.source_patience_s
+        return cast("Source", Waiting(source, patience_s=patience_s, tell=tell))
 
     def targets_file(self) -> TargetsFile:
         """Return the targets file, read again when it changed; an empty one where none is."""

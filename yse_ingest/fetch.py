@@ -202,6 +202,9 @@ class Fetch:
         if answer.error is not None:
             self._failed(fetched.target, fetched.source, answer.error, asked_ms)
             return None
+        if answer.status is Status.PENDING:
+            self._pending(fetched, asked_ms)
+            return None
         owed, ledger = self.owed(fetched, key)
         shrunk = ledger is not None and ledger.with_gaps(fetched.gaps).gaps != ledger.gaps
         if len(owed) or shrunk:
@@ -214,6 +217,7 @@ class Fetch:
             )
         # Only now: whoever dies in between asks for the same again, and owes it.
         self._record(fetched, asked_ms)
+        answer.clean_up()
         logger.info(
             "fetched",
             extra={
@@ -235,6 +239,15 @@ class Fetch:
         held = self.clients.held_back("upload", [name])
         claim = self.clients.claim(key) if held is None else None
         return Hint(name, key, claim) if claim else None
+
+    def _pending(self, fetched: Fetched, asked_ms: int) -> None:
+        """Note that the source works on the question, and come back for its answer."""
+        name, answer = fetched.target.name, fetched.answer
+        self.state.clocks.pending(name, fetched.source, asked_ms=asked_ms)
+        wait_s = self.settings.ask_again_s if answer.ask_again_s is None else answer.ask_again_s
+        self.state.targets.set_due(name, self.state.now_ms() + int(wait_s * 1000))
+        fields = {"target": name, "source": fetched.source, "wait_s": round(wait_s, 1)}
+        logger.info("pending", extra={**fields, "reason": answer.reason})
 
     def _record(self, fetched: Fetched, asked_ms: int) -> None:
         name, answer = fetched.target.name, fetched.answer

@@ -155,7 +155,7 @@ class _Push:
         self.tell(f"asking {self.source} for {self.target.name}")
         fetched = fetch_light_curve(
             where,
-            self.service.source(self.source),
+            self.service.patient_source(self.source, self.tell),
             rules=self.service.rules(self.target),
             discovery_ms=transient.discovery_ms if transient is not None else None,
         )

@@ -32,6 +32,7 @@ from yse_ingest.sources.rates import rate_option, rate_variable, rates_of
 from yse_ingest.sources.registry import Registry
 from yse_ingest.sources.setup import Option, Setup
 from yse_ingest.sources.trail import Trail
+from yse_ingest.sources.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,6 +61,7 @@ __all__ = [
     "Timeouts",
     "Trail",
     "Twin",
+    "Waiting",
     "build_source",
     "rate_option",
     "rate_variable",

@@ -1,0 +1,91 @@
+"""From ATLAS into YSE-PZ, by the commands that people type and by the tasks of the service."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from yse_ingest.sandbox.atlas import AtlasStandIn
+from yse_ingest.sandbox.atlas.stand_in import TOKEN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cli.conftest import Console
+
+PLACE = (150.1, 2.2)
+MJD = 60900.51001
+
+
+@pytest.fixture
+def atlas() -> Iterator[AtlasStandIn]:
+    with AtlasStandIn() as server:
+        server.add(*PLACE, MJD, "o", 99, 6)
+        server.add(*PLACE, MJD + 2, "c", -33, 9)
+        server.add(*PLACE, MJD + 3, "H", 3611, 1700, mag5sig=9.9)
+        server.add(*PLACE, MJD + 4, "o", 5000, 20, apfit=-0.01)
+        yield server
+
+
+@pytest.fixture
+def settings(atlas: AtlasStandIn) -> dict[str, str]:
+    return {"ATLAS_URL": atlas.api_url, "ATLAS_TOKEN": TOKEN, "ATLAS_DAYS": "all"}
+
+
+def test_the_worked_numbers_stand_in_ysepz(
+    console: Console, atlas: AtlasStandIn, settings: dict[str, str]
+) -> None:
+    """99 +- 6 uJy: 2726.7 +- 165.3, 18.911 mag, forced; -33 uJy: no magnitude; no Redis."""
+    console.ysepz.add_transient("2025abc", *PLACE, status="Following")
+
+    result = console.run("push", "2025abc", "--source", "atlas", "--json", **settings)
+
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["state"] == "verified"
+    positive, negative = console.ysepz.rows("2025abc")
+    assert positive["flux"] == pytest.approx(2726.7, abs=0.05)
+    assert positive["flux_err"] == pytest.approx(165.3, abs=0.05)
+    assert positive["mag"] == pytest.approx(18.911, abs=5e-4)
+    assert negative["mag"] is None
+    assert negative["flux"] == pytest.approx(-908.9, abs=0.05)
+    assert (positive["band"], negative["band"]) == ("orange-ATLAS", "cyan-ATLAS")
+    assert {row["instrument"] for row in (positive, negative)} == {"ACAM1"}
+    assert {row["forced"] for row in (positive, negative)} == {1}
+    assert [task.deleted for task in atlas.tasks.values()] == [True]
+    assert atlas.tasks[4200001].downloads == 1
+
+
+def test_a_person_is_told_what_is_waited_for(
+    console: Console, atlas: AtlasStandIn, settings: dict[str, str]
+) -> None:
+    """A line says who works and since when; at the end the light curve is shown."""
+    console.ysepz.add_transient("2025abc", *PLACE, status="Following")
+
+    result = console.run("fetch", "2025abc", "--source", "atlas", "-v", **settings)
+
+    assert result.exit_code == 0, result.output
+    assert "2025abc: ATLAS works on it since" in result.stderr
+    assert "18.911" in result.stdout
+    assert console.writes() == []
+    assert [task.deleted for task in atlas.tasks.values()] == [True]
+
+
+def test_who_gives_up_takes_the_question_back(
+    console: Console, atlas: AtlasStandIn, settings: dict[str, str]
+) -> None:
+    """After the patience it is pending: nothing is sent, and no task is left at ATLAS."""
+    console.ysepz.add_transient("2025abc", *PLACE, status="Following")
+    atlas.finish_after_polls = 99
+
+    result = console.run(
+        *("push", "2025abc", "--source", "atlas", "--json"),
+        YSE_INGEST_SOURCE_PATIENCE="0.2",
+        **settings,
+    )
+
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["state"] == "pending"
+    assert console.ysepz.rows("2025abc") == []
+    assert [task.deleted for task in atlas.tasks.values()] == [True]
