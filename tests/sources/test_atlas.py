@@ -247,6 +247,26 @@ def test_many_targets_are_one_request(atlas: AtlasStandIn, source: Source) -> No
     ]
 
 
+def test_private_targets_go_without_their_names(atlas: AtlasStandIn, source: Source) -> None:
+    """A comment names the targets, but not those that only some groups may see."""
+    list(source.fetch([ask("2025aa", rules={"groups": ("YSE",)}), ask("2025ab", ra=20.0)]))
+
+    comments = {task.wanted.comment for task in atlas.tasks.values()}
+    assert len(comments) == 1
+    assert comments.pop().endswith(": 2025ab")
+
+
+def test_a_comment_is_never_too_long(atlas: AtlasStandIn, source: Source) -> None:
+    """A hundred long names are one request all the same."""
+    asks = [ask(f"{n:03d}{'x' * 50}", ra=1.0 + n) for n in range(100)]
+
+    answers = list(source.fetch(asks))
+
+    assert {answer.status for answer in answers} == {Status.PENDING}
+    assert len(atlas.tasks) == 100
+    assert count(atlas, "POST") == 1
+
+
 @pytest.mark.parametrize(
     ("days", "fields", "mjd_min"),
     [

@@ -23,8 +23,8 @@ from __future__ import annotations
 import logging
 import math
 import uuid
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
 
 from yse_ingest.errors import (
     SettingsError,
@@ -34,8 +34,8 @@ from yse_ingest.errors import (
     TargetError,
     YseIngestError,
 )
+from yse_ingest.sources.atlas_jobs import FIRST_LOOK_S, Job, Jobs
 from yse_ingest.sources.atlas_queue import (
-    COMMENT_MAX,
     NO_DATA,
     TITLE,
     AtlasQueue,
@@ -46,7 +46,6 @@ from yse_ingest.sources.atlas_queue import (
 from yse_ingest.sources.atlas_result import read_result
 from yse_ingest.sources.base import ATLAS, Answer, Ask, Capabilities, Kind, Status
 from yse_ingest.sources.setup import Option
-from yse_ingest.targets import separation_arcsec
 from yse_ingest.times import (
     MJD_ZERO_JD,
     MS_PER_DAY,
@@ -59,7 +58,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Self
 
-    from yse_ingest.sources.memory import Memory
     from yse_ingest.sources.setup import Setup
 
 logger = logging.getLogger(__name__)
@@ -80,45 +78,8 @@ BATCH_SIZE = 100
 """Places of one request."""
 MJD_STEP = 5.0
 """Questions begin at multiples of this [d], so that many targets fit into one request."""
-SAME_PLACE_ARCSEC = 0.5
-"""A target that was moved further is another question [arcsec]."""
-TASK_PLACE_ARCSEC = 0.1
-"""A task so close to a place that was asked for is that of it [arcsec]."""
-LOST_S = 3 * 86_400.0
-"""A task that is not done after so long is submitted anew [s]."""
-FIRST_LOOK_S = 10.0
-LOOK_SHARE = 0.25
-"""A task is looked at again after this share of its age."""
-LOOK_MAX_S = 1800.0
 FULL_S = 600.0
 """When a full queue is tried again [s]."""
-HOLD_SHARE = 1.5
-"""A note is held for so many times the longest fetch; then who held it is dead."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is remembered of one question."""
-
-    tag: str
-    """What its task's comment holds."""
-    ra: float
-    dec: float
-    mjd_min: float | None
-    full: bool
-    """Whether everything was asked for, not only what is recent."""
-    asked_ms: int
-    held_ms: int
-    """Until when somebody is busy with it [Unix ms]."""
-    url: str | None = None
-    """Its task; None: nobody saw the request answered."""
-    polls: int = 0
-    kept: bool = False
-    """Its points are kept: the task is to be deleted."""
-
-    def note(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
 
 
 class AtlasSource:
@@ -130,8 +91,8 @@ class AtlasSource:
     ----------
     queue
         Asks its server.
-    memory
-        Returns where jobs are remembered.
+    jobs
+        What is remembered.
     days
         How long before discovery a light curve begins [d]; None: with the first exposure.
     """
@@ -156,13 +117,10 @@ class AtlasSource:
     )
     options: ClassVar[tuple[Option, ...]] = (URL, TOKEN, USERNAME, PASSWORD, DAYS)
 
-    def __init__(
-        self, queue: AtlasQueue, memory: Callable[[], Memory], *, days: float | None
-    ) -> None:
+    def __init__(self, queue: AtlasQueue, jobs: Jobs, *, days: float | None) -> None:
         self._queue = queue
-        self._memory = memory
+        self._jobs = jobs
         self._days = days
-        self._hold_ms = round(1000 * HOLD_SHARE * queue.http.timeouts.fetch_s)
 
     @classmethod
     def from_setup(cls, setup: Setup) -> Self:
@@ -186,7 +144,7 @@ class AtlasSource:
         http = setup.http(setup.value(URL) or PUBLIC_URL, service=TITLE, retries=0)
         return cls(
             AtlasQueue(http, token=token, login=login),
-            setup.memory,
+            Jobs(cls.name, setup.memory, fetch_s=setup.timeouts.fetch_s),
             days=_days(setup.value(DAYS)),
         )
 
@@ -202,10 +160,9 @@ class AtlasSource:
     def fetch(self, asks: Sequence[Ask]) -> Iterator[Answer]:
         """Return one answer per question, in their order; nothing is waited for."""
         deadline = self._queue.http.deadline()
-        jobs = {ask.target.name: self._job(ask) for ask in asks}
-        submitted = self._submitted(
-            [ask for ask in asks if jobs[ask.target.name] is None], deadline
-        )
+        jobs = {ask.target.name: self._jobs.get(ask.target.name) for ask in asks}
+        fresh = [ask for ask in asks if jobs[ask.target.name] is None]
+        submitted = self._submitted(fresh, deadline)
         for ask in asks:
             job = jobs[ask.target.name]
             if job is None:
@@ -217,50 +174,72 @@ class AtlasSource:
                 answer = self._later_or_failed(ask, error, since_ms=job.asked_ms)
             yield answer or self._submitted([ask], deadline)[ask.target.name]
 
-    # Jobs -----------------------------------------------------------------------------------
-
-    def _job(self, ask: Ask) -> Job | None:
-        note = self._memory().get(self.name, ask.target.name)
-        return None if note is None else Job(**note)
-
-    def _put(self, ask: Ask, job: Job, *, instead_of: Job | None) -> bool:
-        old = None if instead_of is None else instead_of.note()
-        return self._memory().put(self.name, ask.target.name, job.note(), instead_of=old)
-
-    def _forget(self, ask: Ask, job: Job) -> bool:
-        return self._memory().forget(self.name, ask.target.name, job.note())
+    # One step -------------------------------------------------------------------------------
 
     def _step(self, ask: Ask, job: Job, deadline: float) -> Answer | None:
         """Go on with a job; None: there is none any more, and the question is to be submitted.
 
         Raises
         ------
-        SourceError
+        SourceError, TargetError
             What kept it from going on; the job stays.
         """
-        moved = _away_arcsec(job, ask) > SAME_PLACE_ARCSEC
-        now_ms = self._memory().now_ms()
-        held = replace(job, held_ms=now_ms + self._hold_ms, polls=job.polls + 1)
-        if job.held_ms > now_ms or not self._put(ask, held, instead_of=job):
-            return self._pending(ask, job, now_ms, "another worker is busy with it")
+        name, place = ask.target.name, _place(ask)
+        now_ms = self._jobs.now_ms()
+        held = self._jobs.hold(name, job, now_ms)
+        if held is None:
+            return self._pending(ask, job, "another worker is busy with it")
         try:
-            if job.url is None:
+            if held.url is None:
                 return self._recovered(ask, held, deadline)
-            lost = now_ms - job.asked_ms > 1000 * LOST_S
-            task = None
-            if not job.kept and not moved:
-                task = self._queue.look(job.url, deadline=deadline)
-                if task is not None and task.finished is not None:
-                    return self._collected(ask, held, task, deadline)
-            if task is None or lost:
+            if held.kept or not held.is_at(*place):
+                self._drop(ask, held, deadline)
+                return None
+            task = self._queue.look(held.url, deadline=deadline)
+            if task is not None and task.finished is not None:
+                return self._collected(ask, held, task, deadline)
+            if task is None or held.is_lost(now_ms):
                 self._drop(ask, held, deadline)
                 return None
         except SourceError:
-            self._put(ask, replace(held, held_ms=0), instead_of=held)
+            self._jobs.free(name, held)
             raise
-        free = replace(held, held_ms=0)
-        self._put(ask, free, instead_of=held)
-        return self._pending(ask, free, now_ms)
+        return self._pending(ask, self._jobs.free(name, held))
+
+    def _recovered(self, ask: Ask, job: Job, deadline: float) -> Answer | None:
+        """Find the task of a request that nobody saw answered."""
+        for task in self._queue.find(job.tag, deadline=deadline):
+            if job.is_of(task):
+                return self._pending(ask, self._jobs.free(ask.target.name, job, url=task.url))
+        self._jobs.forget(ask.target.name, job)
+        return None
+
+    def _collected(self, ask: Ask, job: Job, task: Task, deadline: float) -> Answer | None:
+        """Return what a finished task found; None: its result is gone."""
+        name, clean_up = ask.target.name, self._cleaner(ask, job)
+        if task.result_url is None and task.error == NO_DATA:
+            return Answer(name, Status.EMPTY, full=job.full, clean_up=clean_up)
+        if task.result_url is None:
+            self._drop(ask, job, deadline)
+            raise SourceRefusedError(
+                f"ended without a result: {task.error or 'no reason given'}",
+                service=TITLE,
+                remedy="It is submitted anew when the target is due again.",
+            )
+        text = self._queue.result(task.result_url, deadline=deadline)
+        if text is None:
+            self._drop(ask, job, deadline)
+            return None
+        forced, refused, dropped = read_result(text, ask)
+        return Answer(
+            target_name=name,
+            status=Status.OK if len(forced) else Status.EMPTY,
+            forced=forced,
+            refused=refused,
+            dropped=dropped,
+            full=job.full,
+            clean_up=clean_up,
+        )
 
     def _drop(self, ask: Ask, job: Job, deadline: float) -> None:
         """Delete the task of a job that is over, or that nobody wants any more."""
@@ -273,17 +252,24 @@ class AtlasSource:
             # It stays there for its 31 days; the target must not wait for that.
             fields = {"target": ask.target.name, "error": str(error)}
             logger.warning("task not deleted", extra=fields)
-        self._forget(ask, job)
+        self._jobs.forget(ask.target.name, job)
 
-    def _recovered(self, ask: Ask, job: Job, deadline: float) -> Answer | None:
-        """Find the task of a request that nobody saw answered."""
-        for task in self._queue.find(job.tag, deadline=deadline):
-            if _apart_arcsec(job, task) < TASK_PLACE_ARCSEC:
-                found = replace(job, url=task.url, held_ms=0)
-                self._put(ask, found, instead_of=job)
-                return self._pending(ask, found, self._memory().now_ms())
-        self._forget(ask, job)
-        return None
+    def _cleaner(self, ask: Ask, job: Job) -> Callable[[], None]:
+        """Return what deletes the task of a job, once its points are kept."""
+
+        def clean_up() -> None:
+            kept = replace(job, kept=True)
+            if not self._jobs.change(ask.target.name, job, kept):
+                return  # it was called before, or somebody took the job over
+            try:
+                self._drop(ask, kept, self._queue.http.deadline())
+            except SourceError:
+                # The next fetch deletes it before it submits anything.
+                self._jobs.free(ask.target.name, kept)
+
+        return clean_up
+
+    # Submitting -----------------------------------------------------------------------------
 
     def _submitted(self, asks: Sequence[Ask], deadline: float) -> dict[str, Answer]:
         """Submit questions, in as few requests as their beginnings allow."""
@@ -304,59 +290,46 @@ class AtlasSource:
         self, asks: Sequence[Ask], mjd_min: float | None, deadline: float
     ) -> dict[str, Answer]:
         tag = f"yse_ingest {uuid.uuid4().hex[:16]}"
-        now_ms = self._memory().now_ms()
         answers: dict[str, Answer] = {}
-        jobs: dict[str, Job] = {}
-        ours: list[Ask] = []
+        ours: list[tuple[Ask, Job]] = []
         for ask in asks:
-            ra, dec = _place(ask)
-            job = Job(
-                tag=tag,
-                ra=ra,
-                dec=dec,
-                mjd_min=mjd_min,
-                full=ask.since_ms is None,
-                asked_ms=now_ms,
-                held_ms=now_ms + self._hold_ms,
-            )
-            if self._put(ask, job, instead_of=None):
-                ours.append(ask)
-                jobs[ask.target.name] = job
+            name, full = ask.target.name, ask.since_ms is None
+            job, begun = self._jobs.begin(name, tag, _place(ask), mjd_min=mjd_min, full=full)
+            if begun:
+                ours.append((ask, job))
             else:
-                answers[ask.target.name] = self._pending(
-                    ask, job, now_ms, "another worker submits it"
-                )
+                answers[name] = self._pending(ask, job, "another worker submits it")
         if not ours:
             return answers
-        names = ", ".join(ask.target.name for ask in ours)
+        # Private targets go without their names.
+        names = ", ".join(ask.target.name for ask, _ in ours if not ask.rules.groups)
         try:
             tasks = self._queue.submit(
-                [(job.ra, job.dec) for job in jobs.values()],
+                [(job.ra, job.dec) for _, job in ours],
                 mjd_min=mjd_min,
-                comment=f"{tag}: {names}"[:COMMENT_MAX],
+                comment=f"{tag}: {names}",
                 deadline=deadline,
             )
         except SourceError as error:
-            for ask in ours:
-                job = jobs[ask.target.name]
-                if isinstance(error, SourceRefusedError):
-                    self._forget(ask, job)
-                else:
-                    # It may stand in the queue: whoever comes next looks for it.
-                    self._put(ask, replace(job, held_ms=0), instead_of=job)
-                answers[ask.target.name] = self._later_or_failed(ask, error, since_ms=now_ms)
-            return answers
-        for ask in ours:
-            job = jobs[ask.target.name]
-            near = [task for task in tasks if _apart_arcsec(job, task) < TASK_PLACE_ARCSEC]
-            # Without a task it is looked for by its tag, as after a crash.
-            task = near[0] if near else None
+            return answers | {
+                ask.target.name: self._not_submitted(ask, job, error) for ask, job in ours
+            }
+        for ask, job in ours:
+            task = next((each for each in tasks if job.is_of(each)), None)
             if task is not None:
                 tasks.remove(task)
-            known = replace(job, url=task.url if task else None, held_ms=0)
-            self._put(ask, known, instead_of=job)
-            answers[ask.target.name] = self._pending(ask, known, now_ms)
+            # Where there is none it is looked for by its tag, as after a crash.
+            free = self._jobs.free(ask.target.name, job, url=task.url if task else None)
+            answers[ask.target.name] = self._pending(ask, free)
         return answers
+
+    def _not_submitted(self, ask: Ask, job: Job, error: SourceError) -> Answer:
+        if isinstance(error, SourceRefusedError):
+            self._jobs.forget(ask.target.name, job)
+        else:
+            # It may stand in the queue: whoever comes next looks for it.
+            self._jobs.free(ask.target.name, job)
+        return self._later_or_failed(ask, error, since_ms=job.asked_ms)
 
     def _mjd_min(self, ask: Ask) -> float | None:
         """Return where a question begins, MJD [d]; None: with the first exposure.
@@ -371,74 +344,26 @@ class AtlasSource:
         if ask.since_ms is not None:
             begins.append(ask.since_ms)
         elif self._days is not None and not begins:
-            known_ms = ask.discovery_ms or self._memory().now_ms()
+            known_ms = ask.discovery_ms or self._jobs.now_ms()
             begins.append(known_ms - round(self._days * MS_PER_DAY))
         if not begins:
             return None
         mjd = jd_of_time_ms(max(begins)) - MJD_ZERO_JD
         return math.floor(mjd / MJD_STEP) * MJD_STEP
 
-    # Results --------------------------------------------------------------------------------
-
-    def _collected(self, ask: Ask, job: Job, task: Task, deadline: float) -> Answer | None:
-        """Return what a finished task found; None: its result is gone."""
-        clean_up = self._cleaner(ask, job)
-        if task.result_url is None:
-            if task.error == NO_DATA:
-                return Answer(ask.target.name, Status.EMPTY, full=job.full, clean_up=clean_up)
-            self._drop(ask, job, deadline)
-            raise SourceRefusedError(
-                f"ended without a result: {task.error or 'no reason given'}",
-                service=TITLE,
-                remedy="It is submitted anew when the target is due again.",
-            )
-        text = self._queue.result(task.result_url, deadline=deadline)
-        if text is None:
-            self._drop(ask, job, deadline)
-            return None
-        forced, refused, dropped = read_result(text, ask)
-        return Answer(
-            target_name=ask.target.name,
-            status=Status.OK if len(forced) else Status.EMPTY,
-            forced=forced,
-            refused=refused,
-            dropped=dropped,
-            full=job.full,
-            clean_up=clean_up,
-        )
-
-    def _cleaner(self, ask: Ask, job: Job) -> Callable[[], None]:
-        """Return what deletes the task of a job, once its points are kept."""
-
-        def clean_up() -> None:
-            kept = replace(job, kept=True)
-            if not self._put(ask, kept, instead_of=job):
-                return  # it was called before, or somebody took the job over
-            try:
-                self._drop(ask, kept, self._queue.http.deadline())
-            except SourceError:
-                # The next fetch deletes it before it submits anything.
-                self._put(ask, replace(kept, held_ms=0), instead_of=kept)
-
-        return clean_up
-
     # Answers --------------------------------------------------------------------------------
 
-    def _pending(self, ask: Ask, job: Job, now_ms: int, why: str = "") -> Answer:
-        age_s = (now_ms - job.asked_ms) / 1000
-        again_s = min(LOOK_MAX_S, max(FIRST_LOOK_S, LOOK_SHARE * age_s))
-        if job.held_ms > now_ms:
-            again_s = min(again_s, max(1.0, (job.held_ms - now_ms) / 1000))
+    def _pending(self, ask: Ask, job: Job, why: str = "") -> Answer:
         since = iso_of_unix(job.asked_ms / 1000)
-        lasting = self._memory().lasting
+        # A memory that ends with this process: who gives up takes the question back.
+        clean_up = Answer.clean_up if self._jobs.lasting else self._cleaner(ask, job)
         return Answer(
             target_name=ask.target.name,
             status=Status.PENDING,
             full=job.full,
             reason=why or f"{TITLE} works on it since {since}",
-            ask_again_s=again_s,
-            # A memory that ends with this process: who gives up takes the question back.
-            clean_up=Answer.clean_up if lasting else self._cleaner(ask, job),
+            ask_again_s=job.wait_s(self._jobs.now_ms()),
+            clean_up=clean_up,
         )
 
     def _later_or_failed(self, ask: Ask, error: YseIngestError, *, since_ms: int) -> Answer:
@@ -470,14 +395,6 @@ def _place(ask: Ask) -> tuple[float, float]:
             remedy="Give its coordinates, or let YSE-PZ know it.",
         )
     return target.ra, target.dec
-
-
-def _away_arcsec(job: Job, ask: Ask) -> float:
-    return separation_arcsec(job.ra, job.dec, *_place(ask))
-
-
-def _apart_arcsec(job: Job, task: Task) -> float:
-    return separation_arcsec(job.ra, job.dec, task.ra, task.dec)
 
 
 def _days(text: str | None) -> float | None:
