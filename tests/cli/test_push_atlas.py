@@ -89,3 +89,23 @@ def test_who_gives_up_takes_the_question_back(
     assert json.loads(result.stdout)["state"] == "pending"
     assert console.ysepz.rows("2025abc") == []
     assert [task.deleted for task in atlas.tasks.values()] == [True]
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [(TOKEN, "ok    source atlas: ATLAS answers in"), ("of-nobody", "Check ATLAS_TOKEN")],
+    ids=["good", "wrong"],
+)
+def test_doctor_asks_atlas(
+    console: Console, atlas: AtlasStandIn, settings: dict[str, str], token: str, said: str
+) -> None:
+    """It says whether the token is taken, and leaves no more than one task behind."""
+    settings |= {"ATLAS_TOKEN": token, "YSE_INGEST_SOURCE": "atlas"}
+
+    for _ in range(2):
+        found = console.start("doctor", **settings)
+        assert said in found.stdout, found.stdout
+        assert token not in found.stdout
+
+    assert sum(not task.deleted for task in atlas.tasks.values()) <= 1
+    assert len(atlas.tasks) <= 1

@@ -160,6 +160,25 @@ def test_what_is_new_is_asked_for_next(
     assert [task.deleted for task in atlas.tasks.values()] == [True, True]
 
 
+def test_a_reprocessed_value_is_a_correction(
+    house: House, service: Service, atlas: AtlasStandIn
+) -> None:
+    """ATLAS changes with its templates: the row of that exposure is corrected, none added."""
+    obs = atlas.add(*PLACE, 58502.5, "o", 100, 6)
+    for _ in range(3):
+        house.cycle(service, NAME)
+    (before,) = [row for row in house.ysepz.rows(NAME) if "2019-01-19" in row["obs_date"]]
+    atlas.reprocess(obs, ujy=140)
+    for _ in range(3):
+        house.cycle(service, NAME)
+
+    rows = house.ysepz.rows(NAME)
+    (after,) = [row for row in rows if row["obs_date"] == before["obs_date"]]
+    assert len(rows) == 3
+    assert after["flux"] == pytest.approx(140 * 27.5423, abs=0.05)
+    assert (before["flux"], after["forced"]) == (pytest.approx(100 * 27.5423, abs=0.05), 1)
+
+
 def test_a_lost_memory_costs_one_task(
     house: House, service: Service, atlas: AtlasStandIn
 ) -> None:

@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -163,6 +163,14 @@ class AtlasStandIn(StandIn):
         obs = columns.pop("obs", None) or f"02a{mjd:.3f}{filter}".replace(".", "o")
         self.add_exposure(ra, dec, Exposure(mjd, filter, ujy, dujy, obs, **columns))
         return obs
+
+    def reprocess(self, obs: str, **columns: Any) -> None:
+        """Change what an exposure shows, as a new template or pipeline does."""
+        with self._queue_lock:
+            for _, _, exposures in self._places:
+                exposures[:] = [
+                    replace(each, **columns) if each.obs == obs else each for each in exposures
+                ]
 
     def _at(self, ra: float, dec: float, *, add: bool = False) -> list[Exposure]:
         for other_ra, other_dec, exposures in self._places:
