@@ -540,21 +540,27 @@ def test_a_task_that_could_not_be_deleted_is_deleted_first_of_all(
 # What goes wrong ------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("text", "wait_s"), [("23 seconds", 23.0), ("1 second", 10.0), ("2 minutes", 120.0)]
+)
 def test_who_asks_too_often_waits_as_long_as_the_text_says(
-    connect: Callable[..., Source],
+    atlas: AtlasStandIn, connect: Callable[..., Source], text: str, wait_s: float
 ) -> None:
-    """429 without a header: seconds and minutes are read from its text, nobody sleeps."""
-    with AtlasStandIn() as busy:
-        source = connect(ATLAS_URL=busy.api_url)
-        for wait, text, method in ((23.0, "23 seconds", "POST"), (120.0, "2 minutes", "GET")):
-            body = json.dumps(
-                {"detail": f"Request was throttled. Expected available in {text}."}
-            )
-            busy.faults.add(Fault("status", method=method, times=1, status=429, body=body))
-            answer = one(source)
-            assert (answer.status, answer.ask_again_s) == (Status.PENDING, wait)
-            assert one(source).status is Status.PENDING
-            busy.finish_after_polls = 99
+    """429 without a header: what the text says holds, nobody sleeps, the job stays."""
+    body = json.dumps({"detail": f"Request was throttled. Expected available in {text}."})
+    throttled = Fault("status", times=1, status=429, body=body)
+    atlas.finish_after_polls = 99
+
+    atlas.faults.add(throttled)
+    submitted = one(connect())
+    assert one(connect()).status is Status.PENDING
+    atlas.faults.add(throttled)
+    looked = one(connect())
+
+    assert (submitted.status, submitted.ask_again_s) == (Status.PENDING, wait_s)
+    assert (looked.status, looked.ask_again_s) == (Status.PENDING, wait_s)
+    assert one(connect()).status is Status.PENDING
+    assert len(atlas.tasks) == 1
 
 
 def test_a_full_queue_is_tried_again_later(
