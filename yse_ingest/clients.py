@@ -203,11 +203,6 @@ class Clients:
         return self.state.pending if self.is_shared else self._own_memory
 
     @property
-    def memory(self) -> Memory:
-        """Return where sources keep what they work on: as with the gate."""
-        return self.state.pending if self._shared else self._own_memory
-
-    @property
     def budget(self) -> Budget:
         """Return the account of YSE-PZ's time: ask it before work begins that may wait."""
         return self.state.budget
