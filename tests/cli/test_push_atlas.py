@@ -109,3 +109,20 @@ def test_doctor_asks_atlas(
 
     assert sum(not task.deleted for task in atlas.tasks.values()) <= 1
     assert len(atlas.tasks) <= 1
+
+
+def test_status_says_since_when_it_is_pending(
+    console: Console, atlas: AtlasStandIn, settings: dict[str, str]
+) -> None:
+    """Pending is told as what it is: no silence, nothing stale, no trouble."""
+    atlas.finish_after_polls = 99
+    console.cycle(YSE_INGEST_SOURCE="atlas", **settings)
+
+    shown = console.run("status", "2019np", YSE_INGEST_SOURCE="atlas", **settings)
+    plain = console.run("status", "2019np", "--json", YSE_INGEST_SOURCE="atlas", **settings)
+
+    assert shown.exit_code == plain.exit_code == 0, shown.output
+    assert "pending since" in shown.stdout
+    line = json.loads(plain.stdout)
+    assert (line["answer"], line["silence"], line["stale"]) == ("pending", "pending", False)
+    assert line["silent_since"]
