@@ -537,6 +537,30 @@ def test_a_task_that_could_not_be_deleted_is_deleted_first_of_all(
     assert atlas.tasks[4200001].downloads == 1
 
 
+def test_a_job_at_another_server_is_no_job(
+    atlas: AtlasStandIn, connect: Callable[..., Source], memory: Memory
+) -> None:
+    """Who sets another ATLAS_URL asks there, and nothing goes to the old one."""
+    with AtlasStandIn() as old:
+        one(connect(ATLAS_URL=old.api_url.replace("127.0.0.1", "localhost")))
+        asked = len(old.log)
+
+        assert one(connect()).status is Status.PENDING
+        assert one(connect()).status is Status.EMPTY
+        assert len(old.log) == asked
+    assert len(atlas.tasks) == 1
+
+
+def test_a_note_of_another_version_is_forgotten(
+    atlas: AtlasStandIn, source: Source, memory: Memory
+) -> None:
+    """What cannot be read stops nobody: the question is asked anew."""
+    memory.put("atlas", "2025abc", {"state": "asked", "task": 17}, instead_of=None)
+
+    assert one(source).status is Status.PENDING
+    assert len(atlas.tasks) == 1
+
+
 # What goes wrong ------------------------------------------------------------------------------
 
 
@@ -589,6 +613,16 @@ def test_a_server_that_is_away_leaves_the_job(atlas: AtlasStandIn, source: Sourc
     assert answer.error.retryable
     assert one(source).status is Status.EMPTY
     assert len(atlas.tasks) == 1
+
+
+def test_an_address_that_is_none_is_not_followed(atlas: AtlasStandIn, source: Source) -> None:
+    """The error stays with its target."""
+    atlas.add(RA, DEC, 60900.5, "o", 99, 6)
+    one(source)
+    task = shown(atlas) | {"result_url": "http://[:x/"}
+    atlas.faults.add(Fault("garbage", path="/queue/4", body=json.dumps(task)))
+
+    assert "another server" in one(source).reason
 
 
 def test_an_address_on_another_server_gets_no_token(

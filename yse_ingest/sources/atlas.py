@@ -192,7 +192,8 @@ class AtlasSource:
         try:
             if held.url is None:
                 return self._recovered(ask, held, deadline)
-            if held.kept or not held.is_at(*place):
+            # Another place, or another ATLAS_URL, is another question.
+            if held.kept or not held.is_at(*place) or not self._queue.owns(held.url):
                 self._drop(ask, held, deadline)
                 return None
             task = self._queue.look(held.url, deadline=deadline)

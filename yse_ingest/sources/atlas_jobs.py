@@ -104,7 +104,13 @@ class Jobs:
     def get(self, name: str) -> Job | None:
         """Return the job of a target, None where there is none."""
         note = self._memory().get(self._source, name)
-        return None if note is None else Job(**note)
+        if note is None:
+            return None
+        try:
+            return Job(**note)
+        except TypeError:  # of another version
+            self._memory().forget(self._source, name, note)
+            return None
 
     def begin(
         self, name: str, tag: str, place: tuple[float, float], **asked: Any

@@ -22,6 +22,7 @@ from yse_ingest.schemas.atlas import TaskSchema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from urllib.parse import SplitResult
 
     from yse_ingest.sources.http import HttpClient
     from yse_ingest.sources.reply import HttpReply
@@ -86,6 +87,14 @@ class AtlasQueue:
         self._schema = TaskSchema()
         if token is not None:
             self._use(token)
+
+    def owns(self, url: str) -> bool:
+        """Tell whether an address is on this server."""
+        try:
+            here, there = self._here_and_there(url)
+            return (here.hostname, here.port) == (there.hostname, there.port)
+        except ValueError:  # "http://[" is no address
+            return False
 
     def submit(
         self,
@@ -190,16 +199,18 @@ class AtlasQueue:
 
     def _own(self, url: str) -> str:
         """Return the address of something on this server, and nowhere else."""
-        address = urljoin(self.http.base_url, url)
-        here, there = urlsplit(self.http.base_url), urlsplit(address)
-        if (here.hostname, here.port) != (there.hostname, there.port):
+        if not self.owns(url):
             # The token would go with the request.
             raise SourceReplyError(
-                f"names an address on another server ({there.hostname})",
+                "names an address on another server",
                 service=TITLE,
                 remedy="Check that ATLAS_URL is its own address.",
             )
+        here, there = self._here_and_there(url)
         return there._replace(scheme=here.scheme).geturl()
+
+    def _here_and_there(self, url: str) -> tuple[SplitResult, SplitResult]:
+        return urlsplit(self.http.base_url), urlsplit(urljoin(self.http.base_url, url))
 
     def _token(self, deadline: float, *, expired: str | None = None) -> str | None:
         """Return the header that says who asks; log in where there is none, or it expired."""
