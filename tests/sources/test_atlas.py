@@ -16,6 +16,7 @@ import requests
 
 from yse_ingest.errors import SettingsError, SourceRefusedError
 from yse_ingest.sandbox.atlas import AtlasStandIn
+from yse_ingest.sandbox.atlas.result import Exposure, result_text
 from yse_ingest.sandbox.atlas.stand_in import TOKEN
 from yse_ingest.sandbox.faults import Fault
 from yse_ingest.sandbox.server import Reply, StandIn
@@ -205,6 +206,38 @@ def test_a_changed_header_is_told_by_column(atlas: AtlasStandIn, source: Source)
 
     assert answer.status is Status.ERROR
     assert "format changed: column Obs missing" in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("uJy", "nan"),
+        ("uJy", "1e308"),
+        ("duJy", "-5"),
+        ("duJy", "inf"),
+        ("MJD", "2460900.5"),
+        ("MJD", "***"),
+        ("x", "***"),
+    ],
+)
+def test_a_row_that_cannot_be_is_refused_alone(
+    atlas: AtlasStandIn, source: Source, column: str, value: str
+) -> None:
+    """It goes to quarantine with its reason; the other one stays."""
+    good, bad = (Exposure(60900.5 + n, "o", 99, 6, obs=f"02a6090{n}o") for n in range(2))
+    header, *lines = result_text([good, bad], ra=RA, dec=DEC).splitlines()
+    columns = header.lstrip("#").split()
+    values = lines[1].split()
+    values[columns.index(column)] = value
+    body = "\n".join([header, lines[0], " ".join(values)])
+    atlas.add(RA, DEC, 60900.5, "o", 99, 6)
+    atlas.faults.add(Fault("garbage", path="results", body=body))
+
+    answer = collected(source)
+
+    assert answer.forced.native_id.tolist() == ["02a60900o"]
+    (refusal,) = answer.refused
+    assert [fault.field for fault in refusal.faults] == [column]
 
 
 # What is asked --------------------------------------------------------------------------------

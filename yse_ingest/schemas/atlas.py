@@ -17,6 +17,8 @@ FLUX_PER_UJY: Final = 10.0 ** (0.4 * (27.5 - 23.9))
 CLEANING_COLUMNS: Final = ("err", "duJy", "x", "y", "maj", "min", "apfit", "mag5sig", "Sky")
 COLUMNS: Final = frozenset({"MJD", "uJy", "duJy", "F", ID_KEY, *CLEANING_COLUMNS})
 """Those that are read. ``m`` is not: it is negative where the flux is."""
+UJY_MAX = 1e12
+"""Brighter than anything in the sky [microjansky]."""
 MJD_LIMITS = (55000.0, 88069.0)
 """2009-06-18 and 2100-01-01."""
 
@@ -49,8 +51,8 @@ class RowSchema(AlertPart):
     object_id = Text(data_key=TARGET_KEY, required=True)
     time = TableNumber(data_key="MJD", required=True, low=MJD_LIMITS[0], high=MJD_LIMITS[1])
     band = Text(data_key="F", required=True)
-    flux = TableNumber(data_key="uJy", required=True)
-    flux_err = TableNumber(data_key="duJy", required=True, positive=True)
+    flux = TableNumber(data_key="uJy", required=True, low=-UJY_MAX, high=UJY_MAX)
+    flux_err = TableNumber(data_key="duJy", required=True, high=UJY_MAX, positive=True)
     err = Figure(required=True)
     x = Figure(required=True)
     y = Figure(required=True)
