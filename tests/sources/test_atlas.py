@@ -27,6 +27,7 @@ from yse_ingest.sources import (
     ProcessMemory,
     Status,
     Timeouts,
+    Trail,
     build_source,
 )
 from yse_ingest.targets import Rules, Target
@@ -724,6 +725,22 @@ def test_a_password_is_exchanged_for_a_token_once(
     atlas.users["ingest"] = ("sandbox-only", "another-token")
     assert one(source).status is Status.PENDING
     assert count(atlas, "POST", "token-auth") == 2
+
+
+def test_a_login_is_not_kept_for_inspection(atlas: AtlasStandIn) -> None:
+    """What a source last answered is kept where it cannot be read: never a token."""
+    trail = Trail()
+    login = {"ATLAS_USERNAME": "ingest", "ATLAS_PASSWORD": "sandbox-only"}
+    source = build_source(
+        "atlas", {"ATLAS_URL": atlas.api_url, **login}, timeouts=QUICK, trail=trail
+    )
+    atlas.faults.add(Fault("drop_before", path="/queue/", times=1))
+
+    assert one(source).status is Status.ERROR
+
+    assert count(atlas, "POST", "token-auth") == 1
+    assert trail.last() is None
+    source.close()
 
 
 def test_a_wrong_password_is_said_without_it(connect: Callable[..., Source]) -> None:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, ClassVar
 from yse_ingest.errors import (
     SettingsError,
     SourceError,
+    SourceHeldBackError,
     SourceRefusedError,
     SourceUnavailableError,
     TargetError,
@@ -325,7 +326,7 @@ class AtlasSource:
         return answers
 
     def _not_submitted(self, ask: Ask, job: Job, error: SourceError) -> Answer:
-        if isinstance(error, SourceRefusedError):
+        if isinstance(error, SourceRefusedError | SourceHeldBackError):
             self._jobs.forget(ask.target.name, job)
         else:
             # It may stand in the queue: whoever comes next looks for it.

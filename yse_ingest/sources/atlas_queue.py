@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 from marshmallow import ValidationError
 
-from yse_ingest.errors import SourceRefusedError, SourceReplyError
+from yse_ingest.errors import FormatChangedError, SourceRefusedError, SourceReplyError
 from yse_ingest.schemas._load import faults_of, load
 from yse_ingest.schemas.atlas import TaskSchema
 
@@ -221,6 +221,7 @@ class AtlasQueue:
                 self.http.authorization = None
                 login = {"username": self._login.username, "password": self._login.password}
                 reply = self.http.post_json("api-token-auth/", login, deadline=deadline)
+                self.http.forget_reply()
                 found = reply.json() if reply.status == 200 else None
                 token = found.get("token") if isinstance(found, dict) else None
                 if not isinstance(token, str) or not token:
@@ -243,7 +244,7 @@ class AtlasQueue:
             return Task(**load(self._schema, content))
         except ValidationError as error:
             fault = faults_of(error, content)[0]
-            raise SourceReplyError(
+            raise FormatChangedError(
                 f"format changed: {fault} ({reply.describe()})",
                 service=TITLE,
                 remedy="Check that ATLAS_URL is the address of the server.",
@@ -251,7 +252,7 @@ class AtlasQueue:
 
     def _list(self, content: Any, reply: HttpReply) -> list[Any]:
         if not isinstance(content, list):
-            raise SourceReplyError(
+            raise FormatChangedError(
                 f"format changed: it answered no list of tasks ({reply.describe()})",
                 service=TITLE,
                 remedy="Check that ATLAS_URL is the address of the server.",

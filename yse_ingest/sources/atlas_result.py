@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from yse_ingest.errors import SourceReplyError
+from yse_ingest.errors import FormatChangedError, UnreadableRowsError
 from yse_ingest.photometry import Forced
 from yse_ingest.schemas._load import load_rows
 from yse_ingest.schemas.atlas import COLUMNS, ID_KEY, TARGET_KEY, RowSchema
@@ -33,12 +33,12 @@ def read_result(text: str, ask: Ask) -> tuple[Forced, tuple[Refusal, ...], dict[
 
     Raises
     ------
-    SourceReplyError
+    FormatChangedError, UnreadableRowsError
         When the header is not what was agreed, or no row can be read.
     """
     loaded, refused = load_rows(_ROW, _rows(text, target=ask.target.name), id_key=ID_KEY)
     if refused and not loaded:
-        raise SourceReplyError(
+        raise UnreadableRowsError(
             f"sent {len(refused)} rows and none can be read: {refused[0]}",
             service=TITLE,
             remedy="If every target shows this, its format has changed.",
@@ -72,7 +72,7 @@ def _rows(text: str, *, target: str) -> list[dict[str, str]]:
     lacking = sorted(COLUMNS - set(columns))
     if not header.startswith("#") or lacking:
         missing = f"column {lacking[0]} missing" if lacking else "the header is missing"
-        raise SourceReplyError(
+        raise FormatChangedError(
             f"format changed: {missing} (the result begins {header[:120]!r})",
             service=TITLE,
             remedy="Nothing of it is used. Look for a newer yse_ingest.",
