@@ -126,3 +126,18 @@ def test_status_says_since_when_it_is_pending(
     line = json.loads(plain.stdout)
     assert (line["answer"], line["silence"], line["stale"]) == ("pending", "pending", False)
     assert line["silent_since"]
+
+
+def test_a_probe_waits_for_rows_and_compares_them(
+    console: Console, atlas: AtlasStandIn, settings: dict[str, str]
+) -> None:
+    """`sources probe` says column by column whether a result is what was agreed."""
+    place = ("--ra", str(PLACE[0]), "--dec", str(PLACE[1]))
+
+    result = console.run("sources", "probe", "atlas", *place, "--json", **settings)
+
+    assert result.exit_code == 0, result.output
+    (table,) = json.loads(result.stdout)["tables"]
+    assert table["rows"] == 4
+    assert {"MJD", "uJy", "duJy", "F", "Obs"} <= {each["field"] for each in table["fields"]}
+    assert [task.deleted for task in atlas.tasks.values()] == [True]

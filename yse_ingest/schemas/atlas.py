@@ -52,7 +52,7 @@ class RowSchema(AlertPart):
     time = TableNumber(data_key="MJD", required=True, low=MJD_LIMITS[0], high=MJD_LIMITS[1])
     band = Text(data_key="F", required=True)
     flux = TableNumber(data_key="uJy", required=True, low=-UJY_MAX, high=UJY_MAX)
-    flux_err = TableNumber(data_key="duJy", required=True, high=UJY_MAX, positive=True)
+    flux_err = TableNumber(data_key="duJy", required=True, low=0.0, high=UJY_MAX, positive=True)
     err = Figure(required=True)
     x = Figure(required=True)
     y = Figure(required=True)
