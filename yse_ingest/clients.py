@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from yse_ingest.choice import groups_of
 from yse_ingest.errors import (
@@ -20,7 +20,15 @@ from yse_ingest.errors import (
 from yse_ingest.meter import LocalMeter
 from yse_ingest.pipeline import rules_for, wanted_kinds
 from yse_ingest.schemas.targets import TargetsFile, load_targets_file
-from yse_ingest.sources import SOURCES, ZTF, Trail, build_source, rates_of
+from yse_ingest.sources import (
+    SOURCES,
+    ZTF,
+    ProcessMemory,
+    Trail,
+    Waiting,
+    build_source,
+    rates_of,
+)
 from yse_ingest.sources import Timeouts as SourceTimeouts
 from yse_ingest.state import CREDENTIALS
 from yse_ingest.state import State as Store
@@ -39,7 +47,7 @@ if TYPE_CHECKING:
     from yse_ingest.limits import Purpose
     from yse_ingest.meter import Meter
     from yse_ingest.settings import Settings
-    from yse_ingest.sources import Capabilities, Kind, Source, Survey
+    from yse_ingest.sources import Capabilities, Kind, Memory, Source, Survey
     from yse_ingest.state import LedgerStore
     from yse_ingest.state.budget import Budget
     from yse_ingest.state.meters import SharedMeter
@@ -129,6 +137,7 @@ class Clients:
         self._ysepz = ysepz
         self._own_gate = LocalGate(settings.in_flight, patience_s=settings.limits.patience_s)
         self._own_aliases = LocalShelf(clock)
+        self._own_memory = ProcessMemory()
         self._sources: dict[str, Source] = {}
         self._meters: dict[str, SharedMeter] = {}
         self._trails: dict[str, Trail] = {}
@@ -190,6 +199,11 @@ class Clients:
         """Return what a source last answered to this thread."""
         with self._lock:
             return self._trails.setdefault(source, Trail())
+
+    @property
+    def memory(self) -> Memory:
+        """Return where sources keep what they work on: as with the gate."""
+        return self.state.pending if self.is_shared else self._own_memory
 
     @property
     def budget(self) -> Budget:
@@ -272,8 +286,26 @@ class Clients:
                     ),
                     meter=_MeterOf(self, name) if name in SOURCES else None,
                     trail=self.trail(name),
+                    memory=lambda: self.memory,
                 )
             return self._sources[name]
+
+    def patient_source(self, name: str, tell: Callable[[str], None]) -> Source:
+        """Return a source for somebody who sits and waits for its answer.
+
+        Parameters
+        ----------
+        name
+            As for `source`.
+        tell
+            Is given a line before each wait.
+        """
+        source = self.source(name)
+        if not source.capabilities.asynchronous:
+            return source
+        # What the protocol wants of a class is on this object: it is that of the source.
+        patience_s = self.settings.source_patience_s
+        return cast("Source", Waiting(source, patience_s=patience_s, tell=tell))
 
     def targets_file(self) -> TargetsFile:
         """Return the targets file, read again when it changed; an empty one where none is."""

@@ -95,6 +95,8 @@ class Fetch:
         self.waits: dict[str, float] = {}
         self.again_s: dict[str, dict[str, float]] = {}
         """Target to sources that are to be asked again before its time, and when [s]."""
+        self.at_work: dict[str, set[str]] = {}
+        """Target to sources that work on the question."""
 
     def run(self, names: Sequence[str]) -> list[Hint]:
         """Bring what YSE-PZ is owed for these targets up to date; claim what can be sent.
@@ -129,6 +131,8 @@ class Fetch:
                 if one.target.name == name and one.usable
                 for source in one.group.sources
             }
+            # Nobody answers instead of one that works on it.
+            heard -= self.at_work.get(name, set())
             self._early(name, self.again_s[name].keys() - heard)
         return hints
 
@@ -416,6 +420,9 @@ class Fetch:
         if answer.error is not None:
             self._failed(fetched.target, fetched.source, answer.error, asked_ms)
             return None
+        if answer.status is Status.PENDING:
+            self._pending(fetched, asked_ms)
+            return None
         if one.group.has_choice:
             one.sightings, fetched = self._united(fetched, one)
         owed, ledger = self.owed(fetched, key)
@@ -432,6 +439,7 @@ class Fetch:
         if one.sightings is not None:
             self.state.choices.keep_sightings(name, one.group.survey, one.sightings)
         self._record(fetched, asked_ms)
+        answer.clean_up()
         logger.info(
             "fetched",
             extra={
@@ -453,6 +461,16 @@ class Fetch:
         held = self.clients.held_back("upload", [name])
         claim = self.clients.claim(key) if held is None else None
         return Hint(name, key, claim) if claim else None
+
+    def _pending(self, fetched: Fetched, asked_ms: int) -> None:
+        """Note that the source works on the question, and come back for its answer."""
+        target, answer = fetched.target, fetched.answer
+        self.at_work.setdefault(target.name, set()).add(fetched.source)
+        self.state.clocks.pending(target.name, fetched.source, asked_ms=asked_ms)
+        wait_s = self.settings.ask_again_s if answer.ask_again_s is None else answer.ask_again_s
+        self._soon(target, fetched.source, wait_s)
+        fields = {"target": target.name, "source": fetched.source, "wait_s": round(wait_s, 1)}
+        logger.info("pending", extra={**fields, "reason": answer.reason})
 
     def _united(self, fetched: Fetched, one: _Round) -> tuple[Sightings, Fetched]:
         """Return what all sources reported, and the exposures that stand as this one says."""

@@ -95,6 +95,7 @@ def probe(source: Source, ask: Ask) -> Probe:
     """
     with watched() as loaded:
         (answer,) = source.fetch([ask])
+        answer.clean_up()
     rows: dict[type[Schema], tuple[Schema, list[object]]] = {
         schema: (schema(), []) for schema in getattr(source, "contract", ())
     }

@@ -191,7 +191,7 @@ class _Push:
         """Ask one source for everything."""
         return fetch_light_curve(
             where,
-            self.service.source(source),
+            self.service.patient_source(source, self.tell),
             rules=self.service.rules(self.target, source),
             discovery_ms=discovery_ms,
         )

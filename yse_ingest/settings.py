@@ -283,6 +283,13 @@ class Settings:
         "Longest wait for the answer to a POST of a source (many targets).",
         unit="s",
     )
+    source_patience_s: float = _setting(
+        "YSE_INGEST_SOURCE_PATIENCE",
+        parse_duration,
+        1800.0,
+        "How long `push` and `fetch` wait for a source that works on a question (ATLAS).",
+        unit="s",
+    )
     broker_url: str = _setting(
         "CELERY_BROKER_URL", _text, DEFAULT_BROKER_URL, "Redis of the Celery queues."
     )

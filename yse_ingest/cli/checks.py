@@ -275,6 +275,7 @@ def _source(service: Service, name: str) -> Iterator[Check]:
     )
     started = time.monotonic()
     (answer,) = source.fetch([ask])
+    answer.clean_up()
     if answer.error is not None:
         answer.error.target = None
         yield _failed(f"source {name}", answer.error)

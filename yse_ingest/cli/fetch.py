@@ -77,7 +77,7 @@ def fetch(
     if payload == "documented":
         terminal.result(documented(service, target))
         return
-    found = preview(service, target, draw=plot is not None)
+    found = preview(service, target, draw=plot is not None, tell=terminal.progress())
     problem = problem_of(found.fetched) or found.error
     if payload == "real":
         terminal.result(_requests(service, target, found))

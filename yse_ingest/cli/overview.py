@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROWS_MAX = 100_000
 NO_ANSWER, NOT_ASKED = "no answer", "not asked"
-NEVER_ASKED, NOTHING_NEW = "never asked", "nothing new"
+NEVER_ASKED, NOTHING_NEW, PENDING = "never asked", "nothing new", "pending"
 TROUBLED = frozenset({"stopped", "refused", "settling", "owed"})
 WITHOUT = frozenset({NEVER_ASKED, NOT_ASKED, NO_ANSWER, REFUSED, UNREADABLE})
 """Answers that are none: what follows the colon says why."""
@@ -66,7 +66,7 @@ class Line:
     noticed: Mapping[str, int]
     """What the last comparison with YSE-PZ found amiss: rows changed, moved, gone for good."""
     silence: str | None
-    """never asked, not asked, no answer, nothing new; None: its last answer was news."""
+    """never asked, not asked, pending, no answer, nothing new; None: the answer was news."""
     silent_ms: int | None
     """Since when; None: that is not known."""
     limit_s: float
@@ -358,6 +358,8 @@ def _answer(clock: Clock | None) -> str:
     if clock.silence == NO_ANSWER:
         word = clock.status if clock.status in {REFUSED, UNREADABLE} else NO_ANSWER
         return f"{word}: {clock.error}"
+    if clock.silence == PENDING:
+        return PENDING
     if clock.status in {Status.AMBIGUOUS, Status.UNKNOWN}:
         return f"{clock.status}: {clock.detail.get('reason') or ''}".rstrip(": ")
     if is_news(clock):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,13 +18,15 @@ from yse_ingest.times import MS_PER_DAY, format_time_ms
 from yse_ingest.ysepz import Transient, creation_request, documented_request, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from yse_ingest.pipeline import Fetched
     from yse_ingest.service import Service
     from yse_ingest.sources import Answer, Ask, Source
     from yse_ingest.targets import Target
     from yse_ingest.ysepz import ReadBack, Resolution
+
+logger = logging.getLogger(__name__)
 
 KIND_WORDS = {
     Kind.DETECTION: "detection",
@@ -154,16 +157,24 @@ class Preview:
         }
 
 
-def preview(service: Service, target: Target, *, draw: bool = False) -> Preview:
+def preview(
+    service: Service,
+    target: Target,
+    *,
+    draw: bool = False,
+    tell: Callable[[str], None] = logger.info,
+) -> Preview:
     """Fetch a target and compare it with what YSE-PZ holds, where one is configured.
 
     Without an answer of YSE-PZ the light curve is still fetched, when the target says itself
-    where it is.
+    where it is. A source that answers later is waited for.
 
     Parameters
     ----------
     draw
         Ask for every kind of photometry, and read YSE-PZ back whatever the source says.
+    tell
+        Is given a line before each wait.
 
     Raises
     ------
@@ -184,7 +195,7 @@ def preview(service: Service, target: Target, *, draw: bool = False) -> Preview:
         where, discovery_ms = target.at(transient.ra, transient.dec), transient.discovery_ms
     elif not _says_where(target):
         raise unknown_to_ysepz(service, target)
-    source = service.source(service.source_of(target))
+    source = service.patient_source(service.source_of(target), tell)
     everything = _Everything(source)
     fetched = fetch_light_curve(
         where,
@@ -247,7 +258,8 @@ def documented(service: Service, target: Target) -> dict[str, Any]:
     if not _says_where(target):
         raise unknown_to_ysepz(service, target)
     rules = service.rules(target)
-    fetched = fetch_light_curve(target, service.source(service.source_of(target)), rules=rules)
+    source = service.patient_source(service.source_of(target), logger.info)
+    fetched = fetch_light_curve(target, source, rules=rules)
     if (problem := problem_of(fetched)) is not None:
         raise problem
     return documented_request(target, fetched.curve, rules, window_ms=_one_window_ms(fetched))

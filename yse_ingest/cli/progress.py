@@ -129,6 +129,8 @@ def _state(
 ) -> tuple[str, str | None]:
     if clock.silence == "no answer":
         return ("refused" if clock.status == REFUSED else "no answer"), clock.error
+    if clock.silence == "pending":
+        return "pending", None
     if clock.status in {Status.AMBIGUOUS, Status.UNKNOWN}:
         return str(clock.status), clock.detail.get("reason")
     if row is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -56,10 +55,8 @@ def push(terminal: Terminal, name: str | None, *, every: bool, **options: Any) -
     targets = _targets(service, name, options)
     if not service.settings.state_url and not terminal.as_json:
         click.echo(WITHOUT_STATE, err=True)
-    aloud = not terminal.as_json and (terminal.verbose or sys.stderr.isatty())
-    tell = _to_error_output if aloud else None
     results = []
-    for result in push_targets(service, targets, progress=tell):
+    for result in push_targets(service, targets, progress=terminal.progress()):
         results.append(result)
         if not terminal.as_json:
             _say_trouble(result, verbose=terminal.verbose)
@@ -102,10 +99,6 @@ def _not_paused(service: Service, targets: list[Target]) -> list[Target]:
             remedy="Set YSE_INGEST_TARGETS to a targets file, or name one target.",
         )
     return targets
-
-
-def _to_error_output(message: str) -> None:
-    click.echo(message, err=True)
 
 
 def _error_of(result: PushResult) -> YseIngestError | None:

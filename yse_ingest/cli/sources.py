@@ -110,7 +110,7 @@ def probe_source(
     _check(name)
     if object_id is None and ra is None:
         ra, dec = PLACE
-    source = service.source(name)
+    source = service.patient_source(name, terminal.progress())
     found = probe(source, _ask(service, name, object_id=object_id, ra=ra, dec=dec))
     if terminal.as_json:
         terminal.result({"source": name, "url": source.url, **_probe_as_dict(found)})

@@ -6,6 +6,7 @@ import copy
 import functools
 import json
 import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -68,6 +69,12 @@ class Terminal:
         from yse_ingest.service import Service
 
         return Service.from_settings(self.settings())
+
+    def progress(self) -> Callable[[str], None]:
+        """Return what tells a person, on the error output, what is going on."""
+        if self.as_json or not (self.verbose or sys.stderr.isatty()):
+            return lambda _: None
+        return functools.partial(click.echo, err=True)
 
     def result(self, value: object) -> None:
         """Print the one JSON document of a command."""

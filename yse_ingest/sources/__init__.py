@@ -27,10 +27,12 @@ from yse_ingest.sources.base import (
     Twin,
 )
 from yse_ingest.sources.http import Timeouts
+from yse_ingest.sources.memory import Memory, ProcessMemory, process_memory
 from yse_ingest.sources.rates import rate_option, rate_variable, rates_of
 from yse_ingest.sources.registry import Registry
 from yse_ingest.sources.setup import Option, Setup
 from yse_ingest.sources.trail import Trail
+from yse_ingest.sources.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,8 +48,10 @@ __all__ = [
     "FoundObject",
     "Kind",
     "LocalMeter",
+    "Memory",
     "Meter",
     "Option",
+    "ProcessMemory",
     "Rate",
     "Registry",
     "Setup",
@@ -57,6 +61,7 @@ __all__ = [
     "Timeouts",
     "Trail",
     "Twin",
+    "Waiting",
     "build_source",
     "rate_option",
     "rate_variable",
@@ -76,6 +81,7 @@ def build_source(
     jitter: Callable[[], float] = random.random,
     meter: Meter | None = None,
     trail: Trail | None = None,
+    memory: Callable[[], Memory] | None = None,
 ) -> Source:
     """Return a source, ready to be asked from any number of threads.
 
@@ -93,6 +99,8 @@ def build_source(
         Who counts its requests; None: this source by itself, where a rate is set or declared.
     trail
         Where its replies are noted for inspection.
+    memory
+        Returns where one that answers later keeps what it works on; None: in this process.
 
     Raises
     ------
@@ -119,5 +127,6 @@ def build_source(
             jitter=jitter,
             meter=meter,
             trail=trail or Trail(),
+            memory=memory or process_memory(),
         )
     )

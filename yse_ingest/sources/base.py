@@ -12,7 +12,7 @@ import numpy as np
 from yse_ingest.photometry import Alerts, Forced, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any, Self
 
     from yse_ingest.errors import YseIngestError
@@ -168,6 +168,10 @@ class Twin:
     mag_err: float
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True, eq=False)
 class Answer:
     """What a source said about one target."""
@@ -198,6 +202,10 @@ class Answer:
     """Why it is ambiguous, unknown or, with objects nearby, empty: a sentence."""
     ask_again_s: float | None = None
     """When a pending answer may be there [s]; None: nobody knows."""
+    clean_up: Callable[[], None] = field(default=_nothing, repr=False)
+    """To be called once the answer is kept: what the source holds for it may go.
+
+    It raises nothing but a `StateError`, and may be called again."""
 
     @property
     def newest_ms(self) -> int | None:

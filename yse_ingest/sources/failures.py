@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ NEXT_CYCLE = "It is asked again with the next cycle."
 RETRY_AFTER_KEPT_S = 86400.0
 """Whoever asks us to wait longer is asked again after this [s]."""
 
+_WAIT_SAID = re.compile(rb"available in (\d{1,9}) (second|minute)")
+_WAIT_SAID_LENGTH = 1000
 _UNIX_TIME = 1e9
 """What is larger is a moment, not a wait."""
 
@@ -111,6 +114,19 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     except (ValueError, OverflowError):
         return None
     return min(max(0.0, wait_s), RETRY_AFTER_KEPT_S)
+
+
+def wait_said(body: bytes) -> float | None:
+    """Return how long the text of a refusal asks us to wait [s].
+
+    ``Request was throttled. Expected available in 12 seconds.``, as Django's REST framework
+    says it; some services say it in minutes.
+    """
+    found = _WAIT_SAID.search(body[:_WAIT_SAID_LENGTH])
+    if found is None:
+        return None
+    seconds = float(found[1]) * (60.0 if found[2] == b"minute" else 1.0)
+    return min(seconds, RETRY_AFTER_KEPT_S)
 
 
 def quota_wait(headers: Mapping[str, str]) -> float | None:

@@ -35,6 +35,7 @@ from yse_ingest.sources.failures import (
     quota_wait,
     retry_after,
     told,
+    wait_said,
 )
 from yse_ingest.sources.reply import HttpReply
 
@@ -127,6 +128,8 @@ class HttpClient:
         self.base_url = check_url(base_url, service=service)
         self.service = service
         self.timeouts = timeouts or Timeouts()
+        self.authorization: str | None = None
+        """Header that says who asks; it goes to this host alone, and into no text."""
         self._unresolved_remedy = unresolved_remedy or "Check the URL and this machine's DNS."
         self._retries = retries
         self._turns = threading.BoundedSemaphore(concurrency)
@@ -183,6 +186,21 @@ class HttpClient:
         """
         body = json.dumps(content, allow_nan=False).encode()
         return self._ask("POST", path, params=None, body=body, deadline=deadline)
+
+    def delete(self, path: str, *, deadline: float) -> HttpReply:
+        """Send a DELETE and return its answer.
+
+        Raises
+        ------
+        SourceError
+            As `get`.
+        """
+        return self._ask("DELETE", path, params=None, body=None, deadline=deadline)
+
+    def forget_reply(self) -> None:
+        """Keep nothing of the last reply for inspection: it held a secret."""
+        if self._trail is not None:
+            self._trail.clear()
 
     def close(self) -> None:
         """Close the connections of all threads."""
@@ -262,7 +280,7 @@ class HttpClient:
                 self._trail.note(f"{method} {url}", reply)
             told_s = quota_wait(headers)
             if reply.status in PASSING_STATUSES - final:
-                told_s = retry_after(headers) or told_s
+                told_s = retry_after(headers) or told_s or wait_said(reply.body)
                 self._pause(told_s, f"it answered {reply.status}")
                 raise PassingError(f"answered {reply.status}", retry_after=told_s)
             self._pause(told_s, "its quota is used up")
@@ -336,7 +354,7 @@ class HttpClient:
                     url,
                     params=params,
                     data=body,
-                    headers={} if body is None else {"Content-Type": "application/json"},
+                    headers=self._headers(body),
                     timeout=(min(self.timeouts.connect_s, left), min(silence, left)),
                     allow_redirects=False,
                     stream=True,
@@ -371,6 +389,12 @@ class HttpClient:
             ) from error
         finally:
             self._turns.release()
+
+    def _headers(self, body: bytes | None) -> dict[str, str]:
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        if self.authorization is not None:
+            headers["Authorization"] = self.authorization
+        return headers
 
     def _read(self, response: requests.Response, deadline: float) -> bytes:
         parts: list[bytes] = []

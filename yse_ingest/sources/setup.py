@@ -7,13 +7,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from yse_ingest.sources.http import HttpClient, Timeouts
+from yse_ingest.sources.http import RETRIES, HttpClient, Timeouts
+from yse_ingest.sources.memory import process_memory
 from yse_ingest.sources.trail import Trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from yse_ingest.meter import Meter
+    from yse_ingest.sources.memory import Memory
 
 _UNSET = frozenset({"", "none", "null"})
 
@@ -44,6 +46,8 @@ class Setup:
         See `Timeouts`.
     sleep, jitter
         How to wait before a retry [s], and random numbers in [0, 1).
+    memory
+        Returns where a source that answers later keeps what it works on; called at each use.
     meter
         Who counts the requests; None: nobody. `http` hands it on.
     trail
@@ -54,6 +58,7 @@ class Setup:
     timeouts: Timeouts = field(default_factory=Timeouts)
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
+    memory: Callable[[], Memory] = field(default_factory=process_memory)
     meter: Meter | None = None
     trail: Trail = field(default_factory=Trail)
 
@@ -69,6 +74,7 @@ class Setup:
         service: str,
         concurrency: int = 1,
         unresolved_remedy: str | None = None,
+        retries: int = RETRIES,
     ) -> HttpClient:
         """Return a client of one service: pooled, bounded, retried where it helps.
 
@@ -82,6 +88,7 @@ class Setup:
             service=service,
             timeouts=self.timeouts,
             concurrency=concurrency,
+            retries=retries,
             unresolved_remedy=unresolved_remedy,
             sleep=self.sleep,
             jitter=self.jitter,

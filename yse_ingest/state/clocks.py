@@ -21,7 +21,8 @@ class Clock:
 
     Three kinds of silence are told apart by `silence`: a source that was not asked (never, or
     not any more), one that was asked and gave no answer, and one that answered (``status`` and
-    ``detail`` say what: for instance that there is nothing new).
+    ``detail`` say what: for instance that there is nothing new). One that works on the question
+    is not silent: it is pending.
     """
 
     asked_ms: int | None = None
@@ -36,16 +37,22 @@ class Clock:
     """Since when questions have no answer [Unix ms]; None: the last one has."""
     unasked_ms: int | None = None
     """Since when it is not asked although it is due [Unix ms]; None: it is."""
+    pending_ms: int | None = None
+    """Since when the source works on a question [Unix ms]; None: it does not."""
     detail: Mapping[str, Any] = field(default_factory=dict)
     """What the last answer said."""
 
     @property
-    def silence(self) -> Literal["never asked", "not asked", "no answer", "answered"]:
+    def silence(
+        self,
+    ) -> Literal["never asked", "not asked", "pending", "no answer", "answered"]:
         """Return how the silence of a source is to be read."""
         if self.asked_ms is None:
             return "never asked"
         if self.unasked_ms is not None:
             return "not asked"
+        if self.pending_ms is not None and self.error is None:
+            return "pending"
         if self.error is not None or self.answered_ms is None:
             return "no answer"
         return "answered"
@@ -105,11 +112,30 @@ class Clocks:
         ]
         commands.append(("HDEL", key, f"{source}|unasked_ms"))
         if error is None:
-            commands.append(("HDEL", key, f"{source}|error", f"{source}|silent_ms"))
+            quiet = [f"{source}|{part}" for part in ("error", "silent_ms", "pending_ms")]
+            commands.append(("HDEL", key, *quiet))
         else:
             commands.append(("HSET", key, f"{source}|error", error))
             commands.append(("HSETNX", key, f"{source}|silent_ms", asked_ms))
         self._connection.batch(commands, atomic=True)
+
+    def pending(self, name: str, source: str, *, asked_ms: int) -> None:
+        """Note that a source was asked, and works on the question.
+
+        What its last answer said stays, its status too.
+        """
+        name = canonical_name(name)
+        key = self._keys("clock", name)
+        over = [f"{source}|{part}" for part in ("unasked_ms", "error", "silent_ms")]
+        self._connection.batch(
+            [
+                ("HSET", key, f"{source}|asked_ms", asked_ms),
+                ("HSETNX", key, f"{source}|pending_ms", asked_ms),
+                ("HDEL", key, *over),
+                ("ZREM", self._pending, name),
+            ],
+            atomic=True,
+        )
 
     def unasked(self, name: str, source: str, *, reason: str) -> None:
         """Note that a target was due and the source could not be asked, and why.

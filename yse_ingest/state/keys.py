@@ -39,6 +39,7 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     tombstones:<id>, tombstones   rows of ours that are gone (hash); transients (set)
     audit:wanted|found|gone|stops|writers|set_back   what audits are to see, and saw
     audit:unproven           transients whose upload is still to be proven, by since when (zset)
+    pending:<source>:<target>   a question that a source works on (string, expires)
     choice:<name>            survey -> which source is asked, and why (hash)
     waiting:<name>           sources for which it comes before its time (set)
     sightings:<name>         survey -> what each source reported, packed (hash)

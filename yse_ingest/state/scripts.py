@@ -438,3 +438,12 @@ if id ~= ARGV[1] or tonumber(seq) < tonumber(ARGV[2]) then return 0 end
 redis.call('HSET', KEYS[1], 'seq', math.max(tonumber(seq), tonumber(ARGV[3])))
 return 1
 """
+
+NOTE_REPLACE = """
+-- KEYS: note; ARGV: old|'' new|'' keep_ms
+local stands = redis.call('GET', KEYS[1]) or ''
+if stands ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
+"""

@@ -27,6 +27,7 @@ from yse_ingest.state.ledgers import LedgerStore
 from yse_ingest.state.meters import SharedMeter
 from yse_ingest.state.notices import Notices
 from yse_ingest.state.outbox import Outbox
+from yse_ingest.state.pending import Pending
 from yse_ingest.state.quarantine import Quarantine
 from yse_ingest.state.receipts import Receipts
 from yse_ingest.state.resolutions import ResolutionStore
@@ -97,6 +98,7 @@ class State:
         self.quarantine = Quarantine(connection, keys, self.decisions)
         self.receipts = Receipts(connection, keys)
         self.clocks = Clocks(connection, keys)
+        self.pending = Pending(connection, keys)
         self.choices = Choices(connection, keys)
         self.audits = Audits(connection, keys, self.decisions)
         self.tombstones = Tombstones(connection, keys, self.decisions)

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from yse_ingest.state import Clock
     from yse_ingest.targets import Target
 
-Silence = Literal["never asked", "not asked", "no answer", "nothing new"]
+Silence = Literal["never asked", "not asked", "pending", "no answer", "nothing new"]
 
 UNREADABLE, REFUSED = "unreadable", "refused"
 """Status of a question whose answer was something else than agreed, and of one refused."""
 CADENCES = 3.0
 """A target may miss so many of its times before it can be stale."""
+PENDING_S = 4 * 86_400.0
+"""A source that works on a question for longer has no answer either [s]."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,13 @@ def freshness(
     answered_ms = clock.answered_ms if clock else None
     last_ms = answered_ms or added_ms
     silence, since_ms = _silence(clock, added_ms, late_ms=now_ms - round(1000 * limit_s))
+    works = silence == "pending" and now_ms - (since_ms or 0) <= 1000 * PENDING_S
     return Freshness(
         silence=silence,
         since_ms=since_ms,
         answered_ms=answered_ms,
         limit_s=limit_s,
-        stale=last_ms is not None and now_ms - last_ms > 1000 * limit_s,
+        stale=not works and last_ms is not None and now_ms - last_ms > 1000 * limit_s,
     )
 
 
@@ -96,6 +99,8 @@ def _silence(
     if clock.asked_ms < late_ms:
         # Nobody noted why: the tick, the message or the worker is missing.
         return "not asked", clock.asked_ms
+    if clock.silence == "pending":
+        return "pending", clock.pending_ms
     if clock.silence == "no answer":
         return "no answer", clock.silent_ms
     if is_news(clock):

@@ -211,6 +211,7 @@ def _said(sight: Sight, fresh: Freshness) -> str:
     limit = lasting(fresh.limit_s)
     if fresh.silence == "never asked":
         return f"never asked, though it is followed for longer than {limit}"
-    what = fresh.silence if fresh.silence in {"not asked", "no answer"} else "no answer"
+    told = {"not asked", "pending", "no answer"}
+    what = fresh.silence if fresh.silence in told else "no answer"
     since = minute_of(fresh.since_ms or sight.now_ms)
     return f"{what} since {since}; its limit is {limit}"
