@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from yse_ingest.sandbox.alerce import AlerceStandIn
-from yse_ingest.sandbox.fink import FinkStandIn
+from yse_ingest.sandbox.fink import FinkLsstStandIn, FinkStandIn
 from yse_ingest.sandbox.mars import MarsStandIn
 from yse_ingest.sources import Ask, Kind, Timeouts, build_source
 from yse_ingest.targets import Rules, Target
@@ -47,6 +47,13 @@ def alerce() -> Iterator[AlerceStandIn]:
 def fink() -> Iterator[FinkStandIn]:
     """Return a stand-in Fink without alerts."""
     with FinkStandIn() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def fink_lsst() -> Iterator[FinkLsstStandIn]:
+    """Return a stand-in of Fink's LSST API without sources."""
+    with FinkLsstStandIn() as stand_in:
         yield stand_in
 
 
@@ -105,6 +112,20 @@ def ask_fink(fink: FinkStandIn, waits: list[float]) -> Iterator[Source]:
     source = build_source(
         "fink",
         {"FINK_URL": fink.api_url},
+        timeouts=Timeouts(connect_s=2, post_s=2, fetch_s=20),
+        sleep=waits.append,
+        jitter=lambda: 0.0,
+    )
+    yield source
+    source.close()
+
+
+@pytest.fixture
+def ask_fink_lsst(fink_lsst: FinkLsstStandIn, waits: list[float]) -> Iterator[Source]:
+    """Return a source that asks the stand-in of Fink's LSST API."""
+    source = build_source(
+        "fink-lsst",
+        {"FINK_LSST_URL": fink_lsst.api_url},
         timeouts=Timeouts(connect_s=2, post_s=2, fetch_s=20),
         sleep=waits.append,
         jitter=lambda: 0.0,

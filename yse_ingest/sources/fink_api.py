@@ -24,6 +24,7 @@ from yse_ingest.errors import (
 from yse_ingest.schemas._load import load_rows
 from yse_ingest.sources.answers import Reading, answer, inside_cone, look_radius
 from yse_ingest.sources.base import Answer, Ask, Capabilities, Kind
+from yse_ingest.sources.naming import of_survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -134,15 +135,12 @@ class FinkApi(ABC):
     def _read(self, ask: Ask, rows: Rows) -> Reading:
         """Return the rows of the objects that may be the target."""
 
-    def _own(self, ask: Ask) -> Ask:
-        """Return the question as this survey can be asked it."""
-        return ask
-
     def fetch(self, asks: Sequence[Ask]) -> Iterator[Answer]:
         """Return one answer per question, in their order."""
         deadline = self._http.deadline()
         for start in range(0, len(asks), BATCH_SIZE):
-            batch = [self._own(ask) for ask in asks[start : start + BATCH_SIZE]]
+            part = asks[start : start + BATCH_SIZE]
+            batch = [of_survey(ask, self.capabilities.survey) for ask in part]
             wanted = [self._wanted(ask, deadline) for ask in batch]
             kinds: dict[str, frozenset[Kind]] = {}
             for ask, each in zip(batch, wanted, strict=True):
