@@ -10,6 +10,7 @@ import pytest
 
 from yse_ingest.sandbox.alerce import AlerceStandIn
 from yse_ingest.sandbox.fink import FinkLsstStandIn, FinkStandIn
+from yse_ingest.sandbox.lasair import TOKEN, LasairStandIn
 from yse_ingest.sandbox.mars import MarsStandIn
 from yse_ingest.sources import Ask, Kind, Timeouts, build_source
 from yse_ingest.targets import Rules, Target
@@ -54,6 +55,13 @@ def fink() -> Iterator[FinkStandIn]:
 def fink_lsst() -> Iterator[FinkLsstStandIn]:
     """Return a stand-in of Fink's LSST API without sources."""
     with FinkLsstStandIn() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def lasair() -> Iterator[LasairStandIn]:
+    """Return a stand-in Lasair without alerts."""
+    with LasairStandIn() as stand_in:
         yield stand_in
 
 
@@ -135,6 +143,20 @@ def ask_fink_lsst(fink_lsst: FinkLsstStandIn, waits: list[float]) -> Iterator[So
 
 
 @pytest.fixture
+def ask_lasair(lasair: LasairStandIn, waits: list[float]) -> Iterator[Source]:
+    """Return a source that asks the stand-in Lasair."""
+    source = build_source(
+        "lasair",
+        {"LASAIR_URL": lasair.api_url, "LASAIR_TOKEN": TOKEN},
+        timeouts=Timeouts(connect_s=2, post_s=2, fetch_s=20),
+        sleep=waits.append,
+        jitter=lambda: 0.0,
+    )
+    yield source
+    source.close()
+
+
+@pytest.fixture
 def question() -> Question:
     """Return a function that makes a question about SN 2019np, or what it is told instead."""
 
@@ -167,7 +189,7 @@ def shower() -> Shower:
     """Return a function that adds one alert a night; offsets [arcsec], ``start`` in days."""
 
     def add(
-        stand_in: MarsStandIn | AlerceStandIn | FinkStandIn,
+        stand_in: MarsStandIn | AlerceStandIn | FinkStandIn | LasairStandIn,
         object_id: str = "ZTF19aacgslb",
         count: int = 3,
         *,

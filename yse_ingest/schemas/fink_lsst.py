@@ -12,6 +12,7 @@ from typing import Any, Final
 from marshmallow import post_load
 
 from yse_ingest.schemas.alert_fields import (
+    MJD_LIMITS,
     AlertPart,
     Choice,
     Measurement,
@@ -28,8 +29,6 @@ from yse_ingest.schemas.signed_flux import (
 
 ID_KEY: Final = "r:diaSourceId"
 OBJECT_KEY: Final = "r:diaObjectId"
-MJD_LIMITS = (47892.0, 88069.0)
-"""1990-01-01 and 2100-01-01."""
 BANDS: Final = {band: band for band in "ugrizy"}
 
 

@@ -127,6 +127,8 @@ class HttpClient:
         self.base_url = check_url(base_url, service=service)
         self.service = service
         self.timeouts = timeouts or Timeouts()
+        self.authorization: str | None = None
+        """Header that says who asks; it goes to this host alone, and into no text."""
         self._unresolved_remedy = unresolved_remedy or "Check the URL and this machine's DNS."
         self._retries = retries
         self._turns = threading.BoundedSemaphore(concurrency)
@@ -336,7 +338,7 @@ class HttpClient:
                     url,
                     params=params,
                     data=body,
-                    headers={} if body is None else {"Content-Type": "application/json"},
+                    headers=self._headers(body),
                     timeout=(min(self.timeouts.connect_s, left), min(silence, left)),
                     allow_redirects=False,
                     stream=True,
@@ -371,6 +373,12 @@ class HttpClient:
             ) from error
         finally:
             self._turns.release()
+
+    def _headers(self, body: bytes | None) -> dict[str, str]:
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        if self.authorization is not None:
+            headers["Authorization"] = self.authorization
+        return headers
 
     def _read(self, response: requests.Response, deadline: float) -> bytes:
         parts: list[bytes] = []
