@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from yse_ingest.sandbox.alerce import AlerceStandIn
+from yse_ingest.sandbox.antares import AntaresStandIn
 from yse_ingest.sandbox.fink import FinkLsstStandIn, FinkStandIn
 from yse_ingest.sandbox.lasair import TOKEN, LasairStandIn
 from yse_ingest.sandbox.mars import MarsStandIn
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from yse_ingest.sandbox.server import LoggedRequest, StandIn
     from yse_ingest.sources import Source
 
+    AlertStandIn = AlerceStandIn | AntaresStandIn | FinkStandIn | LasairStandIn | MarsStandIn
     Question = Callable[..., Ask]
     Shower = Callable[..., None]
     Served = Callable[[StandIn, int], list[LoggedRequest]]
@@ -62,6 +64,13 @@ def fink_lsst() -> Iterator[FinkLsstStandIn]:
 def lasair() -> Iterator[LasairStandIn]:
     """Return a stand-in Lasair without alerts."""
     with LasairStandIn() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def antares() -> Iterator[AntaresStandIn]:
+    """Return a stand-in ANTARES without alerts."""
+    with AntaresStandIn() as stand_in:
         yield stand_in
 
 
@@ -157,6 +166,20 @@ def ask_lasair(lasair: LasairStandIn, waits: list[float]) -> Iterator[Source]:
 
 
 @pytest.fixture
+def ask_antares(antares: AntaresStandIn, waits: list[float]) -> Iterator[Source]:
+    """Return a source that asks the stand-in ANTARES."""
+    source = build_source(
+        "antares",
+        {"ANTARES_URL": antares.api_url, "YSE_INGEST_UNRECORDED": "antares"},
+        timeouts=Timeouts(connect_s=2, get_s=2, fetch_s=20),
+        sleep=waits.append,
+        jitter=lambda: 0.0,
+    )
+    yield source
+    source.close()
+
+
+@pytest.fixture
 def question() -> Question:
     """Return a function that makes a question about SN 2019np, or what it is told instead."""
 
@@ -189,7 +212,7 @@ def shower() -> Shower:
     """Return a function that adds one alert a night; offsets [arcsec], ``start`` in days."""
 
     def add(
-        stand_in: MarsStandIn | AlerceStandIn | FinkStandIn | LasairStandIn,
+        stand_in: AlertStandIn,
         object_id: str = "ZTF19aacgslb",
         count: int = 3,
         *,

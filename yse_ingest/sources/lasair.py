@@ -42,7 +42,7 @@ from yse_ingest.sources.answers import (
     read_rows,
 )
 from yse_ingest.sources.base import Answer, Ask, Capabilities, Kind
-from yse_ingest.sources.naming import of_survey
+from yse_ingest.sources.naming import known_objects, of_survey
 from yse_ingest.sources.setup import Option
 from yse_ingest.times import jd_of_time_ms
 
@@ -162,7 +162,7 @@ class LasairSource:
 
     def _detected_since(self, asks: Sequence[Ask], deadline: float) -> Latest:
         """Return when the known objects of these questions were last seen, if they were."""
-        wanted = [ask for ask in asks if ask.since_ms is not None and _known(ask)]
+        wanted = [ask for ask in asks if _known(ask)]
         known = list(dict.fromkeys(one for ask in wanted for one in _known(ask)))
         latest: dict[str, float] = {}
         try:
@@ -336,11 +336,9 @@ def _token(setup: Setup) -> str:
 
 
 def _known(ask: Ask) -> tuple[str, ...]:
-    """Return the objects that tell what is new; none: everything has to be read."""
-    named = ask.target.object_id
-    # They will stand in a query, between quotes.
-    known = tuple(one for one in ask.known_objects if _NAME.fullmatch(one))
-    return known if named is None or named in known else ()
+    """Return the objects that tell what is new; they will stand in a query, between quotes."""
+    known = known_objects(ask)
+    return known if all(_NAME.fullmatch(one) for one in known) else ()
 
 
 def _since_jd(ask: Ask) -> float:
