@@ -31,7 +31,7 @@ def settings(antares: AntaresStandIn, **more: str) -> dict[str, str]:
 
 
 def test_the_worked_numbers_stand_in_ysepz(console: Console, antares: AntaresStandIn) -> None:
-    """19.42 is 1706.082 +- 188.569; R is r; neither a negative one nor a limit has a magnitude."""
+    """19.42 is 1706.082 +- 188.569; R is r; what is negative or a limit has no magnitude."""
     console.ysepz.add_transient("2025abc", *PLACE, status="Following")
     antares.add_alert(OID, JD, "g", 19.42, 0.12, *PLACE)
     antares.add_alert(OID, JD + 1, "r", 19.42, 0.12, *PLACE, isdiffpos="f")

@@ -103,9 +103,12 @@ def test_a_quiet_target_costs_one_call(console: Console, lasair: LasairStandIn) 
     """The tasks bring everything first, then ask by a query alone what changed."""
     supernova = supernovae.load()[0]
     supernovae.fill_lasair(lasair, [supernova])
-    more = settings(lasair, YSE_INGEST_SOURCE="lasair", YSE_INGEST_OVERLAP="1d")
+    more = settings(lasair, YSE_INGEST_SOURCE="lasair")
 
     console.cycle(**more)
+    first = len(lasair.log)
+    console.cycle(**more)
+    assert [entry.path for entry in list(lasair.log)[first:]] == ["/api/query/"]
     asked = len(lasair.log)
     lasair.add_alert(
         supernova.object_id,

@@ -40,7 +40,8 @@ from yse_ingest.sources.answers import (
     read_rows,
 )
 from yse_ingest.sources.base import Answer, Ask, Capabilities, Kind
-from yse_ingest.sources.naming import known_objects, of_survey
+from yse_ingest.sources.batches import known_objects
+from yse_ingest.sources.naming import of_survey
 from yse_ingest.sources.setup import Option
 from yse_ingest.times import MJD_ZERO_JD, jd_of_time_ms
 
@@ -143,9 +144,7 @@ class AntaresSource:
 
     def _reader(self, ask: Ask, deadline: float) -> Callable[[bool], Reading]:
         def read(full: bool) -> Reading:
-            since_mjd = 0.0
-            if not full and ask.since_ms is not None:
-                since_mjd = jd_of_time_ms(ask.since_ms) - MJD_ZERO_JD - MJD_MARGIN
+            since_mjd = 0.0 if full else _since_mjd(ask)
             return Reading.merged(
                 self._alerts(ask, locus, deadline)
                 for locus in self._loci(ask, deadline)
@@ -287,6 +286,13 @@ class AntaresSource:
                 remedy="Its contract is known from its client alone: it may be another.",
             )
         return content
+
+
+def _since_mjd(ask: Ask) -> float:
+    """Return after which alert a locus has something new for a question [MJD, UTC]."""
+    if ask.newest_ms is not None:
+        return jd_of_time_ms(ask.newest_ms) - MJD_ZERO_JD + MJD_MARGIN
+    return jd_of_time_ms(ask.since_ms or 0) - MJD_ZERO_JD - MJD_MARGIN
 
 
 def place_text(ra: float, dec: float) -> str:

@@ -12,40 +12,35 @@ one request. A new id of the same object is found when everything is read.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from yse_ingest.errors import (
-    SourceRefusedError,
-    SourceReplyError,
-    TargetError,
-    YseIngestError,
-)
+from yse_ingest.errors import SourceReplyError, TargetError, YseIngestError
 from yse_ingest.schemas._load import load_rows
-from yse_ingest.sources.answers import Reading, answer, inside_cone, look_radius
-from yse_ingest.sources.base import Answer, Ask, Capabilities, Kind
+from yse_ingest.sources.answers import Reading, inside_cone, look_radius
+from yse_ingest.sources.batches import batched, in_parts, rows_of
 from yse_ingest.sources.naming import of_survey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Self
 
     from marshmallow import Schema
 
+    from yse_ingest.sources.base import Answer, Ask, Capabilities, Kind
     from yse_ingest.sources.http import HttpClient
     from yse_ingest.sources.reply import HttpReply
     from yse_ingest.sources.setup import Option, Setup
 
     Rows = Mapping[str, list[Any]]
     """Route to the rows that it answered."""
-    Curves = Mapping[str, Rows | YseIngestError]
-    """Object id to its rows, or to what kept them away."""
 
 BATCH_SIZE = 50
 """Targets, and object ids, of one request."""
 CONE_ALERTS = 5000
 """So many alerts within seconds of arc are no supernova."""
-_SPLIT_STATUSES = frozenset({413, 500})
+_TOO_LONG = frozenset({413, 500})
 
 
 @dataclass(frozen=True)
@@ -65,22 +60,21 @@ class Naming:
 
 @dataclass(frozen=True)
 class Table:
-    """One kind of rows: where they are, and whose they are wanted for."""
+    """One kind of rows: where they are, and how they are asked for."""
 
     route: str
     content: Mapping[str, Any] = field(default_factory=dict)
     """What its request holds beside the objects."""
-    kind: Kind = Kind.DETECTION
-    """Asked for only where this is wanted; detections always are: by them objects are told."""
+    never_empty: bool = False
+    """Every object that is known has rows: a list without any is asked object by object."""
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """The objects whose light curves have to be read for one question."""
+class _Curve:
+    """What there is of one object: the rows of each route, or what kept them away."""
 
-    object_ids: tuple[str, ...]
-    everything: bool
-    """Whether these are all objects of the place, not only those known before."""
+    object_id: str
+    rows: Mapping[str, list[Any] | YseIngestError]
 
 
 class FinkApi(ABC):
@@ -100,8 +94,6 @@ class FinkApi(ABC):
     naming: ClassVar[Naming]
     cone_alerts: ClassVar[int] = CONE_ALERTS
     """Alerts of one cone beyond which nothing is believed."""
-    suspects_emptiness: ClassVar[bool] = False
-    """Whether a batch that has nothing at all is asked for again, object by object."""
 
     def __init__(self, http: HttpClient) -> None:
         self._http = http
@@ -129,7 +121,7 @@ class FinkApi(ABC):
 
     @abstractmethod
     def _tables(self, kinds: frozenset[Kind]) -> tuple[Table, ...]:
-        """Return the tables that hold rows of these kinds."""
+        """Return the tables that hold rows of these kinds, that of the detections first."""
 
     @abstractmethod
     def _read(self, ask: Ask, rows: Rows) -> Reading:
@@ -138,67 +130,24 @@ class FinkApi(ABC):
     def fetch(self, asks: Sequence[Ask]) -> Iterator[Answer]:
         """Return one answer per question, in their order."""
         deadline = self._http.deadline()
-        for start in range(0, len(asks), BATCH_SIZE):
-            part = asks[start : start + BATCH_SIZE]
-            batch = [of_survey(ask, self.capabilities.survey) for ask in part]
-            wanted = [self._wanted(ask, deadline) for ask in batch]
-            kinds: dict[str, frozenset[Kind]] = {}
-            for ask, each in zip(batch, wanted, strict=True):
-                if isinstance(each, _Wanted):
-                    for one in each.object_ids:
-                        kinds[one] = kinds.get(one, frozenset()) | ask.kinds
-            curves = self._light_curves(kinds, deadline)
-            for ask, each in zip(batch, wanted, strict=True):
-                yield answer(ask, self._reader(ask, each, curves, deadline), service=self.title)
-
-    def _reader(
-        self,
-        ask: Ask,
-        wanted: _Wanted | YseIngestError,
-        curves: Curves,
-        deadline: float,
-    ) -> Callable[[bool], Reading]:
-        """Return what reads one target: from the batch, or anew where that cannot tell."""
-
-        def read(full: bool) -> Reading:
-            if isinstance(wanted, YseIngestError):
-                raise wanted
-            if wanted.everything or not full:
-                return self._reading(ask, wanted.object_ids, curves)
-            object_ids = self._object_ids(ask, deadline)
-            again = self._light_curves(dict.fromkeys(object_ids, ask.kinds), deadline)
-            return self._reading(ask, object_ids, again)
-
-        return read
-
-    def _reading(self, ask: Ask, object_ids: Iterable[str], curves: Curves) -> Reading:
-        gathered: dict[str, list[Any]] = {}
-        for object_id in object_ids:
-            rows = curves[object_id]
-            if isinstance(rows, YseIngestError):
-                raise rows
-            for route, of_one in rows.items():
-                gathered.setdefault(route, []).extend(of_one)
-        return self._read(ask, gathered)
+        return batched(
+            [of_survey(ask, self.capabilities.survey) for ask in asks],
+            size=BATCH_SIZE,
+            find=partial(self._object_ids, deadline),
+            read=partial(self._curves, deadline),
+            reading=self._reading,
+            service=self.title,
+        )
 
     # Which objects --------------------------------------------------------------------------
 
-    def _wanted(self, ask: Ask, deadline: float) -> _Wanted | YseIngestError:
-        try:
-            if ask.since_ms is not None and ask.known_objects:
-                known = (ask.target.object_id, *ask.known_objects)
-                return _Wanted(tuple(_checked(known, ask)), everything=False)
-            return _Wanted(self._object_ids(ask, deadline), everything=True)
-        except YseIngestError as error:
-            return error
-
-    def _object_ids(self, ask: Ask, deadline: float) -> tuple[str, ...]:
+    def _object_ids(self, deadline: float, ask: Ask) -> list[str]:
         """Return every object that may be the target: the one it names, and those near it."""
         target = ask.target
-        wanted = _checked((target.object_id,), ask)
+        wanted = [] if target.object_id is None else [_checked(target.object_id, ask)]
         if target.ra is not None and target.dec is not None:
             wanted += self._cone(ask, target.ra, target.dec, deadline)
-        return tuple(dict.fromkeys(wanted))
+        return wanted
 
     def _cone(self, ask: Ask, ra: float, dec: float, deadline: float) -> list[str]:
         """Return the ids of the objects that have an alert within the cone."""
@@ -210,7 +159,7 @@ class FinkApi(ABC):
             "n": self.cone_alerts,
             "columns": ",".join(self.naming.place_columns),
         }
-        rows = self._rows(self._post("conesearch", cone, deadline))
+        rows = rows_of(self._post("conesearch", cone, deadline), option=self.options[0])
         if len(rows) >= self.cone_alerts:
             raise SourceReplyError(
                 f"has {self.cone_alerts} alerts or more in one cone, and leaves out the others",
@@ -227,71 +176,49 @@ class FinkApi(ABC):
 
     # Light curves ---------------------------------------------------------------------------
 
-    def _light_curves(self, wanted: Mapping[str, frozenset[Kind]], deadline: float) -> Curves:
-        """Return the rows of each object, none where it is not known, or what went wrong.
-
-        Parameters
-        ----------
-        wanted
-            Object id to what is wanted of it.
-        """
-        curves: dict[str, dict[str, list[Any]] | YseIngestError]
-        curves = {object_id: {} for object_id in wanted}
-        for table in self._tables(frozenset().union(*wanted.values())):
-            ids = [
-                object_id
-                for object_id, kinds in wanted.items()
-                if table.kind is Kind.DETECTION or table.kind in kinds
-            ]
-            for start in range(0, len(ids), BATCH_SIZE):
-                rows = self._batch(table, ids[start : start + BATCH_SIZE], deadline)
-                for object_id, found in rows.items():
-                    before = curves[object_id]
-                    if isinstance(found, YseIngestError):
-                        curves[object_id] = found
-                    elif not isinstance(before, YseIngestError):
-                        before[table.route] = found
-        return curves
-
-    def _batch(
-        self, table: Table, object_ids: list[str], deadline: float
-    ) -> dict[str, list[Any] | YseIngestError]:
-        content = {self.naming.object_parameter: ",".join(object_ids), **table.content}
-        try:
-            reply = self._post(table.route, content, deadline)
-            several = len(object_ids) > 1
-            if reply.status in _SPLIT_STATUSES and several:
-                middle = len(object_ids) // 2
-                return {
-                    **self._batch(table, object_ids[:middle], deadline),
-                    **self._batch(table, object_ids[middle:], deadline),
-                }
-            rows = self._rows(reply)
-            if several and not rows and self._should_have_some(table):
-                return self._one_by_one(table, object_ids, deadline)
-            found: dict[str, list[Any] | YseIngestError] = {**self._by_object(rows, object_ids)}
-        except YseIngestError as error:
-            return dict.fromkeys(object_ids, error)
-        return found
-
-    def _should_have_some(self, table: Table) -> bool:
-        return self.suspects_emptiness and table.kind is Kind.DETECTION
-
-    def _one_by_one(
-        self, table: Table, object_ids: list[str], deadline: float
-    ) -> dict[str, list[Any] | YseIngestError]:
-        """Return the rows of each object, asked for by itself."""
+    def _curves(
+        self, deadline: float, object_ids: Sequence[str], kinds: frozenset[Kind]
+    ) -> Mapping[str, _Curve | YseIngestError]:
+        """Return the rows of each object, none where it is not known, or what went wrong."""
+        main, *others = self._tables(kinds)
+        found = self._table(main, object_ids, deadline)
+        more = {table.route: self._table(table, object_ids, deadline) for table in others}
         return {
             object_id: rows
-            for each in object_ids
-            for object_id, rows in self._batch(table, [each], deadline).items()
+            if isinstance(rows, YseIngestError)
+            else _Curve(
+                object_id,
+                {main.route: rows} | {route: each[object_id] for route, each in more.items()},
+            )
+            for object_id, rows in found.items()
         }
 
-    def _by_object(self, rows: list[Any], object_ids: list[str]) -> dict[str, list[Any]]:
-        """Return the rows of each object that was asked for."""
+    def _table(
+        self, table: Table, object_ids: Sequence[str], deadline: float
+    ) -> dict[str, list[Any] | YseIngestError]:
+        read = partial(self._part, table, deadline)
+        found: dict[str, list[Any] | YseIngestError] = {}
+        for start in range(0, len(object_ids), BATCH_SIZE):
+            part = object_ids[start : start + BATCH_SIZE]
+            rows = in_parts(part, read)
+            if table.never_empty and len(part) > 1 and not any(rows.values()):
+                rows = {
+                    one: got for each in part for one, got in in_parts([each], read).items()
+                }
+            found |= rows
+        return found
+
+    def _part(
+        self, table: Table, deadline: float, object_ids: Sequence[str]
+    ) -> dict[str, list[Any]] | None:
+        """Return the rows of each object; None where the list is too long."""
+        content = {self.naming.object_parameter: ",".join(object_ids), **table.content}
+        reply = self._post(table.route, content, deadline)
+        if reply.status in _TOO_LONG and len(object_ids) > 1:
+            return None
         key = self.naming.object_key
-        curves: dict[str, list[Any]] = {object_id: [] for object_id in object_ids}
-        for row in rows:
+        found: dict[str, list[Any]] = {object_id: [] for object_id in object_ids}
+        for row in rows_of(reply, option=self.options[0]):
             object_id = row.get(key) if isinstance(row, dict) else None
             if object_id is None:
                 raise SourceReplyError(
@@ -299,64 +226,48 @@ class FinkApi(ABC):
                     service=self.title,
                     remedy="Nothing of it is used. Look for a newer yse_ingest.",
                 )
-            if str(object_id) not in curves:
+            if str(object_id) not in found:
                 raise SourceReplyError(
-                    f"answered without the filter: a row is of {object_id}, which nobody "
-                    "asked for",
+                    f"answered without the filter: a row is of {str(object_id)[:40]}, which "
+                    "nobody asked for",
                     service=self.title,
                     remedy="Nothing of it is used; check that its URL is the right one.",
                 )
-            curves[str(object_id)].append(row)
-        return curves
+            found[str(object_id)].append(row)
+        return found
 
-    # Requests -------------------------------------------------------------------------------
+    def _reading(self, ask: Ask, curves: Sequence[_Curve]) -> Reading:
+        """Return the rows of some objects; what they lack beside detections is told."""
+        gathered: dict[str, list[Any]] = {}
+        lacking = ""
+        for curve in curves:
+            for route, rows in curve.rows.items():
+                if isinstance(rows, YseIngestError):
+                    lacking = f"its route {route} could not be read: {rows.fact}"
+                else:
+                    gathered.setdefault(route, []).extend(rows)
+        return replace(self._read(ask, gathered), lacking=lacking)
 
     def _post(self, path: str, content: dict[str, Any], deadline: float) -> HttpReply:
         content = {**content, "output-format": "json"}
         return self._http.post_json(path, content, deadline=deadline)
 
-    def _rows(self, reply: HttpReply) -> list[Any]:
-        """Return the rows of a reply.
 
-        Raises
-        ------
-        SourceError
-            When it is a refusal, or no list.
-        """
-        variable = self.options[0].variable
-        if reply.status != 200:
-            raise SourceRefusedError(
-                f"answered {reply.describe()}",
-                service=self.title,
-                remedy=f"Check {variable} and the target.",
-            )
-        rows = reply.json()
-        if not isinstance(rows, list):
-            raise SourceReplyError(
-                f"answered no list of rows ({reply.describe()})",
-                service=self.title,
-                remedy=f"Check that {variable} is the address of {self.title}'s API.",
-            )
-        return rows
-
-
-def _checked(object_ids: Iterable[str | None], ask: Ask) -> list[str]:
-    """Return the ids that are given.
+def _checked(object_id: str, ask: Ask) -> str:
+    """Return an object id that can stand in a list.
 
     Raises
     ------
     TargetError
-        When one holds a comma: it would be taken for several.
+        When it holds a comma: it would be taken for several.
     """
-    given = [object_id for object_id in object_ids if object_id is not None]
-    for object_id in given:
-        if "," in object_id:
-            raise TargetError(
-                "the object id holds a comma",
-                service="Fink",
-                target=ask.target.name,
-                field="object_id",
-                value=object_id,
-                remedy="Name one object.",
-            )
-    return given
+    if "," in object_id:
+        raise TargetError(
+            "the object id holds a comma",
+            service="Fink",
+            target=ask.target.name,
+            field="object_id",
+            value=object_id,
+            remedy="Name one object.",
+        )
+    return object_id

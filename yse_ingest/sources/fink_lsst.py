@@ -68,7 +68,6 @@ class FinkLsstSource(FinkApi):
     options: ClassVar[tuple[Option, ...]] = (URL,)
     naming: ClassVar[Naming] = Naming("diaObjectId", OBJECT_KEY, PLACE_COLUMNS, PlaceSchema)
     cone_alerts: ClassVar[int] = CONE_ALERTS
-    suspects_emptiness: ClassVar[bool] = True
 
     def __init__(self, http: HttpClient) -> None:
         super().__init__(http)
@@ -76,8 +75,8 @@ class FinkLsstSource(FinkApi):
         self._forced = ForcedSchema()
 
     def _tables(self, kinds: frozenset[Kind]) -> tuple[Table, ...]:
-        sources = Table(_SOURCES, {"columns": ",".join(SOURCE_COLUMNS)})
-        forced = Table(_FORCED, {"columns": ",".join(FORCED_COLUMNS)}, kind=Kind.FORCED)
+        sources = Table(_SOURCES, {"columns": ",".join(SOURCE_COLUMNS)}, never_empty=True)
+        forced = Table(_FORCED, {"columns": ",".join(FORCED_COLUMNS)})
         return (sources, forced) if Kind.FORCED in kinds else (sources,)
 
     def _read(self, ask: Ask, rows: Mapping[str, list[Any]]) -> Reading:

@@ -42,7 +42,8 @@ from yse_ingest.sources.answers import (
     read_rows,
 )
 from yse_ingest.sources.base import Answer, Ask, Capabilities, Kind
-from yse_ingest.sources.naming import known_objects, of_survey
+from yse_ingest.sources.batches import known_objects
+from yse_ingest.sources.naming import of_survey
 from yse_ingest.sources.setup import Option
 from yse_ingest.times import jd_of_time_ms
 
@@ -343,7 +344,9 @@ def _known(ask: Ask) -> tuple[str, ...]:
 
 def _since_jd(ask: Ask) -> float:
     """Return after which detection an object has something new for a question [JD, UTC]."""
-    return 0.0 if ask.since_ms is None else jd_of_time_ms(ask.since_ms) - JD_MARGIN
+    if ask.newest_ms is not None:
+        return jd_of_time_ms(ask.newest_ms) + JD_MARGIN
+    return jd_of_time_ms(ask.since_ms or 0) - JD_MARGIN
 
 
 def _lost_digits(detections: list[Any]) -> bool:

@@ -13,14 +13,6 @@ PATTERNS: Final = {"ZTF": re.compile(r"ZTF\w+"), "LSST": re.compile(r"[0-9]+")}
 """How the ids of a survey's objects look, by the survey's name."""
 
 
-def known_objects(ask: Ask) -> tuple[str, ...]:
-    """Return the objects that tell what is new of a target; none: everything has to be read."""
-    named = ask.target.object_id
-    if ask.since_ms is None or (named is not None and named not in ask.known_objects):
-        return ()
-    return ask.known_objects
-
-
 def of_survey(ask: Ask, survey: Survey) -> Ask:
     """Return the question without the ids that another survey gave, where there is a position.
 
