@@ -106,8 +106,8 @@ class NearSchema(AlertPart):
     separation = Measurement(required=True, low=0.0, high=648_000.0)
 
 
-class LatestSchema(AlertPart):
+class SeenSchema(AlertPart):
     """One object of a query, and when it was last detected [JD, UTC]."""
 
     object_id = ObjectId(data_key=OBJECT_KEY, required=True)
-    last_jd = Measurement(data_key="jdmax", required=True, low=JD_LIMITS[0], high=JD_LIMITS[1])
+    last = Measurement(data_key="jdmax", required=True, low=JD_LIMITS[0], high=JD_LIMITS[1])
