@@ -1,4 +1,4 @@
-"""From Lasair into YSE-PZ, by the command that people type: all three kinds of rows."""
+"""From both of Lasair's servers into YSE-PZ, by the command that people type."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from yse_ingest.sandbox import supernovae
-from yse_ingest.sandbox.lasair import TOKEN, LasairStandIn
+from yse_ingest.sandbox.lasair import TOKEN, LasairLsstStandIn, LasairStandIn
+from yse_ingest.sources import LSST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,3 +132,31 @@ def test_a_missing_token_is_told(console: Console, lasair: LasairStandIn) -> Non
     assert result.exit_code != 0
     assert "LASAIR_TOKEN" in result.output
     assert not lasair.log
+
+
+def test_the_worked_numbers_of_lsst_stand_in_ysepz(console: Console) -> None:
+    """2400 +- 380 nJy is 66.10 +- 10.47 and 22.949 mag, and TAI becomes UTC."""
+    place = (9.31, -42.37)
+    console.ysepz.add_survey(LSST.instrument, list(LSST.band_map.values()), LSST.obs_group)
+    console.ysepz.add_transient("2026abc", *place, status="Following")
+
+    with LasairLsstStandIn() as lasair:
+        lasair.add_source(170587116732400001, 61217.41670499, "r", 2400.0, 380.0, *place)
+        lasair.add_forced(170587116732400001, 61216.4, "r", -55.0, 370.0)
+        result = console.run(
+            *("push", "2026abc", "--source", "lasair-lsst", "--json"),
+            LASAIR_LSST_URL=lasair.api_url,
+            LASAIR_LSST_TOKEN=TOKEN,
+            YSE_INGEST_FORCED="1",
+        )
+
+    assert result.exit_code == 0, result.output
+    rows = sorted(console.ysepz.rows("2026abc"), key=lambda row: str(row["obs_date"]))
+    forced, detection = rows
+    assert (forced["mag"], forced["forced"]) == (None, 1)
+    assert forced["flux"] == pytest.approx(-1.515, abs=5e-4)
+    assert detection["flux"] == pytest.approx(66.10, abs=5e-3)
+    assert detection["flux_err"] == pytest.approx(10.47, abs=5e-3)
+    assert detection["mag"] == pytest.approx(22.949, abs=5e-4)
+    assert (detection["band"], detection["forced"]) == ("r-LSST", 0)
+    assert str(detection["obs_date"]).replace(" ", "T")[:23] == "2026-06-26T09:59:26.311"

@@ -7,9 +7,7 @@ beyond 2^53.
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-from marshmallow import post_load
+from typing import Final
 
 from yse_ingest.schemas.alert_fields import (
     MJD_LIMITS,
@@ -20,12 +18,7 @@ from yse_ingest.schemas.alert_fields import (
     RightAscension,
     Score,
 )
-from yse_ingest.schemas.signed_flux import (
-    FLUX_MAX,
-    NANOJANSKY_ZERO_POINT,
-    at_our_zero_point,
-    detection_of,
-)
+from yse_ingest.schemas.signed_flux import FLUX_MAX, NanojanskyForced, NanojanskySource
 
 ID_KEY: Final = "r:diaSourceId"
 OBJECT_KEY: Final = "r:diaObjectId"
@@ -49,7 +42,7 @@ class _MeasuredSchema(AlertPart):
     )
 
 
-class SourceSchema(_MeasuredSchema):
+class SourceSchema(NanojanskySource, _MeasuredSchema):
     """One diaSource: something that was found in a difference image."""
 
     native_id = NativeId(data_key=ID_KEY, required=True)
@@ -57,23 +50,9 @@ class SourceSchema(_MeasuredSchema):
     dec = Measurement(data_key="r:dec", required=True, low=-90.0, high=90.0)
     quality = Score(data_key="r:reliability")
 
-    @post_load
-    def as_detection(self, row: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Return the row with magnitude and sign in place of its flux."""
-        flux, flux_err = row.pop("flux"), row.pop("flux_err")
-        return row | detection_of(flux, flux_err, zero_point=NANOJANSKY_ZERO_POINT)
 
-
-class ForcedSchema(_MeasuredSchema):
+class ForcedSchema(NanojanskyForced, _MeasuredSchema):
     """One forced measurement, at the place of an object, whether or not anything was there."""
-
-    @post_load
-    def at_zero_point(self, row: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Return the row with flux and error at our zero point, and an id made of the rest."""
-        for name in ("flux", "flux_err"):
-            row[name] = at_our_zero_point(row[name], zero_point=NANOJANSKY_ZERO_POINT)
-        row["native_id"] = f"fp:{row['object_id']}:{row['band']}:{row['time']:.6f}"
-        return row
 
 
 class PlaceSchema(AlertPart):
