@@ -190,8 +190,8 @@ def _fill(
 ) -> None:
     supernovae = list(supernovae)
     for alert in _in_order_of_time(supernovae):
-        limit = UNPUBLISHED_LIMIT if alert.diffmaglim is None else alert.diffmaglim
-        shown: dict[str, Any] = {"rb": alert.rb, "diffmaglim": limit}
+        faintest = UNPUBLISHED_LIMIT if alert.diffmaglim is None else alert.diffmaglim
+        shown: dict[str, Any] = {"rb": alert.rb, "diffmaglim": faintest}
         stand_in.add_alert(
             alert.object_id,
             alert.jd,

@@ -91,11 +91,11 @@ class ForcedSchema(_RowSchema):
 
     @post_load
     def at_zero_point(self, row: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Return the row with flux and error at our zero point, and an id made of the rest."""
+        """Return the row with flux and error at our zero point, and an id of its exposure."""
         zero_point = row.pop("zero_point")
         for name in ("flux", "flux_err"):
             row[name] = at_our_zero_point(row[name], zero_point=zero_point)
-        row["native_id"] = f"fp:{row['object_id']}:{row['band']}:{row['time']:.5f}"
+        row["native_id"] = f"fp:{row['band']}:{row['time']:.5f}"
         return row
 
 
