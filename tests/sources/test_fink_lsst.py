@@ -275,6 +275,20 @@ def test_forced_photometry_of_a_neighbour_stays_out(
     assert answer.forced.object_id.tolist() == [str(OID)]
 
 
+def test_forced_photometry_of_two_names_of_one_thing_is_one_row(
+    fink_lsst: FinkLsstStandIn, ask_fink_lsst: Source
+) -> None:
+    """What was measured in one exposure for both of its objects counts once."""
+    for object_id in (OID, OTHER):
+        add(fink_lsst, object_id)
+        fink_lsst.add_forced(object_id, MJD - 1, "r", -55.0, 370.0)
+
+    answer = one(ask_fink_lsst, question(kinds=WITH_FORCED))
+
+    assert set(answer.accepted_objects) == {str(OID), str(OTHER)}
+    assert len(answer.forced) == 1
+
+
 def test_an_incremental_question_gets_new_forced_photometry(
     fink_lsst: FinkLsstStandIn, ask_fink_lsst: Source
 ) -> None:
