@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Self
 
+    from marshmallow import Schema
+
     from yse_ingest.sources.http import HttpClient
     from yse_ingest.sources.reply import HttpReply
     from yse_ingest.sources.setup import Setup
@@ -90,6 +92,7 @@ class AntaresSource:
         kinds=frozenset({Kind.DETECTION, Kind.LIMIT}),
     )
     options: ClassVar[tuple[Option, ...]] = (URL, UNRECORDED)
+    contract: ClassVar[tuple[type[Schema], ...]] = (DetectionSchema, LimitSchema)
 
     def __init__(self, http: HttpClient) -> None:
         self._http = http

@@ -32,6 +32,8 @@ from yse_ingest.sources.setup import Option
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from marshmallow import Schema
+
     from yse_ingest.sources.http import HttpClient
 
 PUBLIC_URL = "https://api.ztf.fink-portal.org/api/v1"
@@ -61,6 +63,7 @@ class FinkSource(FinkApi):
         kinds=frozenset({Kind.DETECTION, Kind.LIMIT}),
     )
     options: ClassVar[tuple[Option, ...]] = (URL,)
+    contract: ClassVar[tuple[type[Schema], ...]] = (AlertSchema, LimitSchema)
     naming: ClassVar[Naming] = Naming("objectId", OBJECT_KEY, PLACE_COLUMNS, PlaceSchema)
 
     def __init__(self, http: HttpClient) -> None:

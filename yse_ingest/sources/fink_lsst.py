@@ -30,6 +30,8 @@ from yse_ingest.sources.significance import without_faint
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from marshmallow import Schema
+
     from yse_ingest.sources.http import HttpClient
 
 URL = Option(
@@ -66,6 +68,7 @@ class FinkLsstSource(FinkApi):
         time_of="middle",
     )
     options: ClassVar[tuple[Option, ...]] = (URL,)
+    contract: ClassVar[tuple[type[Schema], ...]] = (SourceSchema, ForcedSchema)
     naming: ClassVar[Naming] = Naming("diaObjectId", OBJECT_KEY, PLACE_COLUMNS, PlaceSchema)
     cone_alerts: ClassVar[int] = CONE_ALERTS
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
+    from marshmallow import Schema
+
     from yse_ingest.sources.http import HttpClient
 
 URL = Option(
@@ -70,6 +72,7 @@ class LasairSource(LasairApi):
         requests_per_hour=REQUESTS_PER_HOUR,
     )
     options: ClassVar[tuple[Option, ...]] = (URL, TOKEN)
+    contract: ClassVar[tuple[type[Schema], ...]] = (DetectionSchema, LimitSchema, ForcedSchema)
     naming: ClassVar[Naming] = Naming(
         OBJECT_KEY, "jdmax", re.compile(r"\w{1,20}", re.ASCII), quote="'"
     )

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
+    from marshmallow import Schema
+
     from yse_ingest.sources.http import HttpClient
     from yse_ingest.sources.reply import HttpReply
 
@@ -72,6 +74,7 @@ class LasairLsstSource(LasairApi):
         requests_per_hour=REQUESTS_PER_HOUR,
     )
     options: ClassVar[tuple[Option, ...]] = (URL, TOKEN)
+    contract: ClassVar[tuple[type[Schema], ...]] = (SourceSchema, ForcedSchema)
     naming: ClassVar[Naming] = Naming(
         OBJECT_KEY,
         "lastDiaSourceMjdTai",
