@@ -104,8 +104,8 @@ class LasairSource(LasairApi):
         deadline: float,
     ) -> Reading:
         question = {OBJECT_KEY: object_id, "lite": False, "lasair_added": False}
-        content = self.content(self._post("object/", question, deadline))
-        candidates, forced = self.lists(content, object_id, ("candidates", "forcedphot"))
+        content = self._content(self._post("object/", question, deadline))
+        candidates, forced = self._lists(content, object_id, ("candidates", "forcedphot"))
         # Only this tells them apart: a non-detection may have a magnitude, which is its limit.
         found = [row for row in candidates if not isinstance(row, dict) or ID_KEY in row]
         limits = [row for row in candidates if isinstance(row, dict) and ID_KEY not in row]

@@ -194,9 +194,9 @@ class LasairApi(ABC):
                 "limit": QUERY_OBJECTS,
                 "offset": 0,
             }
-            rows = self.content(self._post("query/", query, deadline))
+            rows = self._content(self._post("query/", query, deadline))
             if not isinstance(rows, list):
-                raise self.other_shape("list of objects")
+                raise self._other_shape("list of objects")
             found |= {row["object_id"]: row for row in self._all(self._seen, rows)}
         return found
 
@@ -218,9 +218,9 @@ class LasairApi(ABC):
         reply = self._post("cone/", cone, deadline)
         if reply.status == 400 and b"No object found" in reply.body:
             return []
-        rows = self._near_rows(self.content(reply))
+        rows = self._near_rows(self._content(reply))
         if rows is None:
-            raise self.other_shape("list of objects in a cone")
+            raise self._other_shape("list of objects in a cone")
         found = self._all(self._near, rows)
         inside = [one for one in found if one["separation"] <= radius + CONE_MARGIN_ARCSEC]
         if 2 * len(inside) < len(found):
@@ -237,7 +237,7 @@ class LasairApi(ABC):
     def _post(self, path: str, content: dict[str, Any], deadline: float) -> HttpReply:
         return self._http.post_json(path, content, deadline=deadline)
 
-    def content(self, reply: HttpReply) -> Any:
+    def _content(self, reply: HttpReply) -> Any:
         """Return what a reply holds.
 
         Raises
@@ -262,7 +262,7 @@ class LasairApi(ABC):
             )
         return reply.json()
 
-    def lists(self, content: Any, object_id: str, keys: tuple[str, str]) -> list[list[Any]]:
+    def _lists(self, content: Any, object_id: str, keys: tuple[str, str]) -> list[list[Any]]:
         """Return the two lists of a light curve, each row with its object.
 
         Raises
@@ -280,7 +280,7 @@ class LasairApi(ABC):
             )
         found = [content.get(key) if isinstance(content, dict) else None for key in keys]
         if not all(isinstance(rows, list) for rows in found):
-            raise self.other_shape(f"lists of {keys[0]} and {keys[1]}")
+            raise self._other_shape(f"lists of {keys[0]} and {keys[1]}")
         return [
             [{**row, column: object_id} if isinstance(row, dict) else row for row in rows or ()]
             for rows in found
@@ -294,7 +294,7 @@ class LasairApi(ABC):
             )
         return found
 
-    def other_shape(self, wanted: str) -> SourceReplyError:
+    def _other_shape(self, wanted: str) -> SourceReplyError:
         """Return the error of a reply of another shape."""
         return SourceReplyError(
             f"answered no {wanted}",

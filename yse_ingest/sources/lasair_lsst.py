@@ -108,8 +108,8 @@ class LasairLsstSource(LasairApi):
         reply = self._post("object/", question, deadline)
         if reply.status == 404 and _is_unknown_object(reply):
             return Reading.merged([])
-        sources, forced = self.lists(
-            self.content(reply), object_id, ("diaSourcesList", "diaForcedSourcesList")
+        sources, forced = self._lists(
+            self._content(reply), object_id, ("diaSourcesList", "diaForcedSourcesList")
         )
         place = {"ra": seen["ra"], "dec": seen["dec"]}
         bands = ask.rules.band_map
