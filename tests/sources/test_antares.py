@@ -420,9 +420,10 @@ def test_version_1_is_named(antares: AntaresStandIn, ask_antares: Source) -> Non
     [
         ("<html>Welcome</html>", "{}", "not JSON"),
         ("[]", "{}", "no list of data"),
-        ('{"data": [{"locus": {"ra": 1.0}}]}', "{}", "lists a locus that cannot be read"),
-        ('{"data": [3]}', "{}", "lists a locus that cannot be read"),
-        ("", '{"data": {}}', "no list of data"),
+        ('{"loci": []}', "{}", "format changed: field data missing"),
+        ('{"data": [{"locus": {"ra": 1.0}}]}', "{}", "lists an object that cannot be read"),
+        ('{"data": [3]}', "{}", "lists an object that cannot be read"),
+        ("", '{"data": {}}', "format changed: field data is no list"),
         ("", '{"data": [{"id": 17}]}', "sent 1 rows and none can be read"),
         ("", '{"data": [3]}', "sent 1 rows and none can be read"),
     ],

@@ -455,8 +455,9 @@ def test_empty_and_unknown_are_told_apart(ask_lasair: Source, question: Question
     ("body", "fact"),
     [
         ("<html>Welcome</html>", "not JSON"),
-        ("[]", "no lists of candidates and forcedphot"),
-        ('{"objectId": "ZTF25aaaaaaa", "candidates": []}', "no lists of candidates"),
+        ("[]", "answered no list of candidates"),
+        ('{"candidates": []}', "format changed: field forcedphot missing"),
+        ('{"candidates": {}, "forcedphot": []}', "format changed: field candidates is no list"),
         ('{"objectId": "ZTFb", "candidates": [], "forcedphot": []}', "answered ZTFb"),
         ('{"candidates": [{"candid": 1}], "forcedphot": []}', "none can be read"),
         ('{"candidates": [3], "forcedphot": []}', "none can be read"),

@@ -34,6 +34,7 @@ from yse_ingest.schemas.antares import (
 from yse_ingest.sources.answers import (
     Reading,
     answer,
+    check_listed,
     inside_cone,
     look_radius,
     read_limits,
@@ -199,10 +200,7 @@ class AntaresSource:
                 )
             rows.append(_flat(locus, "locus_id"))
         found, refused = load_rows(self._locus, rows, id_key="locus_id")
-        if refused:
-            raise SourceReplyError(
-                f"lists a locus that cannot be read: {refused[0]}", service=self.title
-            )
+        check_listed(found, refused, service=self.title)
         return [
             {**locus, "object_ids": _object_ids(row)}
             for locus, row in zip(found, rows, strict=True)
@@ -281,14 +279,9 @@ class AntaresSource:
                 service=self.title,
                 remedy=f"Check ANTARES_URL. {_RETIRED}" if gone else "Check ANTARES_URL.",
             )
-        content = reply.json()
-        if not isinstance(content, dict) or not isinstance(content.get("data"), list):
-            raise SourceReplyError(
-                f"answered no list of data ({reply.describe()})",
-                service=self.title,
-                remedy="Its contract is known from its client alone: it may be another.",
-            )
-        return content
+        remedy = "Its contract is known from its client alone: it may be another."
+        data = reply.rows("data", remedy=remedy)
+        return {**reply.json(), "data": data}
 
 
 def _since_mjd(ask: Ask) -> float:

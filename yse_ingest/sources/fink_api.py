@@ -16,9 +16,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from yse_ingest.errors import SourceReplyError, TargetError, YseIngestError
+from yse_ingest.errors import (
+    FormatChangedError,
+    SourceReplyError,
+    TargetError,
+    YseIngestError,
+)
 from yse_ingest.schemas._load import load_rows
-from yse_ingest.sources.answers import Reading, inside_cone, look_radius
+from yse_ingest.sources.answers import Reading, check_listed, inside_cone, look_radius
 from yse_ingest.sources.batches import batched, in_parts, rows_of
 from yse_ingest.sources.naming import of_survey
 
@@ -167,10 +172,7 @@ class FinkApi(ABC):
                 remedy="Make the cone smaller.",
             )
         found, refused = load_rows(self._place, rows, id_key=self.naming.object_key)
-        if refused:
-            raise SourceReplyError(
-                f"lists an object that cannot be read: {refused[0]}", service=self.title
-            )
+        check_listed(found, refused, service=self.title)
         inside = inside_cone(found, ra=ra, dec=dec, radius=radius, service=self.title)
         return [str(one["object_id"]) for one in inside]
 
@@ -221,9 +223,10 @@ class FinkApi(ABC):
         for row in rows_of(reply, option=self.options[0]):
             object_id = row.get(key) if isinstance(row, dict) else None
             if object_id is None:
-                raise SourceReplyError(
+                raise FormatChangedError(
                     f"format changed: a row has no {key}",
                     service=self.title,
+                    field=key,
                     remedy="Nothing of it is used. Look for a newer yse_ingest.",
                 )
             if str(object_id) not in found:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from marshmallow import Schema
 
     from yse_ingest.sources.http import HttpClient
+    from yse_ingest.sources.reply import HttpReply
 
 URL = Option(
     "LASAIR_URL",
@@ -93,8 +94,8 @@ class LasairSource(LasairApi):
             return jd_of_time_ms(ask.newest_ms) + JD_MARGIN
         return jd_of_time_ms(ask.since_ms or 0) - JD_MARGIN
 
-    def _near_rows(self, content: Any) -> list[Any] | None:
-        return content if isinstance(content, list) else None
+    def _near_rows(self, reply: HttpReply) -> list[Any]:
+        return self._list(reply)
 
     def _light_curve(
         self,
@@ -104,8 +105,8 @@ class LasairSource(LasairApi):
         deadline: float,
     ) -> Reading:
         question = {OBJECT_KEY: object_id, "lite": False, "lasair_added": False}
-        content = self._content(self._post("object/", question, deadline))
-        candidates, forced = self._lists(content, object_id, ("candidates", "forcedphot"))
+        reply = self._post("object/", question, deadline)
+        candidates, forced = self._lists(reply, object_id, "candidates", "forcedphot")
         # Only this tells them apart: a non-detection may have a magnitude, which is its limit.
         found = [row for row in candidates if not isinstance(row, dict) or ID_KEY in row]
         limits = [row for row in candidates if isinstance(row, dict) and ID_KEY not in row]

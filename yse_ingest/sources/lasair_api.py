@@ -19,7 +19,13 @@ from yse_ingest.errors import (
     YseIngestError,
 )
 from yse_ingest.schemas._load import load_rows
-from yse_ingest.sources.answers import CONE_MARGIN_ARCSEC, Reading, answer, look_radius
+from yse_ingest.sources.answers import (
+    CONE_MARGIN_ARCSEC,
+    Reading,
+    answer,
+    check_listed,
+    look_radius,
+)
 from yse_ingest.sources.batches import known_objects
 from yse_ingest.sources.naming import of_survey
 
@@ -111,8 +117,8 @@ class LasairApi(ABC):
         """Return after which detection an object has news, as its last column counts."""
 
     @abstractmethod
-    def _near_rows(self, content: Any) -> list[Any] | None:
-        """Return the rows of a cone; None where there are none to be found."""
+    def _near_rows(self, reply: HttpReply) -> list[Any]:
+        """Return the rows of a cone."""
 
     @abstractmethod
     def _light_curve(
@@ -194,9 +200,7 @@ class LasairApi(ABC):
                 "limit": QUERY_OBJECTS,
                 "offset": 0,
             }
-            rows = self._content(self._post("query/", query, deadline))
-            if not isinstance(rows, list):
-                raise self._other_shape("list of objects")
+            rows = self._list(self._post("query/", query, deadline))
             found |= {row["object_id"]: row for row in self._all(self._seen, rows)}
         return found
 
@@ -218,10 +222,7 @@ class LasairApi(ABC):
         reply = self._post("cone/", cone, deadline)
         if reply.status == 400 and b"No object found" in reply.body:
             return []
-        rows = self._near_rows(self._content(reply))
-        if rows is None:
-            raise self._other_shape("list of objects in a cone")
-        found = self._all(self._near, rows)
+        found = self._all(self._near, self._near_rows(reply))
         inside = [one for one in found if one["separation"] <= radius + CONE_MARGIN_ARCSEC]
         if 2 * len(inside) < len(found):
             raise SourceReplyError(
@@ -237,13 +238,13 @@ class LasairApi(ABC):
     def _post(self, path: str, content: dict[str, Any], deadline: float) -> HttpReply:
         return self._http.post_json(path, content, deadline=deadline)
 
-    def _content(self, reply: HttpReply) -> Any:
-        """Return what a reply holds.
+    def _accepted(self, reply: HttpReply) -> HttpReply:
+        """Return a reply that is an answer.
 
         Raises
         ------
-        SourceError
-            When it is a refusal, or no JSON.
+        SourceRefusedError
+            When it is a refusal.
         """
         url, token = self.options
         if reply.status in {401, 403}:
@@ -260,16 +261,34 @@ class LasairApi(ABC):
                 service=self.title,
                 remedy=f"Check {url.variable} and the target.",
             )
-        return reply.json()
+        return reply
 
-    def _lists(self, content: Any, object_id: str, keys: tuple[str, str]) -> list[list[Any]]:
-        """Return the two lists of a light curve, each row with its object.
+    def _list(self, reply: HttpReply) -> list[Any]:
+        """Return the list that a reply is.
 
         Raises
         ------
-        SourceReplyError
-            When it is of another object, or has not both.
+        SourceError
+            When it is a refusal, or no list.
         """
+        rows = self._accepted(reply).json()
+        if not isinstance(rows, list):
+            raise SourceReplyError(
+                f"answered no list of objects ({reply.describe()})",
+                service=self.title,
+                remedy=self._remedy,
+            )
+        return rows
+
+    def _lists(self, reply: HttpReply, object_id: str, *keys: str) -> list[list[Any]]:
+        """Return the lists of a light curve, each row with its object.
+
+        Raises
+        ------
+        SourceError
+            When it is a refusal or of another object, or lacks one.
+        """
+        content = self._accepted(reply).json()
         column = self.naming.object_column
         named = content.get(column) if isinstance(content, dict) else None
         if named is not None and str(named) != object_id:
@@ -278,29 +297,22 @@ class LasairApi(ABC):
                 service=self.title,
                 remedy="Nothing of it is used; check that its URL is the right one.",
             )
-        found = [content.get(key) if isinstance(content, dict) else None for key in keys]
-        if not all(isinstance(rows, list) for rows in found):
-            raise self._other_shape(f"lists of {keys[0]} and {keys[1]}")
         return [
-            [{**row, column: object_id} if isinstance(row, dict) else row for row in rows or ()]
-            for rows in found
+            [
+                {**row, column: object_id} if isinstance(row, dict) else row
+                for row in reply.rows(key, remedy=self._remedy)
+            ]
+            for key in keys
         ]
+
+    @property
+    def _remedy(self) -> str:
+        return f"Check that {self.options[0].variable} is the address of its API."
 
     def _all(self, schema: Schema, rows: list[Any]) -> list[dict[str, Any]]:
         found, refused = load_rows(schema, rows)
-        if refused:
-            raise SourceReplyError(
-                f"lists an object that cannot be read: {refused[0]}", service=self.title
-            )
+        check_listed(found, refused, service=self.title)
         return found
-
-    def _other_shape(self, wanted: str) -> SourceReplyError:
-        """Return the error of a reply of another shape."""
-        return SourceReplyError(
-            f"answered no {wanted}",
-            service=self.title,
-            remedy=f"Check that {self.options[0].variable} is the address of its API.",
-        )
 
 
 def _token(setup: Setup, option: Option, title: str) -> str:

@@ -97,9 +97,8 @@ class LasairLsstSource(LasairApi):
             return jd_of_time_ms(ask.newest_ms) - MJD_ZERO_JD + TAI_AHEAD_D + MJD_MARGIN
         return jd_of_time_ms(ask.since_ms or 0) - MJD_ZERO_JD - MJD_MARGIN
 
-    def _near_rows(self, content: Any) -> list[Any] | None:
-        rows = content.get("objects") if isinstance(content, dict) else None
-        return rows if isinstance(rows, list) else None
+    def _near_rows(self, reply: HttpReply) -> list[Any]:
+        return self._accepted(reply).rows("objects", remedy=self._remedy)
 
     def _light_curve(
         self, ask: Ask, object_id: str, seen: Mapping[str, Any], deadline: float
@@ -109,7 +108,7 @@ class LasairLsstSource(LasairApi):
         if reply.status == 404 and _is_unknown_object(reply):
             return Reading.merged([])
         sources, forced = self._lists(
-            self._content(reply), object_id, ("diaSourcesList", "diaForcedSourcesList")
+            reply, object_id, "diaSourcesList", "diaForcedSourcesList"
         )
         place = {"ra": seen["ra"], "dec": seen["dec"]}
         bands = ask.rules.band_map
