@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("yse_ingest", "workers", "tests/traps", "pyproject.toml")
+COPIED = ("yse_ingest", "workers", "tests/traps", "tests/sources", "pyproject.toml")
 TEST_S = 300
 """A test that hangs without its guard has failed, too [s]."""
 
@@ -29,7 +29,7 @@ class Guard:
     Parameters
     ----------
     trap
-        "Y" (yse_pz.md) or "M" (mars.md) and its number there.
+        "Y" (yse_pz.md), "M" (mars.md) or "S" (sources.md 13) and its number there.
     place
         File and function, for people.
     test
@@ -58,6 +58,10 @@ def _ysepz(number: int, place: str, test: str, old: str, new: str) -> Guard:
 def _mars(number: int, place: str, test: str, old: str, new: str) -> Guard:
     name = f"tests/traps/test_mars_traps.py::test_trap_{number:02d}_{test}"
     return Guard(f"M{number}", place, name, old, new)
+
+
+def _source(number: int, place: str, test: str, old: str, new: str) -> Guard:
+    return Guard(f"S{number}", place, f"tests/sources/test_{test}", old, new)
 
 
 GUARDS = (
@@ -228,6 +232,85 @@ GUARDS = (
         10, "sources/mars.py:_pages", "an_error_page_is_not_no_data",
         "            if reply.status == 404 and number > 1:\n",
         "            if reply.status == 404:\n",
+    ),
+    _source(
+        2, "schemas/signed_flux.py:at_zero_point",
+        "fink_lsst.py::test_forced_photometry_of_two_names_of_one_thing_is_one_row",
+        "f\"fp:{row['band']}:{row['time']:.6f}\"",
+        "f\"fp:{row['object_id']}:{row['band']}:{row['time']:.6f}\"",
+    ),
+    _source(
+        3, "schemas/signed_flux.py:detection_of", "fink_lsst.py::test_the_worked_numbers",
+        '"negative": flux < 0,',
+        '"negative": False,',
+    ),
+    _source(
+        3, "sources/antares.py:_alerts", "antares.py::test_the_worked_numbers",
+        "                detections.append(row)\n",
+        '                detections.append({**row, "ztf_isdiffpos": "t"})\n',
+    ),
+    _source(
+        4, "sources/lasair.py:_light_curve",
+        "lasair.py::test_a_limit_with_a_magnitude_is_no_detection",
+        "if not isinstance(row, dict) or ID_KEY in row]",
+        'if not isinstance(row, dict) or row.get("magpsf")]',
+    ),
+    _source(
+        4, "sources/significance.py:without_faint",
+        "fink_lsst.py::test_what_is_below_three_sigma_is_no_detection",
+        "    if not np.any(faint):\n",
+        "    if len(faint):\n",
+    ),
+    _source(
+        5, "sources/lasair.py:_lost_digits",
+        "lasair.py::test_candids_that_lost_digits_are_told_by_time",
+        "    return bool(large) and all(",
+        "    return not large and all(",
+    ),
+    _source(
+        6, "sources/lasair.py:_has_failed",
+        "lasair.py::test_the_golden_reply_reads_as_it_always_did",
+        "NO_FLUX = -99998.0\n",
+        "NO_FLUX = -1e9\n",
+    ),
+    _source(
+        7, "schemas/fink_lsst.py:_MeasuredSchema",
+        "fink_lsst.py::test_the_whole_light_of_the_place_is_never_taken",
+        'data_key="r:psfFlux"',
+        'data_key="r:scienceFlux"',
+    ),
+    _source(
+        9, "sources/fink_lsst.py:_read", "fink_lsst.py::test_time_is_37_s_earlier_in_utc",
+        '            time_scale="tai",\n            rules=ask.rules,\n            score=',
+        "            rules=ask.rules,\n            score=",
+    ),
+    _source(
+        11, "sources/fink_api.py:_cone", "fink.py::test_a_cone_that_was_cut_is_an_error",
+        "        if len(rows) >= self.cone_alerts:\n",
+        "        if len(rows) > self.cone_alerts:\n",
+    ),
+    _source(
+        11, "sources/fink_lsst.py:_tables",
+        "fink_lsst.py::test_a_batch_that_is_empty_is_asked_object_by_object",
+        ", never_empty=True)",
+        ")",
+    ),
+    _source(
+        11, "sources/antares.py:_pages", "antares.py::test_pages_are_followed",
+        "            path, params = following, {}\n",
+        "            return\n",
+    ),
+    _source(
+        12, "schemas/antares.py:PASSBANDS",
+        "antares.py::test_the_golden_reply_reads_as_it_always_did",
+        '"R": "r", ',
+        "",
+    ),
+    _source(
+        13, "sources/fink_api.py:fetch",
+        "fink_lsst.py::test_the_id_of_another_survey_is_no_object_here",
+        "            [of_survey(ask, self.capabilities.survey) for ask in asks],\n",
+        "            asks,\n",
     ),
 )  # fmt: skip
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from yse_ingest.sandbox.alerce import AlerceStandIn
-from yse_ingest.sandbox.fink import FinkStandIn
+from yse_ingest.sandbox.antares import AntaresStandIn
+from yse_ingest.sandbox.fink import FinkLsstStandIn, FinkStandIn
+from yse_ingest.sandbox.lasair import TOKEN, LasairStandIn
 from yse_ingest.sandbox.mars import MarsStandIn
 from yse_ingest.sources import Ask, Kind, Timeouts, build_source
 from yse_ingest.targets import Rules, Target
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from yse_ingest.sandbox.server import LoggedRequest, StandIn
     from yse_ingest.sources import Source
 
+    AlertStandIn = AlerceStandIn | AntaresStandIn | FinkStandIn | LasairStandIn | MarsStandIn
     Question = Callable[..., Ask]
     Shower = Callable[..., None]
     Served = Callable[[StandIn, int], list[LoggedRequest]]
@@ -47,6 +50,27 @@ def alerce() -> Iterator[AlerceStandIn]:
 def fink() -> Iterator[FinkStandIn]:
     """Return a stand-in Fink without alerts."""
     with FinkStandIn() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def fink_lsst() -> Iterator[FinkLsstStandIn]:
+    """Return a stand-in of Fink's LSST API without sources."""
+    with FinkLsstStandIn() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def lasair() -> Iterator[LasairStandIn]:
+    """Return a stand-in Lasair without alerts."""
+    with LasairStandIn() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def antares() -> Iterator[AntaresStandIn]:
+    """Return a stand-in ANTARES without alerts."""
+    with AntaresStandIn() as stand_in:
         yield stand_in
 
 
@@ -114,6 +138,48 @@ def ask_fink(fink: FinkStandIn, waits: list[float]) -> Iterator[Source]:
 
 
 @pytest.fixture
+def ask_fink_lsst(fink_lsst: FinkLsstStandIn, waits: list[float]) -> Iterator[Source]:
+    """Return a source that asks the stand-in of Fink's LSST API."""
+    source = build_source(
+        "fink-lsst",
+        {"FINK_LSST_URL": fink_lsst.api_url},
+        timeouts=Timeouts(connect_s=2, post_s=2, fetch_s=20),
+        sleep=waits.append,
+        jitter=lambda: 0.0,
+    )
+    yield source
+    source.close()
+
+
+@pytest.fixture
+def ask_lasair(lasair: LasairStandIn, waits: list[float]) -> Iterator[Source]:
+    """Return a source that asks the stand-in Lasair."""
+    source = build_source(
+        "lasair",
+        {"LASAIR_URL": lasair.api_url, "LASAIR_TOKEN": TOKEN},
+        timeouts=Timeouts(connect_s=2, post_s=2, fetch_s=20),
+        sleep=waits.append,
+        jitter=lambda: 0.0,
+    )
+    yield source
+    source.close()
+
+
+@pytest.fixture
+def ask_antares(antares: AntaresStandIn, waits: list[float]) -> Iterator[Source]:
+    """Return a source that asks the stand-in ANTARES."""
+    source = build_source(
+        "antares",
+        {"ANTARES_URL": antares.api_url, "YSE_INGEST_UNRECORDED": "antares"},
+        timeouts=Timeouts(connect_s=2, get_s=2, fetch_s=20),
+        sleep=waits.append,
+        jitter=lambda: 0.0,
+    )
+    yield source
+    source.close()
+
+
+@pytest.fixture
 def question() -> Question:
     """Return a function that makes a question about SN 2019np, or what it is told instead."""
 
@@ -146,7 +212,7 @@ def shower() -> Shower:
     """Return a function that adds one alert a night; offsets [arcsec], ``start`` in days."""
 
     def add(
-        stand_in: MarsStandIn | AlerceStandIn | FinkStandIn,
+        stand_in: AlertStandIn,
         object_id: str = "ZTF19aacgslb",
         count: int = 3,
         *,

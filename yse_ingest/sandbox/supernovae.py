@@ -17,7 +17,7 @@ import math
 import statistics
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from yse_ingest.sandbox.ztf import BANDS, candid_of
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from yse_ingest.sandbox.alerce import AlerceStandIn
+    from yse_ingest.sandbox.antares import AntaresStandIn
     from yse_ingest.sandbox.fink import FinkStandIn
+    from yse_ingest.sandbox.lasair import LasairStandIn
     from yse_ingest.sandbox.mars import MarsStandIn
 
 ASSIGNED_RB: Final = 0.9
@@ -168,9 +170,29 @@ def fill_fink(fink: FinkStandIn, supernovae: Iterable[Supernova]) -> None:
 
     The real one begins on 2019-11-01 and shows no alert with rb below 0.55.
     """
+    _fill(fink, supernovae, "rb", "diffmaglim")
+
+
+def fill_antares(antares: AntaresStandIn, supernovae: Iterable[Supernova]) -> None:
+    """Give a stand-in ANTARES every alert and limit, each in the order of time."""
+    _fill(antares, supernovae, "rb", "diffmaglim")
+
+
+def fill_lasair(lasair: LasairStandIn, supernovae: Iterable[Supernova]) -> None:
+    """Give a stand-in Lasair every alert, of which it shows no rb, and every limit."""
+    _fill(lasair, supernovae)
+
+
+def _fill(
+    stand_in: AntaresStandIn | FinkStandIn | LasairStandIn,
+    supernovae: Iterable[Supernova],
+    *also: Literal["rb", "diffmaglim"],
+) -> None:
     supernovae = list(supernovae)
     for alert in _in_order_of_time(supernovae):
-        fink.add_alert(
+        faintest = UNPUBLISHED_LIMIT if alert.diffmaglim is None else alert.diffmaglim
+        shown: dict[str, Any] = {"rb": alert.rb, "diffmaglim": faintest}
+        stand_in.add_alert(
             alert.object_id,
             alert.jd,
             alert.filter,
@@ -180,14 +202,13 @@ def fill_fink(fink: FinkStandIn, supernovae: Iterable[Supernova]) -> None:
             alert.dec,
             candid=alert.candid,
             isdiffpos=alert.isdiffpos,
-            rb=alert.rb,
             drb=alert.drb,
-            diffmaglim=UNPUBLISHED_LIMIT if alert.diffmaglim is None else alert.diffmaglim,
+            **{name: shown[name] for name in also},
         )
     for supernova in supernovae:
         for limit in supernova.limits:
             fid = BANDS.index(limit.filter) + 1
-            fink.add_limit(limit.object_id, limit.jd, fid, limit.diffmaglim)
+            stand_in.add_limit(limit.object_id, limit.jd, fid, limit.diffmaglim)
 
 
 def _supernova(entry: Mapping[str, str], limits: Iterable[PublishedLimit]) -> Supernova:

@@ -16,6 +16,7 @@ from yse_ingest.schemas.alert_fields import (
     BANDS_BY_FID,
     MAG_ERR_MAX,
     MAG_LIMITS,
+    MJD_LIMITS,
     AlertPart,
     Choice,
     Measurement,
@@ -31,8 +32,6 @@ UNDEFINED = 100.0
 """Stands for a magnitude, or an error, that is not defined."""
 E_MAG_MAX = 1e6
 """A flux a million times smaller than its error is none."""
-MJD_LIMITS = (47892.0, 88069.0)
-"""1990-01-01 and 2100-01-01: an earlier date, like that of MJD 0, stands for a missing one."""
 
 
 class DetectionSchema(AlertPart):

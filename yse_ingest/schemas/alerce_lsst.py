@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from marshmallow import post_load, pre_load
 
-from yse_ingest.schemas.alerce import MJD_LIMITS
 from yse_ingest.schemas.alert_fields import (
+    MJD_LIMITS,
     AlertPart,
     Choice,
     Measurement,
@@ -24,8 +24,8 @@ from yse_ingest.schemas.alert_fields import (
 from yse_ingest.schemas.signed_flux import (
     FLUX_MAX,
     NANOJANSKY_ZERO_POINT,
+    NanojanskySource,
     at_our_zero_point,
-    detection_of,
 )
 
 ID_KEY: Final = "measurement_id"
@@ -57,18 +57,12 @@ class _MeasuredSchema(AlertPart):
         return {**row, "band": names.get(str(row["band"]), row["band"])}
 
 
-class DetectionSchema(_MeasuredSchema):
+class DetectionSchema(NanojanskySource, _MeasuredSchema):
     """One diaSource: something that was found in a difference image."""
 
     ra = RightAscension(required=True)
     dec = Measurement(required=True, low=-90.0, high=90.0)
     quality = Score(data_key="reliability")
-
-    @post_load
-    def as_detection(self, row: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Return the row with magnitude and sign in place of its flux."""
-        flux, flux_err = row.pop("flux"), row.pop("flux_err")
-        return row | detection_of(flux, flux_err, zero_point=NANOJANSKY_ZERO_POINT)
 
 
 class ForcedSchema(_MeasuredSchema):

@@ -22,6 +22,10 @@ OBJECT_ID_LENGTH_MAX = 64
 NATIVE_ID_MAX = 2**63 - 1
 MAG_LIMITS = (-5.0, 40.0)
 MAG_ERR_MAX = 10.0
+JD_LIMITS = (2400000.5, 2488069.5)
+"""1858-11-17 and 2100-01-01."""
+MJD_LIMITS = (47892.0, 88069.0)
+"""1990-01-01 and 2100-01-01: an earlier date, like that of MJD 0, stands for a missing one."""
 
 
 class Measurement(Number):

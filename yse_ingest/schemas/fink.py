@@ -11,6 +11,7 @@ from typing import Final
 
 from yse_ingest.schemas.alert_fields import (
     BANDS_BY_FID,
+    JD_LIMITS,
     MAG_ERR_MAX,
     MAG_LIMITS,
     AlertPart,
@@ -30,8 +31,6 @@ TAG_KEY: Final = "d:tag"
 VALID: Final = "valid"
 UPPER_LIMIT: Final = "upperlim"
 BAD_QUALITY: Final = "badquality"
-JD_LIMITS = (2400000.5, 2488069.5)
-"""1858-11-17 and 2100-01-01."""
 
 
 class AlertSchema(AlertPart):

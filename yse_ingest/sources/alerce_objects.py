@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from yse_ingest.errors import SourceReplyError, YseIngestError
 from yse_ingest.schemas._load import load_rows
-from yse_ingest.schemas.alerce import MJD_LIMITS, LastSeenSchema, ObjectSchema
+from yse_ingest.schemas.alerce import LastSeenSchema, ObjectSchema
+from yse_ingest.schemas.alert_fields import MJD_LIMITS
 from yse_ingest.sources.answers import check_listed, inside_cone, look_radius
 from yse_ingest.sources.batches import TOO_LONG, in_parts, known_objects, rows_of
 from yse_ingest.times import MJD_ZERO_JD, jd_of_time_ms

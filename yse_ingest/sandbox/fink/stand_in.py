@@ -10,36 +10,21 @@ import math
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from yse_ingest.sandbox.fink.payload import (
-    RefusedError,
-    number,
-    payload_of,
-    refusal,
-    required,
-)
-from yse_ingest.sandbox.server import Reply, Request, StandIn
+from yse_ingest.sandbox.fink.payload import number, required
+from yse_ingest.sandbox.fink.service import FinkService, Row, check_format, columns, only
 from yse_ingest.sandbox.ztf import BANDS, candid_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-BASE_PATH: Final = "/api/v1"
-RADIUS_MAX_ARCSEC: Final = 18000.0
-CONE_ALERTS: Final = 1000
-"""Alerts that a cone search looks at, unless told otherwise."""
+    from yse_ingest.sandbox.fink.service import Route
+
 NO_MATCH: Final = -999.0
 
-_NOT_FOUND = "<!doctype html><title>404 Not Found</title><h1>Not Found</h1>"
-_BROKEN = (
-    "<!doctype html><title>500 Internal Server Error</title><h1>Internal Server Error</h1>"
-)
-_SEPARATION = "v:separation_degree"
 _TAG = "d:tag"
 
-Row = dict[str, Any]
 
-
-class FinkStandIn(StandIn):
+class FinkStandIn(FinkService):
     """A Fink that holds whatever alerts it was given.
 
     Parameters
@@ -53,35 +38,16 @@ class FinkStandIn(StandIn):
         Its tables are filled once a day: later alerts are not shown yet. Set it while it runs.
     """
 
-    name: ClassVar[str] = "fink"
+    object_column: ClassVar[str] = "i:objectId"
+    time_column: ClassVar[str] = "i:jd"
+    place_columns: ClassVar[tuple[str, str]] = ("i:ra", "i:dec")
 
-    def __init__(
-        self,
-        *,
-        workers: int = 4,
-        worker_limit_s: float = 30.0,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        keep_alive: bool = True,
-        real_cost: float = 0.0,
-    ) -> None:
-        super().__init__(
-            workers=workers,
-            worker_limit_s=worker_limit_s,
-            host=host,
-            port=port,
-            keep_alive=keep_alive,
-            real_cost=real_cost,
-        )
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
         self.loaded_until_jd = math.inf
         self._table_lock = threading.Lock()
         self._alerts: list[Row] = []
         self._side: list[Row] = []
-
-    @property
-    def api_url(self) -> str:
-        """The base address of the API, without a slash at the end."""
-        return self.url + BASE_PATH
 
     # What it holds --------------------------------------------------------------------------
 
@@ -167,32 +133,17 @@ class FinkStandIn(StandIn):
 
     # What it answers ------------------------------------------------------------------------
 
-    def handle(self, request: Request) -> Reply:
-        """Answer a GET or POST under `/api/v1`."""
-        if request.method not in {"GET", "POST"}:
-            return Reply.html("<h1>Method Not Allowed</h1>", 405)
-        try:
-            match request.path.split("/"):
-                case ["", "api", "v1", "objects"]:
-                    return Reply.json(_shown(self._objects(payload_of(request))))
-                case ["", "api", "v1", "conesearch"]:
-                    return Reply.json(_shown(self._cone(payload_of(request))))
-                case _:
-                    return Reply.html(_NOT_FOUND, 404)
-        except RefusedError as error:
-            return refusal(error)
-
-    def server_error(self, request: Request) -> Reply:  # noqa: ARG002
-        """Return the service's own 500."""
-        return Reply.html(_BROKEN, 500)
+    def routes(self) -> Mapping[str, Route]:
+        """Return what answers each path below the base."""
+        return {"objects": self._objects, "conesearch": self._cone}
 
     def _objects(self, payload: Mapping[str, Any]) -> list[Row]:
         object_ids = str(required(payload, "objectId")).split(",")
-        _check_format(payload)
+        check_format(payload)
         rows = [row for row in self._loaded(self._alerts) if row["i:objectId"] in object_ids]
         rows.sort(key=lambda row: row["i:jd"], reverse=True)
-        chosen = _columns(payload)
-        rows = [_only(row, chosen) for row in rows]
+        chosen = columns(payload)
+        rows = [only(row, chosen) for row in rows]
         # Neither the text "true" nor a 1 is heard.
         if str(payload.get("withupperlim")) != "True":
             return rows
@@ -208,38 +159,12 @@ class FinkStandIn(StandIn):
         return [{key: row.get(key) for key in keys} for row in tagged]
 
     def _cone(self, payload: Mapping[str, Any]) -> list[Row]:
-        ra, dec, radius = (number(payload, name) for name in ("ra", "dec", "radius"))
-        if radius > RADIUS_MAX_ARCSEC:
-            raise RefusedError(
-                "`radius` cannot be bigger than 18,000 arcseconds (5 degrees).\n"
-            )
-        _check_format(payload)
-        count = int(number({"n": CONE_ALERTS, **payload}, "n"))
+        ra, dec, radius, count = self.cone(payload)
         loaded = self._loaded(self._alerts)
-        found = [
-            {**row, _SEPARATION: separation}
-            for row in loaded
-            if (separation := _separation_deg(ra, dec, row["i:ra"], row["i:dec"])) * 3600
-            <= radius
-        ][:count]
+        found = self.around(loaded, ra, dec, radius)[:count]
         if "startdate" in payload:
             found = _begun_since(found, loaded, number(payload, "startdate"))
-        chosen = _columns(payload)
-        if chosen is None or {"i:objectId", "i:jd"} <= chosen:
-            latest: dict[str, Row] = {}
-            for row in sorted(found, key=lambda row: row["i:jd"]):
-                latest[row["i:objectId"]] = row
-            found = list(latest.values())
-        found.sort(key=lambda row: row[_SEPARATION])
-        if chosen is not None:
-            chosen |= {"i:ra", "i:dec", _SEPARATION}
-        return [_only(row, chosen) for row in found]
-
-
-def _check_format(payload: Mapping[str, Any]) -> None:
-    wanted = payload.get("output-format", "json")
-    if wanted != "json":
-        raise RefusedError(f"Output format `{wanted}` is not supported by the sandbox.\n")
+        return self.by_distance(found, payload)
 
 
 def _begun_since(found: list[Row], loaded: list[Row], jd: float) -> list[Row]:
@@ -248,32 +173,3 @@ def _begun_since(found: list[Row], loaded: list[Row], jd: float) -> list[Row]:
     for row in loaded:
         first[row["i:objectId"]] = min(row["i:jd"], first.get(row["i:objectId"], math.inf))
     return [row for row in found if first[row["i:objectId"]] >= jd]
-
-
-def _columns(payload: Mapping[str, Any]) -> set[str] | None:
-    text = payload.get("columns")
-    return {name.strip() for name in str(text).split(",")} if text else None
-
-
-def _only(row: Row, columns: set[str] | None) -> Row:
-    return {key: value for key, value in row.items() if columns is None or key in columns}
-
-
-def _shown(rows: list[Row]) -> list[Row]:
-    """Return rows as they are printed: what is not finite is null."""
-    return [
-        {
-            key: None if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in row.items()
-        }
-        for row in rows
-    ]
-
-
-def _separation_deg(ra: float, dec: float, other_ra: float, other_dec: float) -> float:
-    """Return the great-circle distance of two positions, all in degrees."""
-    north, other_north = math.radians(dec), math.radians(other_dec)
-    half_east = math.radians(other_ra - ra) / 2
-    haversine = math.sin((other_north - north) / 2) ** 2
-    haversine += math.cos(north) * math.cos(other_north) * math.sin(half_east) ** 2
-    return math.degrees(2 * math.asin(min(1.0, math.sqrt(haversine))))
