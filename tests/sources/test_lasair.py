@@ -427,11 +427,18 @@ def test_a_token_goes_to_no_other_host(question: Question) -> None:
     assert heard == []
 
 
+@pytest.mark.parametrize("says_when", [True, False], ids=["header", "text alone"])
 def test_a_quota_that_is_used_up_is_obeyed(
-    lasair: LasairStandIn, ask_lasair: Source, question: Question, waits: list[float]
+    lasair: LasairStandIn,
+    ask_lasair: Source,
+    question: Question,
+    waits: list[float],
+    *,
+    says_when: bool,
 ) -> None:
-    """A 429 is not tried again within minutes; the error says when it may be."""
+    """A 429 is not tried again within minutes; by its header or its text it says when."""
     lasair.quota.per_hour = 0
+    lasair.quota.says_when = says_when
 
     answer = one(ask_lasair, question())
 

@@ -23,6 +23,7 @@ RETRY_AFTER_KEPT_S = 86400.0
 """Whoever asks us to wait longer is asked again after this [s]."""
 
 _WAIT_SAID = re.compile(rb"available in (\d{1,9}) (second|minute)")
+_HOUR_SAID = b"wait an hour"
 _WAIT_SAID_LENGTH = 1000
 _UNIX_TIME = 1e9
 """What is larger is a moment, not a wait."""
@@ -120,11 +121,11 @@ def wait_said(body: bytes) -> float | None:
     """Return how long the text of a refusal asks us to wait [s].
 
     ``Request was throttled. Expected available in 12 seconds.``, as Django's REST framework
-    says it; some services say it in minutes.
+    says it; some services say it in minutes. Lasair says "Either wait an hour, or ...".
     """
     found = _WAIT_SAID.search(body[:_WAIT_SAID_LENGTH])
     if found is None:
-        return None
+        return 3600.0 if _HOUR_SAID in body[:_WAIT_SAID_LENGTH] else None
     seconds = float(found[1]) * (60.0 if found[2] == b"minute" else 1.0)
     return min(seconds, RETRY_AFTER_KEPT_S)
 
