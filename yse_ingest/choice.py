@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from yse_ingest.union import Disagreement
 
 
+UNCLEAR_ELSEWHERE = "not clear at"
+"""How the reason begins why nothing is taken of a source that is clear itself."""
 LACKS = "lacks the newest"
 """How the reason begins why a source that answers is passed over."""
 
@@ -195,8 +197,9 @@ def union_of(
 ) -> tuple[Fetched, tuple[Disagreement, ...]]:
     """Return what several sources of a survey say of one target as one light curve.
 
-    It is the first usable answer with the exposures of all of them, each once, and with it
-    come the disagreements. `yse_ingest.fetch.Fetch` does the same over several rounds.
+    It is the first answer with photometry, with the exposures of all of them, each once, and
+    with it come the disagreements. Where it is not clear at one of them which object is meant,
+    that is the answer. `yse_ingest.fetch.Fetch` does the same over several rounds.
 
     Parameters
     ----------
@@ -205,7 +208,7 @@ def union_of(
     group
         The sources in their order.
     """
-    best = next((each for each in answers if is_usable(each.answer)), answers[0])
+    best = min(answers, key=lambda each: _standing(each.answer))
     sightings = Sightings.empty()
     for each in answers:
         sightings = seen_with(sightings, each, group)
@@ -222,16 +225,39 @@ def union_of(
     return union, tuple(sightings.disagreements(group.sources))
 
 
+def _standing(answer: Answer) -> int:
+    """Return which of several answers is told; the lowest is."""
+    first = {Status.AMBIGUOUS: 0, Status.OK: 1}
+    return first.get(answer.status, 2 if is_usable(answer) else 3)
+
+
 def due_for_check(
     order: Sequence[str], clocks: Mapping[str, Clock], *, now_ms: int, every_s: float
 ) -> set[str]:
-    """Return the sources that were not asked for so long, or never."""
+    """Return the sources that were not asked for so long, or never, or are not clear."""
     asked = {name: clocks[name].asked_ms if name in clocks else None for name in order}
     return {
         name
         for name, asked_ms in asked.items()
-        if asked_ms is None or now_ms - asked_ms >= 1000 * every_s
+        if asked_ms is None
+        or now_ms - asked_ms >= 1000 * every_s
+        or clocks[name].status == Status.AMBIGUOUS
     }
+
+
+def unclear_at(order: Sequence[str], source: str, clocks: Mapping[str, Clock]) -> str | None:
+    """Return what another source says against taking this one's object; None: nothing.
+
+    Where one sees several objects that could be meant, nothing is taken from any of them.
+    """
+    for name in order:
+        clock = clocks.get(name)
+        if name == source or clock is None or clock.status != Status.AMBIGUOUS:
+            continue
+        reason = str(clock.detail.get("reason") or "")
+        if not reason.startswith(UNCLEAR_ELSEWHERE):
+            return f"{UNCLEAR_ELSEWHERE} {name}: {reason}"
+    return None
 
 
 def lagging(

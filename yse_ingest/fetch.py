@@ -20,6 +20,7 @@ from yse_ingest.choice import (
     outcome,
     part_of,
     seen_with,
+    unclear_at,
 )
 from yse_ingest.clients import CREATION_KEY, Hint
 from yse_ingest.delta import Verdict, compare, outranks, windows
@@ -424,7 +425,9 @@ class Fetch:
             self._pending(fetched, asked_ms)
             return None
         if one.group.has_choice:
+            fetched = self._unless_unclear(fetched, one)
             one.sightings, fetched = self._united(fetched, one)
+            answer = fetched.answer
         owed, ledger = self.owed(fetched, key)
         shrunk = ledger is not None and ledger.with_gaps(fetched.gaps).gaps != ledger.gaps
         if len(owed) or shrunk:
@@ -471,6 +474,15 @@ class Fetch:
         self._soon(target, fetched.source, wait_s)
         fields = {"target": target.name, "source": fetched.source, "wait_s": round(wait_s, 1)}
         logger.info("pending", extra={**fields, "reason": answer.reason})
+
+    def _unless_unclear(self, fetched: Fetched, one: _Round) -> Fetched:
+        """Return an answer, as an ambiguous one where another source says that it is."""
+        clocks = self.state.clocks.get(fetched.target.name)
+        reason = unclear_at(one.group.sources, fetched.source, clocks)
+        if reason is None or fetched.answer.status is not Status.OK:
+            return fetched
+        unclear = replace(fetched.answer, status=Status.AMBIGUOUS, reason=reason)
+        return replace(fetched, answer=unclear)
 
     def _united(self, fetched: Fetched, one: _Round) -> tuple[Sightings, Fetched]:
         """Return what all sources reported, and the exposures that stand as this one says."""

@@ -80,6 +80,22 @@ def test_push_tells_of_a_disagreement(console: Console, fink: FinkStandIn) -> No
     assert 18.0 not in [row["mag"] for row in console.ysepz.rows("2019np")]
 
 
+def test_push_takes_nothing_where_one_source_is_not_clear(
+    console: Console, fink: FinkStandIn
+) -> None:
+    """Two objects at the second source: nothing is sent, and it says between which."""
+    fink.add_alert("ZTF19nearby", JD, "g", 17.0, 0.1, RA, DEC + 2.0 / 3600)
+
+    result = console.run(
+        "push", "2019np", "--source", "mars,fink", "--json", FINK_URL=fink.api_url
+    )
+
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["state"] == "ambiguous"
+    assert "ZTF19nearby" in result.stdout
+    assert console.ysepz.rows("2019np") == []
+
+
 def test_status_tells_of_each_source(console: Console, fink: FinkStandIn) -> None:
     """Who is asked, who was passed over and why."""
     settings = {"FINK_URL": fink.api_url, "YSE_INGEST_SOURCE": "fink,mars"}

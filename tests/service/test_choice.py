@@ -252,6 +252,30 @@ def test_a_value_of_a_lesser_source_gives_way_to_the_first(brokers: Brokers) -> 
     assert brokers.mags() == expected(2)
 
 
+@pytest.mark.parametrize("order", ["alerce,fink", "fink,alerce"])
+def test_what_is_not_clear_at_one_source_is_taken_from_none(
+    brokers: Brokers, order: str
+) -> None:
+    """Two objects at ALeRCE, one at Fink: ambiguous, until a person names the object."""
+    brokers.publish(0, 3)
+    near = ("ZTF19nearby", 2458490.5, "g", 17.0, 0.05, RA, DEC + 2.0 / 3600)
+    brokers.alerce.add_detection(*near, candid=candid_of(2458490.5))
+    brokers.service.enqueue(Target("2019np", source="alerce,fink"))
+    for _ in range(2):
+        brokers.cycle()
+    assert brokers.mags() == []
+    (line,) = overview(brokers.service, ["2019np"])
+    assert line.answer.startswith("ambiguous: ")
+    assert "ZTF19nearby" in line.answer
+
+    brokers.service.enqueue(Target("2019np", source=order, object_id=OBJECT))
+    for _ in range(2):
+        brokers.cycle()
+
+    assert brokers.mags() == expected(3)
+    assert overview(brokers.service, ["2019np"])[0].trouble is None
+
+
 def test_a_source_without_address_does_not_stop_the_others(brokers: Brokers) -> None:
     """MARS that nobody has configured is passed over."""
     brokers.publish(0, 2, to="fink")

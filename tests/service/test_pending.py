@@ -191,3 +191,38 @@ def test_a_lost_memory_costs_one_task(
 
     assert len(house.ysepz.rows(NAME)) == 2
     assert [task.deleted for task in atlas.tasks.values()] == [False, True]
+
+
+def test_beside_a_broker_of_ztf_it_is_looked_at_alone(
+    house: House, atlas: AtlasStandIn
+) -> None:
+    """Both are stored under their names; who answered at once is not asked meanwhile."""
+    house.alerts("ZTF19aacgslb", 4)
+    atlas.finish_after_polls = 2
+    service = house.service(
+        ATLAS_URL=atlas.api_url,
+        ATLAS_TOKEN=TOKEN,
+        ATLAS_DAYS="all",
+        YSE_INGEST_SOURCE="mars,atlas",
+    )
+    service.enqueue(Target(NAME))
+    house.cycle(service, NAME)
+    assert len(house.ysepz.rows(NAME)) == 4
+    house.mars.log.clear()
+    assert due_in_s(service) == pytest.approx(10, abs=3)
+
+    for _ in range(3):
+        house.cycle(service, NAME)
+
+    assert not house.mars.log
+    stored = {(row["instrument"], row["band"]) for row in house.ysepz.rows(NAME)}
+    assert stored == {
+        ("ZTF-Cam", "g-ZTF"),
+        ("ZTF-Cam", "r-ZTF"),
+        ("ACAM1", "orange-ATLAS"),
+        ("ACAM1", "cyan-ATLAS"),
+    }
+    assert len(house.ysepz.rows(NAME)) == 6
+
+    house.cycle(service, NAME)
+    assert house.mars.log
