@@ -23,10 +23,12 @@ run: $(VENV)/.installed ## The whole service on the sandbox: 31 real supernovae 
 # Three at a time: most of them wait. Those of the workers run in processes of their own, for
 # Celery sets up logging once per process.
 TOGETHER := -n 3 --dist loadfile
-LONG     := tests/workers/test_secrets.py
+LONG     := tests/workers/test_secrets.py tests/campaigns/test_beside_the_crons.py \
+            tests/campaigns/test_short_drill.py
 
 test: $(VENV)/.installed ## The tests
-	$(BIN)/pytest $(TOGETHER) --ignore=tests/workers --ignore=tests/test_up.py
+	$(BIN)/pytest $(TOGETHER) --ignore=tests/workers --ignore=tests/test_up.py \
+	  $(addprefix --ignore=,$(LONG))
 	$(BIN)/pytest $(TOGETHER) tests/test_up.py tests/workers $(addprefix --ignore=,$(LONG))
 
 test-long: $(VENV)/.installed ## The tests that take a minute or more each
