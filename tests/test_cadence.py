@@ -1,0 +1,97 @@
+"""The adaptive rule: each term does what it says, and the sum is told."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from yse_ingest.cadence import MAX_S, MIN_S, Facts, adaptive, trend
+from yse_ingest.photometry import Alerts, LightCurve, light_curve
+from yse_ingest.times import MS_PER_DAY
+
+NOW = 1_800_000_000_000
+
+
+def ago(days: float) -> int:
+    return NOW - round(days * MS_PER_DAY)
+
+
+def curve(*points: tuple[float, str, float]) -> LightCurve:
+    """Return a light curve of (days ago, band, magnitude)."""
+    rows = [
+        {
+            "native_id": str(number),
+            "object_id": "ZTF19aacgslb",
+            "band": band,
+            "mag": mag,
+            "mag_err": 0.1,
+            "negative": False,
+            "ra": 157.3415,
+            "dec": 29.5106667,
+            "quality": 1.0,
+        }
+        for number, (_, band, mag) in enumerate(points)
+    ]
+    alerts = Alerts.from_rows(rows, time_ms=np.array([ago(days) for days, _, _ in points]))
+    bands = {band: f"{band}-ZTF" for band in "gr"}
+    return light_curve(alerts, instrument="ZTF-Cam", obs_group="ZTF", band_map=bands)[0]
+
+
+@pytest.mark.parametrize(
+    ("facts", "minutes"),
+    [
+        (Facts(NOW), 30),
+        (Facts(NOW, discovery_ms=ago(1), news_ms=ago(0.1)), 15),
+        (Facts(NOW, discovery_ms=ago(10), news_ms=ago(1)), 30),
+        (Facts(NOW, discovery_ms=ago(60), news_ms=ago(1)), 120),
+        (Facts(NOW, discovery_ms=ago(60), news_ms=ago(5)), 240),
+        (Facts(NOW, discovery_ms=ago(60), news_ms=ago(1), slope=0.3), 60),
+        (Facts(NOW, discovery_ms=ago(10), mag=13.0), 15),
+        (Facts(NOW, discovery_ms=ago(10), mag=13.0, slope=-0.5), 10),
+        (Facts(NOW, discovery_ms=ago(1000), news_ms=ago(900)), 24 * 60),
+        (Facts(NOW, quota_used=0.75), 60),
+        (Facts(NOW, quota_used=1.2), 480),
+        (Facts(NOW, discovery_ms=ago(-3), news_ms=ago(-1)), 15),
+    ],
+)
+def test_the_rule_as_it_is_documented(facts: Facts, minutes: float) -> None:
+    """The worked examples of docs/cadence.md."""
+    assert adaptive(facts).seconds == pytest.approx(60 * minutes)
+
+
+_DAYS = st.none() | st.floats(-10, 5000).map(ago)
+
+
+@given(
+    st.builds(
+        Facts,
+        st.just(NOW),
+        _DAYS,
+        _DAYS,
+        st.none() | st.floats(5, 25),
+        st.none() | st.floats(-5, 5),
+        st.floats(0, 5),
+    )
+)
+def test_what_is_told_is_what_is_done(facts: Facts) -> None:
+    """The factors that `why` shows give the cadence, within the bounds, whatever is known."""
+    pace = adaptive(facts)
+    assert MIN_S <= pace.seconds <= MAX_S
+    product = 1800 * math.prod(term.factor for term in pace.terms)
+    assert pace.seconds == pytest.approx(min(max(product, MIN_S), MAX_S))
+    assert bool(pace.bound) == (pace.seconds != product)
+    assert len(pace.lines) == 1 + len(pace.terms) + bool(pace.bound)
+
+
+def test_a_trend_is_told_from_the_last_days_of_one_band() -> None:
+    """Colours are no change, nor are two exposures of a night; an old rise is over."""
+    assert trend(curve()) == (None, None)
+    assert trend(curve((0, "g", 19.0), (0.01, "r", 18.0))) == (19.0, None)
+    fading = curve((0, "r", 18.6), (1, "r", 18.4), (3, "r", 18.0), (9, "r", 15))
+    assert trend(fading).slope == pytest.approx(0.2)
+    rising = curve((0, "r", 18.0), (2, "r", 19.0), (2, "g", 19.9), (4, "g", 20))
+    assert trend(rising).slope == pytest.approx(-0.5)
