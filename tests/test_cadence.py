@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from yse_ingest.cadence import MAX_S, MIN_S, Facts, adaptive, trend
 from yse_ingest.photometry import Alerts, LightCurve, light_curve
 from yse_ingest.times import MS_PER_DAY
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 NOW = 1_800_000_000_000
 
 
@@ -22,7 +26,7 @@ def ago(days: float) -> int:
 
 def curve(*points: tuple[float, str, float]) -> LightCurve:
     """Return a light curve of (days ago, band, magnitude)."""
-    rows = [
+    rows: list[Mapping[str, Any]] = [
         {
             "native_id": str(number),
             "object_id": "ZTF19aacgslb",
