@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,9 +52,9 @@ def curve(*points: tuple[float, str, float]) -> LightCurve:
         (Facts(NOW), 30),
         (Facts(NOW, discovery_ms=ago(1), news_ms=ago(0.1)), 15),
         (Facts(NOW, discovery_ms=ago(10), news_ms=ago(1)), 30),
-        (Facts(NOW, discovery_ms=ago(60), news_ms=ago(1)), 120),
-        (Facts(NOW, discovery_ms=ago(60), news_ms=ago(5)), 240),
-        (Facts(NOW, discovery_ms=ago(60), news_ms=ago(1), slope=0.3), 60),
+        (Facts(NOW, discovery_ms=ago(60), news_ms=ago(1)), 60),
+        (Facts(NOW, discovery_ms=ago(60), news_ms=ago(5)), 120),
+        (Facts(NOW, discovery_ms=ago(60), news_ms=ago(1), slope=0.3), 30),
         (Facts(NOW, discovery_ms=ago(10), mag=13.0), 15),
         (Facts(NOW, discovery_ms=ago(10), mag=13.0, slope=-0.5), 10),
         (Facts(NOW, discovery_ms=ago(1000), news_ms=ago(900)), 24 * 60),
@@ -87,8 +88,32 @@ def test_what_is_told_is_what_is_done(facts: Facts) -> None:
     assert MIN_S <= pace.seconds <= MAX_S
     product = 1800 * math.prod(term.factor for term in pace.terms)
     assert pace.seconds == pytest.approx(min(max(product, MIN_S), MAX_S))
-    assert bool(pace.bound) == (pace.seconds != product)
-    assert len(pace.lines) == 1 + len(pace.terms) + bool(pace.bound)
+    assert bool(pace.bounds) == (pace.seconds != product)
+    assert len(pace.lines) == 1 + len(pace.terms) + len(pace.bounds)
+
+
+@given(
+    st.floats(0, 24),
+    st.floats(0, 1, exclude_max=True),
+    st.floats(1, 500),
+    st.sampled_from([(2.0, 15.0), (23.0, 11.0)]),
+)
+def test_no_target_is_asked_about_by_day(
+    hour: float, spread: float, days: float, night: tuple[float, float]
+) -> None:
+    """The next time lies in a night; by day, it is put off to a share of a cadence after dusk."""
+    midnight = NOW - NOW % MS_PER_DAY
+    now_ms = midnight + round(hour * 3_600_000)
+    facts = Facts(now_ms, discovery_ms=now_ms - round(days * MS_PER_DAY))
+    plain = adaptive(facts)
+    pace = adaptive(replace(facts, night_utc=night, spread=spread))
+    # Half a second either way is the rounding of this test.
+    after = (pace.seconds / 3600 + hour - night[0] + 1e-4) % 24
+    length = (night[1] - night[0]) % 24
+    assert after < length + 2e-4 or after < plain.seconds / 3600 + 2e-4
+    if pace.seconds != plain.seconds:
+        assert after == pytest.approx(spread * plain.seconds / 3600 % 24, abs=1e-3)
+        assert "not by day" in pace.lines[-1]
 
 
 def test_a_trend_is_told_from_the_last_days_of_one_band() -> None:

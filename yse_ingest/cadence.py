@@ -24,9 +24,9 @@ BASE_S = 1800.0
 """What all factors are of: the cadence of a target about which nothing is known [s]."""
 MIN_S, MAX_S = 600.0, 24 * HOUR_S
 """Bounds of the rule [s]."""
-PHASES = ((5.0, 0.5), (30.0, 1.0), (90.0, 4.0), (365.0, 12.0), (math.inf, 48.0))
+PHASES = ((3.0, 0.5), (30.0, 1.0), (90.0, 2.0), (365.0, 3.0), (math.inf, 48.0))
 """Days since discovery below which a factor holds."""
-SILENCES = ((4.0, 1.0), (10.0, 2.0), (30.0, 4.0), (math.inf, 16.0))
+SILENCES = ((4.0, 1.0), (10.0, 2.0), (20.0, 4.0), (math.inf, 12.0))
 """Days since the source last had something new below which a factor holds."""
 STEEP_MAG_PER_DAY = 0.1
 """A light curve that changes as fast is at its rise, or something unusual."""
@@ -67,6 +67,10 @@ class Facts:
     """Its change [mag/d]; negative: it brightens."""
     quota_used: float = 0.0
     """Share of the source's quota of this hour that is used."""
+    night_utc: tuple[float, float] | None = None
+    """Hours of UTC between which the survey's alerts come [h]; None: at any hour."""
+    spread: float = 0.0
+    """Share of a cadence by which this target comes after the night's begin, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +78,17 @@ class Pace:
     """How often a target is asked about, and why."""
 
     seconds: float
+    """From now to the next question [s]."""
     terms: tuple[Term, ...]
-    bound: str = ""
-    """Which bound holds it, in words."""
+    bounds: tuple[str, ...] = ()
+    """What else holds, in words."""
 
     @property
     def lines(self) -> list[str]:
         """Return the sum, a line each."""
         told = [f"{BASE_S / 60:g} min, the base"]
         told += [f"x {term.factor:g}: {term.told}" for term in self.terms]
-        return [*told, self.bound] if self.bound else told
+        return [*told, *self.bounds]
 
 
 def adaptive(facts: Facts, *, min_s: float = MIN_S, max_s: float = MAX_S) -> Pace:
@@ -99,11 +104,27 @@ def adaptive(facts: Facts, *, min_s: float = MIN_S, max_s: float = MAX_S) -> Pac
     terms = tuple(term for term in _terms(facts) if term.factor != 1.0)
     wanted = BASE_S * math.prod(term.factor for term in terms)
     seconds = min(max(wanted, min_s), max_s)
-    bound = ""
+    bounds = []
     if seconds != wanted:
         side = "at most" if seconds < wanted else "at least"
-        bound = f"{side} {seconds / 60:g} min apart, by the setting"
-    return Pace(seconds, terms, bound)
+        bounds.append(f"{side} {seconds / 60:g} min apart, by the setting")
+    wait_s = _until_night(facts, seconds)
+    if wait_s:
+        begin, end = facts.night_utc or (0.0, 24.0)
+        bounds.append(f"not by day: alerts come from {begin:g} to {end:g} h UTC")
+        seconds += wait_s + facts.spread * seconds
+    return Pace(seconds, terms, tuple(bounds))
+
+
+def _until_night(facts: Facts, seconds: float) -> float:
+    """Return how long a time after now lies before the next night [s]; 0 within one."""
+    if facts.night_utc is None:
+        return 0.0
+    begin, end = facts.night_utc
+    hour = (facts.now_ms / 1000 + seconds) / HOUR_S % 24
+    if (hour - begin) % 24 < (end - begin) % 24:
+        return 0.0
+    return (begin - hour) % 24 * HOUR_S
 
 
 def _terms(facts: Facts) -> list[Term]:

@@ -63,6 +63,8 @@ class Survey:
     obs_group: str
     band_map: Mapping[str, str]
     """The source's band letter to YSE-PZ's band name."""
+    night_utc: tuple[float, float] | None = None
+    """Hours of UTC between which its alerts come [h]; None: at any hour."""
 
     @property
     def rules(self) -> dict[str, Any]:
@@ -74,9 +76,22 @@ class Survey:
         }
 
 
-ZTF = Survey("ZTF", "ZTF-Cam", "ZTF", {"g": "g-ZTF", "r": "r-ZTF", "i": "i-ZTF"})
+ZTF = Survey(
+    "ZTF",
+    "ZTF-Cam",
+    "ZTF",
+    {"g": "g-ZTF", "r": "r-ZTF", "i": "i-ZTF"},
+    # Palomar's nights: the 816 alerts of the sandbox's supernovae lie between 2.3 and 13.9 h.
+    night_utc=(2.0, 15.0),
+)
 ATLAS = Survey("ATLAS", "ACAM1", "ATLAS", {"c": "cyan-ATLAS", "o": "orange-ATLAS"})
-LSST = Survey("LSST", "LSSTCam", "LSST", {band: f"{band}-LSST" for band in "ugrizy"})
+LSST = Survey(
+    "LSST",
+    "LSSTCam",
+    "LSST",
+    {band: f"{band}-LSST" for band in "ugrizy"},
+    night_utc=(22.5, 12.0),  # Cerro Pachón's
+)
 
 
 @dataclass(frozen=True)
