@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long lint chaos outage drill cutover fuzz guards audit clean
+.PHONY: help run test test-long lint chaos outage drill cutover cadence fuzz guards audit clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -54,6 +54,9 @@ drill: $(VENV)/.installed ## Three brokers of ZTF, one dead for six hours, one g
 
 audit: ## Known vulnerabilities of the locked dependencies (asks PyPI)
 	@PYTHON=$(PYTHON) .ci/audit
+
+cadence: $(VENV)/.installed ## What the adaptive cadence saves on real light curves, and what it delays
+	$(BIN)/python -m tests.campaigns.cadence
 
 fuzz: $(VENV)/.installed ## 100,000 mutated inputs and a stateful model; INPUTS=n, SEED=n replays
 	$(BIN)/python -m tests.campaigns.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
