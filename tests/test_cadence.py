@@ -101,7 +101,7 @@ def test_what_is_told_is_what_is_done(facts: Facts) -> None:
 def test_no_target_is_asked_about_by_day(
     hour: float, spread: float, days: float, night: tuple[float, float]
 ) -> None:
-    """The next time lies in a night; by day it is put off to a share of a cadence after dusk."""
+    """The next time lies in a night; by day it waits for a share of a cadence after dusk."""
     midnight = NOW - NOW % MS_PER_DAY
     now_ms = midnight + round(hour * 3_600_000)
     facts = Facts(now_ms, discovery_ms=now_ms - round(days * MS_PER_DAY))
