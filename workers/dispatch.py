@@ -7,10 +7,15 @@ import logging
 from workers.celery import app, settings
 from workers.hints import send_fetch, send_uploads
 from workers.resources import service
+from yse_ingest.cadence import BASE_S
 from yse_ingest.errors import YseIngestError
 from yse_ingest.reconcile import Auditor
+from yse_ingest.targets import ADAPTIVE
 
 logger = logging.getLogger(__name__)
+
+MESSAGE_EXPIRES_S = BASE_S if settings.cadence_s == ADAPTIVE else settings.cadence_s
+"""A fetch message is of no use longer: its target is due again [s]."""
 
 
 # Ticks send no events: Flower's list of tasks would hold little else.
@@ -19,7 +24,7 @@ def dispatch() -> None:
     """Claim the targets that are due, and ask the fetch workers to look at them."""
     for batch in service().dispatch():
         logger.info("dispatched", extra={"source": batch.source, "targets": batch.names})
-        send_fetch(batch.names, expires_s=settings.cadence_s)
+        send_fetch(batch.names, expires_s=MESSAGE_EXPIRES_S)
     service().state.heartbeats.beat("dispatch")
 
 

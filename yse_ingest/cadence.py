@@ -24,6 +24,8 @@ BASE_S = 1800.0
 """What all factors are of: the cadence of a target about which nothing is known [s]."""
 MIN_S, MAX_S = 600.0, 24 * HOUR_S
 """Bounds of the rule [s]."""
+JITTER = 0.1
+"""Up to such a share of a cadence later, by the target's name: load stays flat."""
 PHASES = ((3.0, 0.5), (30.0, 1.0), (90.0, 2.0), (365.0, 3.0), (math.inf, 48.0))
 """Days since discovery below which a factor holds."""
 SILENCES = ((4.0, 1.0), (10.0, 2.0), (20.0, 4.0), (math.inf, 12.0))
@@ -70,7 +72,8 @@ class Facts:
     night_utc: tuple[float, float] | None = None
     """Hours of UTC between which the survey's alerts come [h]; None: at any hour."""
     spread: float = 0.0
-    """Share of a cadence by which this target comes after the night's begin, 0 to 1."""
+    """The target's own place among all others, 0 to 1: the share of a cadence by which it comes
+    after the night's begin."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class Pace:
 
     seconds: float
     """From now to the next question [s]."""
+    every_s: float
+    """The cadence: the same without a day that lies between [s]."""
     terms: tuple[Term, ...]
     bounds: tuple[str, ...] = ()
     """What else holds, in words."""
@@ -108,12 +113,13 @@ def adaptive(facts: Facts, *, min_s: float = MIN_S, max_s: float = MAX_S) -> Pac
     if seconds != wanted:
         side = "at most" if seconds < wanted else "at least"
         bounds.append(f"{side} {seconds / 60:g} min apart, by the setting")
-    wait_s = _until_night(facts, seconds)
+    every_s = seconds * (1.0 + JITTER * facts.spread)
+    wait_s = _until_night(facts, every_s)
     if wait_s:
         begin, end = facts.night_utc or (0.0, 24.0)
         bounds.append(f"not by day: alerts come from {begin:g} to {end:g} h UTC")
-        seconds += wait_s + facts.spread * seconds
-    return Pace(seconds, terms, tuple(bounds))
+        wait_s += facts.spread * seconds
+    return Pace(every_s + wait_s, every_s, terms, tuple(bounds))
 
 
 def _until_night(facts: Facts, seconds: float) -> float:

@@ -33,7 +33,7 @@ from yse_ingest.sources import Timeouts as SourceTimeouts
 from yse_ingest.state import CREDENTIALS
 from yse_ingest.state import State as Store
 from yse_ingest.targets import source_names
-from yse_ingest.times import iso_of_unix
+from yse_ingest.times import iso_of_unix, time_ms_of_date
 from yse_ingest.ysepz import LocalGate, Speed, Timeouts, Transient, YsePz, resolve
 from yse_ingest.ysepz.aliases import LocalShelf
 
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from yse_ingest.state import LedgerStore
     from yse_ingest.state.budget import Budget
     from yse_ingest.state.meters import SharedMeter
-    from yse_ingest.targets import Rules, Target
+    from yse_ingest.targets import Cadence, Rules, Target
     from yse_ingest.ysepz import BulkReadBack
     from yse_ingest.ysepz.aliases import Shelf
     from yse_ingest.ysepz.gate import Gate, Turn
@@ -325,6 +325,20 @@ class Clients:
         settings = self.settings
         return load_targets_file(path, rules=settings.rules, source=settings.default_source)
 
+    @property
+    def default_cadence(self) -> Cadence:
+        """Return how often targets are asked about that do not say it [s], or "adaptive"."""
+        return self.targets_file().default_cadence_s or self.settings.cadence_s
+
+    def cadence_of(self, target: Target, now_ms: int) -> Cadence:
+        """Return how often a target is asked about at a time [s], or "adaptive".
+
+        Its own cadence, until that is over; then the default. `yse_ingest.state.targets` claims
+        by the same rule.
+        """
+        over = target.until is not None and now_ms >= time_ms_of_date(target.until)
+        return (None if over else target.cadence_s) or self.default_cadence
+
     def sources_of(self, target: Target) -> tuple[str, ...]:
         """Return the names of the sources of a target, in the operator's order."""
         default = self.targets_file().default_source or self.settings.default_source
@@ -361,7 +375,7 @@ class Clients:
 
     def kinds(self, target: Target, source: str = "") -> frozenset[Kind]:
         """Return what is wanted of a target's source, of that which the source has."""
-        known = _capabilities(source or self.source_of(target))
+        known = capabilities_of(source or self.source_of(target))
         if known is None:
             return frozenset()
         return wanted_kinds(self.rules(target, source), known) & known.kinds
@@ -431,7 +445,7 @@ class Clients:
             self._synced_stamp = stamp
 
 
-def _capabilities(source: str) -> Capabilities | None:
+def capabilities_of(source: str) -> Capabilities | None:
     """Return what a source can do; None: it cannot be used, and says so when it is asked."""
     try:
         return SOURCES[source].capabilities
@@ -440,5 +454,5 @@ def _capabilities(source: str) -> Capabilities | None:
 
 
 def _survey(source: str) -> Survey:
-    known = _capabilities(source)
+    known = capabilities_of(source)
     return ZTF if known is None else known.survey

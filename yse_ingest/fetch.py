@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from yse_ingest.cadence import BASE_S
 from yse_ingest.choice import (
     course,
     down_since,
@@ -34,10 +35,11 @@ from yse_ingest.errors import (
     YseIngestError,
 )
 from yse_ingest.ledger import MEMORY
+from yse_ingest.pacing import pace_of, trend_of
 from yse_ingest.pipeline import Fetched, fetch_light_curves
 from yse_ingest.sources import SOURCES, Ask, Kind, Status
 from yse_ingest.state import CREDENTIALS, Choice
-from yse_ingest.targets import canonical_name
+from yse_ingest.targets import ADAPTIVE, canonical_name
 from yse_ingest.watch.freshness import REFUSED, UNREADABLE
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from yse_ingest.clients import Clients
     from yse_ingest.ledger import Ledger
     from yse_ingest.photometry import LightCurve
+    from yse_ingest.state import Backfill
     from yse_ingest.state import State as Store
     from yse_ingest.state.breaker import Breaker
     from yse_ingest.targets import Target
@@ -79,6 +82,10 @@ class _Round:
     """Who gave usable answers."""
     failed: dict[str, str] = field(default_factory=dict)
     """Who gave none, and why."""
+    backfill: Backfill | None = None
+    """What is to be read again."""
+    answered: bool = False
+    """Whether somebody answered, whatever it was."""
     sightings: Sightings | None = None
     """What all its sources reported, where there are several."""
 
@@ -125,6 +132,9 @@ class Fetch:
             self.breakers[source].withdraw()
         for one in rounds:
             self._note_choice(one)
+        for name in dict.fromkeys(one.target.name for one in rounds if one.backfill):
+            if all(one.answered for one in rounds if one.target.name == name):
+                self.state.targets.filled(name)
         for name in self.again_s:
             heard = {
                 source
@@ -154,9 +164,11 @@ class Fetch:
         if len(groups) == 1 or not waiting:
             return groups
         clocks = self.state.clocks.get(target.name)
-        file_s = self.clients.targets_file().default_cadence_s
-        cadence_s = target.cadence_s or file_s or self.settings.cadence_s
-        before_ms = self.state.now_ms() - ITS_TIME * 1000 * cadence_s
+        now_ms = self.state.now_ms()
+        cadence_s = self.clients.cadence_of(target, now_ms)
+        if cadence_s == ADAPTIVE:
+            cadence_s = self.state.targets.pace_s(target.name) or BASE_S
+        before_ms = now_ms - ITS_TIME * 1000 * cadence_s
         return [
             group
             for group in groups
@@ -188,8 +200,9 @@ class Fetch:
                 for source in course.ask:
                     self._unasked(target, source, error)
             return []
+        backfill = self.state.targets.backfill(target.name)
         for group, course in courses:
-            rounds.append(_Round(target, group, key, place, course))
+            rounds.append(_Round(target, group, key, place, course, backfill=backfill))
         return rounds
 
     def _course(self, target: Target, group: Group) -> Course:
@@ -387,7 +400,8 @@ class Fetch:
         now_ms = self.state.now_ms()
         full_read_ms = detail.get("full_read_ms") or 0
         due_in_full = (
-            ledger is None
+            one.backfill is not None
+            or ledger is None
             or known is None
             or known.status not in {Status.OK, Status.EMPTY}
             or not detail.get("newest_ms")
@@ -399,6 +413,8 @@ class Fetch:
             <= set(detail.get("kinds", [Kind.DETECTION]))
         )
         since_ms = None
+        if one.backfill is not None and ledger is not None:
+            since_ms = one.backfill.from_ms
         if not due_in_full:
             since_ms = int(detail["newest_ms"] - self.settings.overlap_s * 1000)
         where = target if place is None else target.at(place.ra, place.dec)
@@ -428,6 +444,9 @@ class Fetch:
             fetched = self._unless_unclear(fetched, one)
             one.sightings, fetched = self._united(fetched, one)
             answer = fetched.answer
+        one.answered = True
+        if one.backfill is not None:
+            fetched = replace(fetched, curve=within(fetched.curve, one.backfill))
         owed, ledger = self.owed(fetched, key)
         shrunk = ledger is not None and ledger.with_gaps(fetched.gaps).gaps != ledger.gaps
         if len(owed) or shrunk:
@@ -441,7 +460,7 @@ class Fetch:
         # Only now: whoever dies in between asks for the same again, and owes it.
         if one.sightings is not None:
             self.state.choices.keep_sightings(name, one.group.survey, one.sightings)
-        self._record(fetched, asked_ms)
+        self._record(fetched, one, asked_ms)
         answer.clean_up()
         logger.info(
             "fetched",
@@ -494,15 +513,20 @@ class Fetch:
             return known, fetched
         return known, replace(fetched, curve=part_of(known, fetched, one.group))
 
-    def _record(self, fetched: Fetched, asked_ms: int) -> None:
+    def _record(self, fetched: Fetched, one: _Round, asked_ms: int) -> None:
         name, answer = fetched.target.name, fetched.answer
-        before = self.state.clocks.get(name).get(fetched.source)
+        clocks = self.state.clocks.get(name)
+        before = clocks.get(fetched.source)
         detail = dict(before.detail) if before else {}
         newest = answer.newest_ms
         now_ms = self.state.now_ms()
-        if newest is not None and newest > (detail.get("newest_ms") or 0):
+        # Of a range only a part was looked at: what lies beside it is still to be asked for.
+        whole = one.backfill is None or not one.backfill.is_range
+        if whole and newest is not None and newest > (detail.get("newest_ms") or 0):
             detail |= {"newest_ms": newest, "news_ms": now_ms}
-        if answer.full:
+        if whole:
+            detail |= trend_of(fetched.curve)
+        if whole and answer.full:
             detail["full_read_ms"] = now_ms
             detail["object_ids"] = list(answer.accepted_objects)
             detail["kinds"] = sorted(fetched.kinds)
@@ -513,6 +537,21 @@ class Fetch:
         detail["negative"] = fetched.negative
         # What is new is a part: the counts of all are those of the last full read.
         detail["dropped_lately"] = {} if answer.full else dict(fetched.dropped)
+        pace = None
+        if self.clients.cadence_of(one.target, now_ms) == ADAPTIVE:
+            details = {source: clock.detail for source, clock in clocks.items()}
+            pace = pace_of(
+                self.clients,
+                one.target,
+                details | {fetched.source: detail},
+                discovery_ms=None if one.place is None else one.place.discovery_ms,
+                now_ms=now_ms,
+            )
+            detail["pace"] = {
+                "every_s": round(pace.every_s, 1),
+                "next_s": round(pace.seconds, 1),
+                "told": pace.lines,
+            }
         self.state.clocks.record(
             name,
             fetched.source,
@@ -521,6 +560,9 @@ class Fetch:
             status=str(answer.status),
             detail=detail,
         )
+        if pace is not None:
+            due_ms = now_ms + round(1000 * pace.seconds)
+            self.state.targets.set_pace(name, pace.every_s, due_ms)
         refused = [
             {
                 "native_id": refusal.native_id or "",
@@ -582,6 +624,16 @@ class Fetch:
             gone &= outranks(curve.rank, ledger.rank[verdicts.row])
             owed = np.union1d(owed, np.flatnonzero(gone))
         return curve.take(owed), ledger
+
+
+def within(curve: LightCurve, backfill: Backfill) -> LightCurve:
+    """Return what lies in the range that is to be read again, its ends included."""
+    keep = np.ones(len(curve), dtype=bool)
+    if backfill.from_ms is not None:
+        keep &= curve.time_ms >= backfill.from_ms
+    if backfill.to_ms is not None:
+        keep &= curve.time_ms <= backfill.to_ms
+    return curve.take(keep)
 
 
 def wanted(curve: LightCurve, state: Store, name: str) -> LightCurve:

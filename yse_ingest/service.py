@@ -7,6 +7,7 @@ is owed stand in Redis, so that a lost message is made anew and a doubled one is
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from yse_ingest.errors import LeaseLostError, StateError, TargetError, YseIngest
 from yse_ingest.fetch import Fetch
 from yse_ingest.follow import Followed, follow
 from yse_ingest.upload import Upload, UploadOutcome
+from yse_ingest.watch.sight import waiting as waiting_in
 from yse_ingest.watch.telling import watch
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from yse_ingest.photometry import LightCurve
     from yse_ingest.pipeline import Fetched
     from yse_ingest.targets import Target
+
+logger = logging.getLogger(__name__)
 
 DISPATCH_MAX = 1000
 """Targets that one tick claims."""
@@ -81,10 +85,11 @@ class Service(Clients):
         beats or a doubled tick never ask twice.
         """
         self.sync_targets_file()
+        room = self._room()
+        if not room:
+            return []
         claimed = self.state.targets.claim_due(
-            self.state.now_ms(),
-            DISPATCH_MAX,
-            cadence_s=self.targets_file().default_cadence_s or self.settings.cadence_s,
+            self.state.now_ms(), room, cadence_s=self.default_cadence
         )
         by_source: dict[str, list[str]] = {}
         for name, source in claimed:
@@ -96,6 +101,27 @@ class Service(Clients):
             for source, names in sorted(by_source.items())
             for start in range(0, len(names), size)
         ]
+
+    def _room(self) -> int:
+        """Return how many targets may be claimed: less, or none, while many messages wait.
+
+        What is not claimed stays due; claimed, it would only wait in the queue, and expire.
+        """
+        targets = self.state.targets
+        try:
+            waiting = waiting_in(self.settings)["fetch"]
+        except StateError:
+            return DISPATCH_MAX  # who calls this without a broker sends no messages
+        free = max(0, self.settings.fetch_queue_max - waiting)
+        if not free:
+            if targets.press(waiting):
+                fields = {"waiting": waiting, "most": self.settings.fetch_queue_max}
+                logger.warning("fetch queue is full, no target is claimed", extra=fields)
+        elif 2 * free >= self.settings.fetch_queue_max and targets.press(None):
+            logger.info(
+                "fetch queue has room again, targets are claimed", extra={"waiting": waiting}
+            )
+        return min(DISPATCH_MAX, free * self.settings.batch_size)
 
     def refresh(self, names: Sequence[str]) -> list[Hint]:
         """Bring what YSE-PZ is owed for these targets up to date; claim what can be sent.

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
+from yse_ingest.cadence import MAX_S, MIN_S
 from yse_ingest.errors import SettingsError
 from yse_ingest.limits import Hours, Limits
 from yse_ingest.meter import parse_rates
 from yse_ingest.redaction import forms, secrets_of
 from yse_ingest.sources import SOURCES, rate_variable
-from yse_ingest.targets import Rules, source_names
+from yse_ingest.targets import Cadence, Rules, parse_cadence, source_names
 from yse_ingest.times import parse_duration
 from yse_ingest.ysepz import Account
 
@@ -314,8 +315,32 @@ class Settings:
         Path("var"),
         "Folder of what must survive: decisions, beat's schedule, locks, embedded Redis.",
     )
-    cadence_s: float = _setting(
-        "YSE_INGEST_CADENCE", parse_duration, 1800.0, "How often a target is asked.", unit="s"
+    cadence_s: Cadence = _setting(
+        "YSE_INGEST_CADENCE",
+        parse_cadence,
+        1800.0,
+        "How often a target is asked, or adaptive (docs/cadence.md).",
+        unit="s",
+    )
+    cadence_min_s: float = _setting(
+        "YSE_INGEST_CADENCE_MIN",
+        parse_duration,
+        MIN_S,
+        "An adaptive cadence is no shorter.",
+        unit="s",
+    )
+    cadence_max_s: float = _setting(
+        "YSE_INGEST_CADENCE_MAX",
+        parse_duration,
+        MAX_S,
+        "An adaptive cadence is no longer, but for the day.",
+        unit="s",
+    )
+    fetch_queue_max: int = _setting(
+        "YSE_INGEST_FETCH_QUEUE",
+        int,
+        200,
+        "Most messages in the fetch queue; while it is full no target is claimed.",
     )
     overlap_s: float = _setting(
         "YSE_INGEST_OVERLAP",
@@ -750,6 +775,7 @@ class Settings:
                 "it must be at least 4 x YSE_INGEST_RETRY_WAIT_MAX = "
                 f"{4 * self.retry_wait_max_s:g} s",
             )
+        self._check_schedule()
         if self.in_flight < 1:
             raise self._unfit("YSE_PZ_IN_FLIGHT", self.in_flight, "it must be at least 1")
         if self.notify_per_hour < 1:
@@ -772,6 +798,18 @@ class Settings:
                 list(parse_rates(text, variable=variable))
         refuse_unverified_tls("CELERY_BROKER_URL", self.broker_url)
         refuse_unverified_tls("YSE_INGEST_STATE_URL", self.state_url)
+
+    def _check_schedule(self) -> None:
+        if not 0 < self.cadence_min_s <= self.cadence_max_s:
+            raise self._unfit(
+                "YSE_INGEST_CADENCE_MAX",
+                self.cadence_max_s,
+                f"it must be at least YSE_INGEST_CADENCE_MIN = {self.cadence_min_s:g} s",
+            )
+        if self.fetch_queue_max < 1:
+            raise self._unfit(
+                "YSE_INGEST_FETCH_QUEUE", self.fetch_queue_max, "it must be at least 1"
+            )
 
     @staticmethod
     def _unfit(name: str, value: float, why: str) -> SettingsError:

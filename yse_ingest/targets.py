@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import math
 import re
+import zlib
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from yse_ingest.errors import TargetError
+from yse_ingest.times import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAME_LENGTH_MAX = 64
 """Longest name that YSE-PZ's column takes; a longer one fails the whole request."""
+
+ADAPTIVE: Final = "adaptive"
+"""The cadence that `yse_ingest.cadence` tells anew after each answer."""
+Cadence = float | Literal["adaptive"]
+"""How often a target is asked about: every so many seconds, or adaptive."""
+PRIORITY_MAX = 9
+PRIORITIES = {"low": -1, "normal": 0, "high": 1}
+"""Priorities by name."""
 
 _IAU = re.compile(r"(?:SN|AT)[\s_-]*((?:19|20)\d{2}[A-Za-z]{1,8})", re.IGNORECASE)
 
@@ -30,6 +40,24 @@ def canonical_name(name: str) -> str:
 def source_names(text: str) -> tuple[str, ...]:
     """Return the names of sources in a text like "alerce, fink", each once, in their order."""
     return tuple(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
+
+
+def parse_cadence(text: str | float) -> Cadence:
+    """Return a cadence: "adaptive", or a duration in seconds as `parse_duration` reads it.
+
+    Raises
+    ------
+    ValueError
+        When it is neither.
+    """
+    if isinstance(text, str) and text.strip().lower() == ADAPTIVE:
+        return ADAPTIVE
+    return parse_duration(text)
+
+
+def phase_of(name: str) -> int:
+    """Return a target's own place among all others, from its name: 0 to 2**32 - 1."""
+    return zlib.crc32(name.encode())
 
 
 def separation_arcsec(ra1: float, dec1: float, ra2: float, dec2: float) -> float:
@@ -144,8 +172,14 @@ class Target:
     """Nothing observed before this date (ISO, UTC) belongs to it; ends ambiguity by age."""
     source: str | None = None
     """Where to ask: a source, or several in order, parted by commas; None: the default."""
-    cadence_s: float | None = None
-    """How often to ask [s]; None: the setting."""
+    cadence_s: Cadence | None = None
+    """How often to ask [s], or "adaptive"; None: the setting."""
+    until: str | None = None
+    """Its own cadence holds until this date (ISO, UTC), then the setting; None: always."""
+    expires: str | None = None
+    """From this date on (ISO, UTC) nothing is asked; None: never."""
+    priority: int = 0
+    """Higher ones first, where more targets are due than can be asked about at once."""
     freshness_s: float | None = None
     """Stale without an answer for so long [s]; None: the setting."""
     creation: Mapping[str, Any] | None = None

@@ -138,12 +138,36 @@ def test_a_bad_entry_never_holds_up_the_others() -> None:
         ),
         (
             'cadence = "soon"',
-            "line 3: target 1 (x): cadence is 'soon'; write it like 30m, 2h, 1d or as seconds",
+            (
+                "line 3: target 1 (x): cadence is 'soon'; write it like 30m, 2h, 1d or as "
+                "seconds, or adaptive"
+            ),
         ),
         ("cadence = 0.5", "line 3: target 1 (x): cadence is 0.5, shorter than 1 s"),
         (
+            'until = "2d"',
+            "line 3: target 1 (x): until is '2d', which is no date; write it like 2019-01-09",
+        ),
+        (
+            'priority = "urgent"',
+            (
+                "line 3: target 1 (x): priority is 'urgent'; write low, normal, high, or a "
+                "whole number up to 9"
+            ),
+        ),
+        (
+            "priority = 10",
+            (
+                "line 3: target 1 (x): priority is 10; write low, normal, high, or a whole "
+                "number up to 9"
+            ),
+        ),
+        (
             "cadence = inf",
-            "line 3: target 1 (x): cadence is inf; write it like 30m, 2h, 1d or as seconds",
+            (
+                "line 3: target 1 (x): cadence is inf; write it like 30m, 2h, 1d or as "
+                "seconds, or adaptive"
+            ),
         ),
         (
             'since = "last week"',

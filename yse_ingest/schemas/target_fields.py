@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import math
 import re
@@ -21,6 +22,7 @@ from marshmallow import (
 from yse_ingest.schemas._load import load
 from yse_ingest.schemas.payload import MJDMATCHMIN_FLOOR, RA_MAX, TransientFieldsSchema
 from yse_ingest.schemas.value_fields import Number, Text, ValueField
+from yse_ingest.targets import ADAPTIVE, PRIORITIES, PRIORITY_MAX, Cadence
 from yse_ingest.times import parse_duration, time_ms_of_date
 
 NOTHING = "none"
@@ -96,6 +98,39 @@ class Duration(ValueField):
         if seconds < CADENCE_MIN_S:
             raise self.make_error("short", value=value, least=CADENCE_MIN_S)
         return seconds
+
+
+class Every(Duration):
+    """A cadence: a time span, or ``adaptive``; becomes seconds, or that word."""
+
+    default_error_messages = {  # noqa: RUF012
+        "duration": "is {shown}; write it like 30m, 2h, 1d or as seconds, or adaptive",
+    }
+
+    def read(self, value: Any) -> Cadence:  # type: ignore[override]
+        """Return the value, or refuse it."""
+        if isinstance(value, str) and value.strip().lower() == ADAPTIVE:
+            return ADAPTIVE
+        return super().read(value)
+
+
+class Priority(ValueField):
+    """Who goes first: ``low``, ``normal``, ``high`` or a whole number; becomes the number."""
+
+    default_error_messages = {  # noqa: RUF012
+        "priority": "is {shown}; write low, normal, high, or a whole number up to {most}",
+    }
+
+    def read(self, value: Any) -> int:
+        """Return the value, or refuse it."""
+        with contextlib.suppress(ValueError):
+            if isinstance(value, str):
+                word = value.strip().lower()
+                value = PRIORITIES[word] if word in PRIORITIES else int(word)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or abs(value) > PRIORITY_MAX:
+            raise self.make_error("priority", value=value, most=PRIORITY_MAX)
+        return int(value)
 
 
 class Moment(ValueField):
@@ -235,7 +270,7 @@ class RulesSchema(Schema):
 class DefaultsSchema(RulesSchema):
     """What holds for every target that does not say otherwise."""
 
-    cadence = Duration()
+    cadence = Every()
     source = Text()
     sources = fields.List(Text(), error_messages={"invalid": "is no list of names"})
 
@@ -274,4 +309,7 @@ class TargetSchema(DefaultsSchema):
     object_id = Text()
     freshness = Duration()
     since = Moment()
+    until = Moment()
+    expires = Moment()
+    priority = Priority()
     creation = Creation()

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from yse_ingest.targets import Cadence
+
 RULE_NAMES = frozenset(item.name for item in fields(Rules))
 SECTIONS = ("defaults", "sources", "follow", "targets")
 
@@ -96,7 +98,7 @@ class TargetsFile:
     problems: tuple[Problem, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `Rules` that hold for every target."""
-    default_cadence_s: float | None = None
+    default_cadence_s: Cadence | None = None
     default_source: str | None = None
     source_overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Name of a source to the fields of `Rules` that differ for it."""
@@ -252,6 +254,9 @@ class _Reader:
                 since=loaded.get("since"),
                 source=loaded.get("source"),
                 cadence_s=loaded.get("cadence"),
+                until=loaded.get("until"),
+                expires=loaded.get("expires"),
+                priority=loaded.get("priority", 0),
                 freshness_s=loaded.get("freshness"),
                 creation=loaded.get("creation"),
                 overrides=_rules_of(loaded),

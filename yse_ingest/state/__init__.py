@@ -16,14 +16,16 @@ from yse_ingest.state.notices import Change, Delivery, Present
 from yse_ingest.state.owed import Claim, OwedRow, RowSummary, exposure_field, exposure_fields
 from yse_ingest.state.source_records import KeptReply, SourceRecord
 from yse_ingest.state.store import State
-from yse_ingest.state.targets import DueTarget, FileSync
+from yse_ingest.state.targets import EXPIRED, Backfill, DueTarget, FileSync
 from yse_ingest.state.troubles import CREDENTIALS, FORMAT, STATE_LOST, Trouble
 
 __all__ = [
     "CREDENTIALS",
+    "EXPIRED",
     "FORMAT",
     "QUEUES",
     "STATE_LOST",
+    "Backfill",
     "Change",
     "Choice",
     "Claim",

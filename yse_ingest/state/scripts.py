@@ -76,24 +76,83 @@ return known ~= ARGV[2] and 1 or 0
 """
 
 TARGETS_CLAIM_DUE = """
--- KEYS: targets due paused cadence pending; ARGV: now limit cadence_ms
+-- KEYS: targets due paused cadence pending pace priority
+-- ARGV: now limit cadence_ms base_ms; a cadence of 0 is adaptive: the pace that was told last
 -- The next time lies on the target's own grid (its phase apart from every other's), and no
 -- less than a quarter of the cadence ahead.
-local now = tonumber(ARGV[1])
-local names = redis.call('ZRANGE', KEYS[2], '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[2])
+local now, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+
+local function grid(from, cadence, phase)
+  phase = phase % cadence
+  return math.floor((from - phase) / cadence + 1) * cadence + phase
+end
+
+-- More are due than are taken: a quarter of those taken waits longest, whoever it is; of the
+-- rest, and of the highest wherever they stand, the highest go first.
+local function first(names)
+  if redis.call('ZCARD', KEYS[7]) == 0 then return {unpack(names, 1, limit)} end
+  local oldest = math.ceil(limit / 4)
+  local taken, seen, rest = {unpack(names, 1, oldest)}, {}, {}
+  for i = 1, oldest do seen[names[i]] = true end
+  local function consider(name)
+    local due = not seen[name] and redis.call('ZSCORE', KEYS[2], name)
+    if due and tonumber(due) <= now then
+      seen[name] = true
+      local priority = tonumber(redis.call('ZSCORE', KEYS[7], name) or 0)
+      rest[#rest + 1] = {name, priority, tonumber(due)}
+    end
+  end
+  local high = redis.call(
+    'ZRANGE', KEYS[7], '+inf', '(0', 'BYSCORE', 'REV', 'LIMIT', 0, 2 * limit
+  )
+  for _, name in ipairs(high) do consider(name) end
+  for i = oldest + 1, #names do consider(names[i]) end
+  table.sort(rest, function(a, b)
+    if a[2] ~= b[2] then return a[2] > b[2] end
+    if a[3] ~= b[3] then return a[3] < b[3] end
+    return a[1] < b[1]
+  end)
+  for i = 1, math.min(#rest, limit - oldest) do taken[#taken + 1] = rest[i][1] end
+  return taken
+end
+
+local names = redis.call('ZRANGE', KEYS[2], '-inf', now, 'BYSCORE', 'LIMIT', 0, 4 * limit)
+if #names > limit then names = first(names) end
 local taken = {}
 for _, name in ipairs(names) do
   local raw = redis.call('HGET', KEYS[1], name)
   if not raw then
     redis.call('ZREM', KEYS[2], name)
+    redis.call('ZREM', KEYS[7], name)
   else
     local record = cjson.decode(raw)
-    local own = redis.call('HGET', KEYS[4], name)
-    local cadence = tonumber(own or record.cadence_ms or ARGV[3])
-    local phase = record.phase % cadence
-    local next_due = math.floor((now + cadence / 4 - phase) / cadence + 1) * cadence + phase
+    local told
+    local function length(cadence)
+      cadence = tonumber(cadence)
+      if cadence > 0 then return cadence end
+      told = told or tonumber(redis.call('HGET', KEYS[6], name) or ARGV[4])
+      return told
+    end
+    local set = redis.call('HGET', KEYS[4], name)
+    local own, over = record.cadence_ms, record.until_ms
+    if over and now >= over then own = nil end
+    local cadence = length(set or own or ARGV[3])
+    local next_due = grid(now + cadence / 4, cadence, record.phase)
+    if over and own and not set and next_due > over then
+      next_due = math.min(next_due, grid(over, length(ARGV[3]), record.phase))
+    end
     redis.call('ZADD', KEYS[2], next_due, name)
-    if redis.call('HEXISTS', KEYS[3], name) == 0 then
+    local reason = redis.call('HGET', KEYS[3], name)
+    local expired = record.expires_ms and now >= record.expires_ms
+    if expired and not reason then
+      reason = 'expired ' .. record.target.expires
+      redis.call('HSET', KEYS[3], name, reason)
+    elseif reason and not expired and string.sub(reason, 1, 8) == 'expired ' then
+      -- Its date was changed.
+      redis.call('HDEL', KEYS[3], name)
+      reason = false
+    end
+    if not reason then
       redis.call('ZADD', KEYS[5], now, name)
       taken[#taken + 1] = name
       taken[#taken + 1] = record.source or ''

@@ -33,7 +33,13 @@ from yse_ingest.state.receipts import Receipts
 from yse_ingest.state.resolutions import ResolutionStore
 from yse_ingest.state.shadow import Shadow
 from yse_ingest.state.source_records import SourceRecords
-from yse_ingest.state.targets import LEFT, TargetStore, target_from_json, target_to_json
+from yse_ingest.state.targets import (
+    EXPIRED,
+    LEFT,
+    TargetStore,
+    target_from_json,
+    target_to_json,
+)
 from yse_ingest.state.tombstones import Tombstones
 from yse_ingest.state.troubles import STATE_LOST, Troubles
 
@@ -389,7 +395,7 @@ class State:
         for name, cadence_s in self.targets.cadences().items():
             yield "cadence", {"name": name, "cadence_s": cadence_s}
         for name, reason in self.targets.paused().items():
-            if reason not in LEFT.values():
+            if reason not in LEFT.values() and not reason.startswith(EXPIRED):
                 yield "paused", {"name": name, "reason": reason}
         for name, rows in self.quarantine.rejections().items():
             for native_id, reason in rows.items():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+from yse_ingest.cadence import BASE_S
 from yse_ingest.state import scripts
 from yse_ingest.state.keys import dumps, loads
-from yse_ingest.targets import Target, canonical_name
+from yse_ingest.targets import ADAPTIVE, Target, canonical_name, phase_of
+from yse_ingest.times import time_ms_of_date
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from yse_ingest.state.connection import Connection
     from yse_ingest.state.decisions import DecisionLog
     from yse_ingest.state.keys import Keys
+    from yse_ingest.targets import Cadence
 
 Origin = Literal["file", "adhoc", "list"]
 """The targets file, a person, a list of YSE-PZ."""
@@ -24,6 +26,9 @@ LEFT_FILE = "it left the targets file"
 LEFT_LIST = "it left the list of YSE-PZ"
 LEFT = {"file": LEFT_FILE, "list": LEFT_LIST}
 """Why a target is paused that is where it came from no more."""
+
+EXPIRED: Final = "expired "
+"""How the reason of a pause begins that ends by itself once the date is changed."""
 
 FETCH_LOST_S = 600.0
 """A target claimed so long ago and never asked about lost its message [s]."""
@@ -35,6 +40,21 @@ class DueTarget(NamedTuple):
     name: str
     source: str
     """Where to ask; "" for the default source."""
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """What is to be read again of a target: everything, or what was observed in a range."""
+
+    from_ms: int | None = None
+    """Not what was observed before [Unix ms]."""
+    to_ms: int | None = None
+    """Nor later [Unix ms]."""
+
+    @property
+    def is_range(self) -> bool:
+        """Tell whether only a part is wanted."""
+        return self.from_ms is not None or self.to_ms is not None
 
 
 class FileSync(NamedTuple):
@@ -60,6 +80,10 @@ class TargetStore:
         self._paused = keys("targets", "paused")
         self._cadence = keys("targets", "cadence")
         self._pending = keys("targets", "pending")
+        self._pace = keys("targets", "pace")
+        self._priority = keys("targets", "priority")
+        self._backfill = keys("targets", "backfill")
+        self._pressed = keys("targets", "pressed")
         self._synced = keys("targets", "synced")
         self._added = keys("targets", "added")
 
@@ -76,7 +100,16 @@ class TargetStore:
 
     def _put(self, target: Target, *, origin: Origin, due_ms: int | None) -> bool:
         now_ms = self._connection.now_ms()
-        self._connection.call("HSETNX", self._added, target.name, now_ms)
+        self._connection.batch(
+            [
+                ("HSETNX", self._added, target.name, now_ms),
+                (
+                    ("ZADD", self._priority, target.priority, target.name)
+                    if target.priority
+                    else ("ZREM", self._priority, target.name)
+                ),
+            ]
+        )
         return bool(
             self._connection.run(
                 scripts.TARGET_PUT,
@@ -140,6 +173,9 @@ class TargetStore:
                 ("HDEL", self._paused, name),
                 ("HDEL", self._cadence, name),
                 ("HDEL", self._added, name),
+                ("HDEL", self._pace, name),
+                ("ZREM", self._priority, name),
+                ("HDEL", self._backfill, name),
                 ("DEL", self._keys("clock", name), self._keys("resolution", name)),
                 ("DEL", self._keys("refused", name)),
                 (
@@ -179,12 +215,18 @@ class TargetStore:
         hidden = set(paused)
         return [name for name in names if name not in hidden]
 
-    def claim_due(self, now_ms: int, limit: int, *, cadence_s: float) -> list[DueTarget]:
+    def due_count(self, now_ms: int) -> int:
+        """Return how many targets are due, paused ones with them."""
+        return int(self._connection.call("ZCOUNT", self._due, "-inf", now_ms))
+
+    def claim_due(self, now_ms: int, limit: int, *, cadence_s: Cadence) -> list[DueTarget]:
         """Take targets whose time has come, and move each to its next time.
 
         At once for all callers: a second beat, or a tick that came twice, gets none of them.
         The next time lies on the target's own grid (cadence, shifted by a hash of the name),
-        so that the load stays flat, and never in the past.
+        so that the load stays flat, and never in the past. Where more are due than are taken,
+        higher priorities go first, and a quarter of the places to those who wait longest. A
+        target that has expired is paused.
 
         Parameters
         ----------
@@ -193,12 +235,20 @@ class TargetStore:
         limit
             How many at most.
         cadence_s
-            How often to ask about a target that does not say it [s].
+            How often to ask about a target that does not say it [s], or "adaptive".
         """
         flat = self._connection.run(
             scripts.TARGETS_CLAIM_DUE,
-            keys=[self._targets, self._due, self._paused, self._cadence, self._pending],
-            args=[now_ms, limit, max(1, round(cadence_s * 1000))],
+            keys=[
+                self._targets,
+                self._due,
+                self._paused,
+                self._cadence,
+                self._pending,
+                self._pace,
+                self._priority,
+            ],
+            args=[now_ms, limit, _cadence_ms(cadence_s), round(BASE_S * 1000)],
         )
         return [DueTarget(*pair) for pair in zip(flat[::2], flat[1::2], strict=True)]
 
@@ -217,19 +267,68 @@ class TargetStore:
             )
         )
 
-    def set_cadence(self, name: str, cadence_s: float | None) -> None:
-        """Ask about a target this often [s]; None: as its record says."""
+    def set_cadence(self, name: str, cadence_s: Cadence | None) -> None:
+        """Ask about a target this often [s], or "adaptive"; None: as its record says."""
         name = canonical_name(name)
         if cadence_s is None:
             self._connection.call("HDEL", self._cadence, name)
         else:
-            self._connection.call("HSET", self._cadence, name, max(1, round(cadence_s * 1000)))
+            self._connection.call("HSET", self._cadence, name, _cadence_ms(cadence_s))
         self._decisions.append("cadence", name=name, cadence_s=cadence_s)
 
-    def cadences(self) -> dict[str, float]:
+    def cadences(self) -> dict[str, Cadence]:
         """Return the cadences set by `set_cadence`, by name [s]."""
         raw = self._connection.call("HGETALL", self._cadence)
-        return {name: int(cadence_ms) / 1000 for name, cadence_ms in raw.items()}
+        return {name: _cadence(int(cadence_ms)) for name, cadence_ms in raw.items()}
+
+    def cadence(self, name: str) -> Cadence | None:
+        """Return the cadence of a target set by `set_cadence` [s]."""
+        raw = self._connection.call("HGET", self._cadence, canonical_name(name))
+        return None if raw is None else _cadence(int(raw))
+
+    def set_pace(self, name: str, every_s: float, due_ms: int) -> None:
+        """Keep how often the adaptive rule wants to ask [s], and when it does next."""
+        name = canonical_name(name)
+        self._connection.batch(
+            [
+                ("HSET", self._pace, name, max(1, round(every_s * 1000))),
+                ("ZADD", self._due, "XX", due_ms, name),
+            ],
+            atomic=True,
+        )
+
+    def pace_s(self, name: str) -> float | None:
+        """Return how often the adaptive rule last wanted to ask [s]."""
+        raw = self._connection.call("HGET", self._pace, canonical_name(name))
+        return None if raw is None else int(raw) / 1000
+
+    def pending_ms(self, name: str) -> int | None:
+        """Return since when a claimed target waits to be asked about [Unix ms]."""
+        score = self._connection.call("ZSCORE", self._pending, canonical_name(name))
+        return None if score is None else int(float(score))
+
+    def ask_again(self, name: str, backfill: Backfill) -> None:
+        """Have everything of a target, or a range, read again the next time it is asked."""
+        value = dumps([backfill.from_ms, backfill.to_ms])
+        self._connection.call("HSET", self._backfill, canonical_name(name), value)
+
+    def backfill(self, name: str) -> Backfill | None:
+        """Return what is to be read again of a target."""
+        raw = self._connection.call("HGET", self._backfill, canonical_name(name))
+        return None if raw is None else Backfill(*loads(raw))
+
+    def filled(self, name: str) -> None:
+        """Note that it was read again."""
+        self._connection.call("HDEL", self._backfill, canonical_name(name))
+
+    def press(self, waiting: int | None) -> bool:
+        """Note that claiming waits for a queue of this length, or (None) goes on.
+
+        Return whether that is a change: each is told once, whoever notices it.
+        """
+        if waiting is None:
+            return bool(self._connection.call("DEL", self._pressed))
+        return bool(self._connection.call("SET", self._pressed, waiting, "NX"))
 
     def pause(self, name: str, reason: str) -> None:
         """Do not ask about a target until `resume`."""
@@ -341,7 +440,7 @@ def target_to_json(target: Target) -> dict[str, Any]:
     return {
         name: dict(value) if name in {"creation", "overrides"} else value
         for name, value in values.items()
-        if value is not None and not (name == "overrides" and not value)
+        if value is not None and not (name in {"overrides", "priority"} and not value)
     }
 
 
@@ -360,19 +459,32 @@ def target_from_json(values: Mapping[str, Any]) -> Target:
 def _record(target: Target, origin: Origin) -> str:
     record: dict[str, Any] = {
         "origin": origin,
-        "phase": zlib.crc32(target.name.encode()),
+        "phase": phase_of(target.name),
         "target": target_to_json(target),
     }
     if target.source is not None:
         record["source"] = target.source
     if target.cadence_s is not None:
-        record["cadence_ms"] = max(1, round(target.cadence_s * 1000))
+        record["cadence_ms"] = _cadence_ms(target.cadence_s)
+    if target.until is not None:
+        record["until_ms"] = time_ms_of_date(target.until)
+    if target.expires is not None:
+        record["expires_ms"] = time_ms_of_date(target.expires)
     return dumps(record)
+
+
+def _cadence_ms(cadence: Cadence) -> int:
+    return 0 if cadence == ADAPTIVE else max(1, round(cadence * 1000))
+
+
+def _cadence(cadence_ms: int) -> Cadence:
+    return cadence_ms / 1000 if cadence_ms else ADAPTIVE
 
 
 def _target(raw: str, cadence_ms: str | None) -> tuple[Target, Origin]:
     record = loads(raw)
     target = target_from_json(record["target"])
     if cadence_ms is not None:
-        target = replace(target, cadence_s=int(cadence_ms) / 1000)
+        # What a person set holds until it is taken back.
+        target = replace(target, cadence_s=_cadence(int(cadence_ms)), until=None)
     return target, record["origin"]

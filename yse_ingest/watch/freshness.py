@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from yse_ingest.cadence import BASE_S
 from yse_ingest.sources import Status
+from yse_ingest.targets import ADAPTIVE
 
 if TYPE_CHECKING:
     from yse_ingest.clients import Clients
@@ -43,15 +45,18 @@ def is_news(clock: Clock) -> bool:
     return clock.status == Status.OK and clock.detail.get("news_ms") == clock.answered_ms
 
 
-def limit_of(clients: Clients, target: Target) -> float:
+def limit_of(clients: Clients, target: Target, clock: Clock | None, now_ms: int) -> float:
     """Return how long a target may be without an answer [s]."""
+    cadence = clients.cadence_of(target, now_ms)
+    day_s = 0.0
+    if cadence == ADAPTIVE:
+        pace = (clock.detail.get("pace") if clock else None) or {}
+        cadence = pace.get("every_s", BASE_S)
+        # By day nobody expects an answer.
+        day_s = max(0.0, pace.get("next_s", cadence) - cadence)
     if target.freshness_s is not None:
-        return target.freshness_s
-    settings = clients.settings
-    cadence_s = (
-        target.cadence_s or clients.targets_file().default_cadence_s or settings.cadence_s
-    )
-    return max(settings.freshness_s, CADENCES * cadence_s)
+        return target.freshness_s + day_s
+    return max(clients.settings.freshness_s, CADENCES * cadence) + day_s
 
 
 def freshness(
@@ -75,7 +80,7 @@ def freshness(
     now_ms
         The time [Unix ms].
     """
-    limit_s = limit_of(clients, target)
+    limit_s = limit_of(clients, target, clock, now_ms)
     answered_ms = clock.answered_ms if clock else None
     last_ms = answered_ms or added_ms
     silence, since_ms = _silence(clock, added_ms, late_ms=now_ms - round(1000 * limit_s))
