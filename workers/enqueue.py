@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from marshmallow import ValidationError
@@ -17,12 +19,17 @@ from yse_ingest.schemas.target_fields import TargetSchema
 from yse_ingest.schemas.targets import RULE_NAMES
 from yse_ingest.sources import SOURCES
 from yse_ingest.targets import Target, canonical_name, source_names
+from yse_ingest.times import date_or_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 CREATION = ("status", "obs_group", "tags")
 """Fields of the transient's row, where YSE-PZ may be given it."""
+
+
+DATES = frozenset({"until", "expires"})
+"""What may be given as a time from now."""
 
 
 class Table(Protocol):
@@ -48,6 +55,9 @@ def enqueue_target(
     since: str | None = None,
     source: str | Sequence[str] | None = None,
     cadence: float | str | None = None,
+    until: float | str | None = None,
+    expires: float | str | None = None,
+    priority: int | str = 0,
     freshness: float | str | None = None,
     create: bool = False,
     status: str | None = None,
@@ -75,7 +85,13 @@ def enqueue_target(
         Where to ask: a source, or several in order ("alerce,fink", or a list); the default
         otherwise.
     cadence
-        How often: seconds, or "30m", "2h", "1d".
+        How often: seconds, or "30m", "2h", "1d", or "adaptive" (docs/cadence.md).
+    until
+        So long this cadence holds: a date (ISO, UTC), or a time from now in the same way.
+    expires
+        Then nothing is asked any more: in the same way.
+    priority
+        Higher ones first, where more are due than can be asked about at once.
     freshness
         Stale without an answer for so long: in the same way.
     create
@@ -105,6 +121,9 @@ def enqueue_target(
         "since": since,
         "source": source,
         "cadence": cadence,
+        "until": until,
+        "expires": expires,
+        "priority": priority or None,
         "freshness": freshness,
         "create": create,
         "status": status,
@@ -208,6 +227,10 @@ def _target(given: dict[str, Any]) -> Target:
         raise _refused(name, [Fault(*next(iter(creation.items())), "is for create=True")])
     if not isinstance(given.get("source", ""), str):
         given["sources"] = list(given.pop("source"))
+    for field in DATES & given.keys():
+        # What is no date either is refused below.
+        with contextlib.suppress(ValueError, TypeError):
+            given[field] = date_or_after(given[field], now_s=time.time())
     if create:
         given["creation"] = creation
     try:

@@ -15,6 +15,7 @@ from yse_ingest.clients import CREATION_KEY, Clients, Hint
 from yse_ingest.errors import LeaseLostError, StateError, TargetError, YseIngestError
 from yse_ingest.fetch import Fetch
 from yse_ingest.follow import Followed, follow
+from yse_ingest.targets import canonical_name
 from yse_ingest.upload import Upload, UploadOutcome
 from yse_ingest.watch.sight import waiting as waiting_in
 from yse_ingest.watch.telling import watch
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from yse_ingest.ledger import Ledger
     from yse_ingest.photometry import LightCurve
     from yse_ingest.pipeline import Fetched
+    from yse_ingest.state import Backfill
     from yse_ingest.targets import Target
 
 logger = logging.getLogger(__name__)
@@ -77,6 +79,17 @@ class Service(Clients):
                 value="flux",
                 remedy="Nothing was written; correct it and call again.",
             )
+
+    def read_again(self, name: str, backfill: Backfill) -> str:
+        """Have a target read again, in full or in part, and due now. The hint is the caller's.
+
+        Nothing is sent twice: the ledger knows what YSE-PZ holds.
+        """
+        name = canonical_name(name)
+        self.state.targets.ask_again(name, backfill)
+        self.state.choices.waiting(name)  # a person asks: nobody is left out
+        self.state.targets.set_due(name, self.state.now_ms())
+        return name
 
     def dispatch(self) -> list[FetchBatch]:
         """Claim the targets that are due, grouped by source into batches.

@@ -119,6 +119,23 @@ def iso_of_unix(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def date_or_after(text: str | float, *, now_s: float) -> str:
+    """Return a date as ISO text, UTC: one that is given, or so long after now as is given.
+
+    Raises
+    ------
+    ValueError
+        When it is neither a date nor a duration.
+    """
+    try:
+        return iso_of_unix(now_s + parse_duration(text))
+    except (ValueError, OverflowError):
+        moment = datetime.fromisoformat(str(text).strip())
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return moment.isoformat()
+
+
 _SECONDS_PER = {
     "ms": 0.001,
     "s": 1.0,

@@ -10,6 +10,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from marshmallow import ValidationError
+
     from yse_ingest.service import Service
     from yse_ingest.targets import Target
 
@@ -24,6 +26,15 @@ class PlaceOptions(TypedDict):
     object_id: str | None
     since: str | None
     source: str | None
+
+
+class ScheduleOptions(TypedDict):
+    """What `schedule_options` gives a command."""
+
+    every: str | None
+    until: str | None
+    expires: str | None
+    priority: str | None
 
 
 class CreationOptions(TypedDict):
@@ -54,6 +65,18 @@ def place_options(command: _Command) -> _Command:
         click.option("--object-id", metavar="ID", help="The source's name of the object."),
         click.option("--dec", type=float, help="Declination, ICRS [deg]."),
         click.option("--ra", type=float, help="Right ascension, ICRS [deg]."),
+    ):
+        command = option(command)
+    return command
+
+
+def schedule_options(command: _Command) -> _Command:
+    """Give a command when a target is to be asked about."""
+    for option in (
+        click.option("--priority", metavar="P", help="low, normal, high, or a whole number."),
+        click.option("--expires", metavar="WHEN", help="Then ask no more: a date, or 30d."),
+        click.option("--until", metavar="WHEN", help="So long --every holds: a date, or 2d."),
+        click.option("--every", metavar="HOW OFTEN", help="30m, 2h, 1d, or adaptive."),
     ):
         command = option(command)
     return command
@@ -120,11 +143,10 @@ def target_of(
     *,
     known: Target | None = None,
     creation: Mapping[str, Any] | None = None,
-    cadence: str | None = None,
+    schedule: ScheduleOptions | None = None,
 ) -> Target:
     """Return the target that the options describe, laid over what is known of it."""
     from yse_ingest.targets import Target
-    from yse_ingest.times import parse_duration
 
     fields: dict[str, Any] = {
         key: place[key]  # type: ignore[literal-required]
@@ -133,9 +155,53 @@ def target_of(
     }
     if creation is not None:
         fields["creation"] = creation
-    if cadence is not None:
-        try:
-            fields["cadence_s"] = parse_duration(cadence)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--every") from error
+    if schedule is not None:
+        fields |= _schedule_of(schedule)
     return Target(name, **fields) if known is None else replace(known, **fields)
+
+
+def _schedule_of(options: ScheduleOptions) -> dict[str, Any]:
+    """Return the fields of a target that say when it is asked about."""
+    from marshmallow import ValidationError
+
+    from yse_ingest.schemas.target_fields import Every, Priority
+
+    if options["until"] is not None and options["every"] is None:
+        raise click.UsageError("--until goes with --every.")
+    found: dict[str, Any] = {}
+    try:
+        if options["every"] is not None:
+            found["cadence_s"] = Every().read(options["every"])
+            # One without --until holds always.
+            found["until"] = None
+    except ValidationError as error:
+        raise click.BadParameter(_said(error), param_hint="--every") from error
+    try:
+        if options["priority"] is not None:
+            found["priority"] = Priority().read(options["priority"])
+    except ValidationError as error:
+        raise click.BadParameter(_said(error), param_hint="--priority") from error
+    for field in ("until", "expires"):
+        given = options[field]
+        if given is not None:
+            found[field] = moment(given, f"--{field}")
+    return found
+
+
+def moment(text: str, option: str) -> str:
+    """Return a date that an option gives, or so long after now, as ISO text."""
+    import time
+
+    from yse_ingest.times import date_or_after
+
+    try:
+        return date_or_after(text, now_s=time.time())
+    except ValueError:
+        hint = f"{text!r} is neither a date, as 2019-01-09, nor a time span, as 2d"
+        raise click.BadParameter(hint, param_hint=option) from None
+
+
+def _said(error: ValidationError) -> str:
+    return (
+        "; ".join(map(str, error.messages)) if isinstance(error.messages, list) else str(error)
+    )

@@ -9,9 +9,11 @@ import click
 from yse_ingest.cli.target_options import (
     CreationOptions,
     PlaceOptions,
+    ScheduleOptions,
     creation_of,
     creation_options,
     place_options,
+    schedule_options,
     target_of,
 )
 from yse_ingest.cli.terminal import FAILED, Terminal, terminal_options
@@ -37,9 +39,9 @@ def targets() -> None:
 @click.argument("name")
 @place_options
 @creation_options
-@click.option("--every", metavar="DURATION", help="How often, as in 30m, 2h, 1d.")
+@schedule_options
 @terminal_options
-def add(terminal: Terminal, name: str, *, every: str | None, **options: Any) -> None:
+def add(terminal: Terminal, name: str, **options: Any) -> None:
     """Follow a target, or change how it is followed.
 
     \b
@@ -52,7 +54,7 @@ def add(terminal: Terminal, name: str, *, every: str | None, **options: Any) -> 
         name,
         cast("PlaceOptions", options),
         creation=creation_of(cast("CreationOptions", options)),
-        cadence=every,
+        schedule=cast("ScheduleOptions", options),
     )
     changed = terminal.service().state.targets.put(target, origin="adhoc")
     if terminal.as_json:
@@ -93,7 +95,9 @@ def list_targets(terminal: Terminal) -> None:
                 row["ra"],
                 row["dec"],
                 row["source"],
-                duration(row["cadence_s"]),
+                row["cadence_s"]
+                if row["cadence_s"] == "adaptive"
+                else duration(row["cadence_s"]),
                 row["origin"],
                 "" if row["paused"] else ahead(row["due_ms"], now_ms),
                 row["paused"],
@@ -105,14 +109,17 @@ def list_targets(terminal: Terminal) -> None:
 
 
 def _row(service: Service, target: Any, origin: str, paused: dict[str, str]) -> dict[str, Any]:
-    cadence = service.targets_file().default_cadence_s or service.settings.cadence_s
+    now_ms = service.state.now_ms()
     return {
         "target": target.name,
         "ra": target.ra,
         "dec": target.dec,
         "object_id": target.object_id,
         "source": ",".join(service.sources_of(target)),
-        "cadence_s": target.cadence_s or cadence,
+        "cadence_s": service.cadence_of(target, now_ms),
+        "until": target.until,
+        "expires": target.expires,
+        "priority": target.priority,
         "origin": origin,
         "due_ms": service.state.targets.due_ms(target.name),
         "paused": paused.get(target.name),
