@@ -72,8 +72,8 @@ class Facts:
     night_utc: tuple[float, float] | None = None
     """Hours of UTC between which the survey's alerts come [h]; None: at any hour."""
     spread: float = 0.0
-    """The target's own place among all others, 0 to 1: the share of a cadence by which it comes
-    after the night's begin."""
+    """The target's own place among all others, 0 to 1: the share of a cadence, or of the night
+    where that is shorter, by which it comes after the night's begin."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def adaptive(facts: Facts, *, min_s: float = MIN_S, max_s: float = MAX_S) -> Pac
     if wait_s:
         begin, end = facts.night_utc or (0.0, 24.0)
         bounds.append(f"not by day: alerts come from {begin:g} to {end:g} h UTC")
-        wait_s += facts.spread * seconds
+        wait_s += facts.spread * min(seconds, (end - begin) % 24 * HOUR_S)
     return Pace(every_s + wait_s, every_s, terms, tuple(bounds))
 
 

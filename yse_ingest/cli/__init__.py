@@ -30,6 +30,7 @@ class Commands(click.Group):
         "push": "push",
         "enqueue": "enqueue",
         "status": "status",
+        "why": "why",
         "health": "health",
         "notify": "notify",
         "sources": "sources",
