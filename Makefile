@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long lint chaos outage drill cutover cadence fuzz guards audit clean
+.PHONY: help run test test-long lint chaos outage drill cutover cadence rates fuzz guards audit clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -57,6 +57,9 @@ audit: ## Known vulnerabilities of the locked dependencies (asks PyPI)
 
 cadence: $(VENV)/.installed ## What the adaptive cadence saves on real light curves, and what it delays
 	$(BIN)/python -m tests.campaigns.cadence
+
+rates: $(VENV)/.installed ## Eight workers under one rate of a source, and a 429, from the source's own log
+	$(BIN)/python -m tests.campaigns.rates
 
 fuzz: $(VENV)/.installed ## 100,000 mutated inputs and a stateful model; INPUTS=n, SEED=n replays
 	$(BIN)/python -m tests.campaigns.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))

@@ -191,7 +191,8 @@ class Clients:
                     source,
                     service=kind.title,
                     rates=rates_of(kind, self.settings.environment),
-                    batch_size=kind.capabilities.batch_size,
+                    # So many stand behind one request: no more than one message brings.
+                    batch_size=min(kind.capabilities.batch_size, self.settings.batch_size),
                 )
             return self._meters[source]
 
