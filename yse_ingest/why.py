@@ -80,6 +80,11 @@ class Schedule:
         return max(self.due_ms, self.now_ms)
 
     @property
+    def expired(self) -> str | None:
+        """Return since when nothing is asked by its own date; None: it has not expired."""
+        return self.target.expires if _is_past(self.target.expires, self.now_ms) else None
+
+    @property
     def is_asked_now(self) -> bool:
         """Tell whether the dispatcher would claim it now, if it has room."""
         return self.next_ms is not None and self.next_ms <= self.now_ms

@@ -17,6 +17,7 @@ import numpy as np
 from yse_ingest.cadence import BASE_S, Facts, adaptive, trend
 from yse_ingest.photometry import Alerts, light_curve
 from yse_ingest.sandbox.supernovae import load
+from yse_ingest.settings import Settings
 from yse_ingest.sources import ZTF
 from yse_ingest.times import MS_PER_DAY, to_time_ms
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 PUBLISHED_AFTER_MS = 1_800_000
 """From exposure to alert [ms]; ZTF's own figure is 5 to 20 min, a broker's comes on top."""
+OVERLAP_MS = round(1000 * Settings().overlap_s)
 FOLLOWED_DAYS = 60.0
 """So long after its last alert a supernova is still followed [d]."""
 
@@ -93,7 +95,10 @@ def follow(curve: LightCurve, pace_s: Callable[[Facts], float], *, spread: float
         if found > seen:
             tally.delays_s += ((now - curve.time_ms[seen:found]) / 1000).tolist()
             seen, news = found, round(now)
-        mag, slope = trend(curve.take(slice(0, seen)))
+        # An incremental answer reaches back so far from the newest detection.
+        since_ms = curve.time_ms[seen - 1] - OVERLAP_MS if seen else 0
+        lately = int(np.searchsorted(curve.time_ms, since_ms))
+        mag, slope = trend(curve.take(slice(lately, seen)))
         discovery = int(curve.time_ms[0]) if seen else None
         facts = Facts(
             round(now),

@@ -187,10 +187,19 @@ def resume(terminal: Terminal, name: str) -> None:
     """
     from yse_ingest.cli.overview import outbox_key
     from yse_ingest.cli.render import say
+    from yse_ingest.errors import TargetError
     from yse_ingest.reconcile import Auditor
+    from yse_ingest.why import schedule_of
 
     service = terminal.service()
     name = _known(service, name)
+    if (ends := schedule_of(service, name).expired) is not None:
+        raise TargetError(
+            f"it expired {ends}",
+            service="targets",
+            target=name,
+            remedy="Give it a later date: `expires` in the targets file, or --expires.",
+        )
     was_stopped = Auditor(service).take(name)
     was_paused = service.state.targets.resume(name)
     was_refused = service.state.outbox.release_refused(outbox_key(service.state, name))
