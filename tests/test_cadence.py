@@ -65,7 +65,7 @@ def curve(*points: tuple[float, str, float]) -> LightCurve:
 )
 def test_the_rule_as_it_is_documented(facts: Facts, minutes: float) -> None:
     """The worked examples of docs/cadence.md."""
-    assert adaptive(facts).seconds == pytest.approx(60 * minutes)
+    assert adaptive(facts).every_s == pytest.approx(60 * minutes)
 
 
 _DAYS = st.none() | st.floats(-10, 5000).map(ago)
@@ -85,10 +85,10 @@ _DAYS = st.none() | st.floats(-10, 5000).map(ago)
 def test_what_is_told_is_what_is_done(facts: Facts) -> None:
     """The factors that `why` shows give the cadence, within the bounds, whatever is known."""
     pace = adaptive(facts)
-    assert MIN_S <= pace.seconds <= MAX_S
+    assert MIN_S <= pace.every_s <= MAX_S
     product = 1800 * math.prod(term.factor for term in pace.terms)
-    assert pace.seconds == pytest.approx(min(max(product, MIN_S), MAX_S))
-    assert bool(pace.bounds) == (pace.seconds != product)
+    assert pace.every_s == pytest.approx(min(max(product, MIN_S), MAX_S))
+    assert bool(pace.bounds) == (pace.every_s != product)
     assert len(pace.lines) == 1 + len(pace.terms) + len(pace.bounds)
 
 
@@ -104,17 +104,32 @@ def test_no_target_is_asked_about_by_day(
     """The next time lies in a night; by day it waits for a share of a cadence after dusk."""
     midnight = NOW - NOW % MS_PER_DAY
     now_ms = midnight + round(hour * 3_600_000)
-    facts = Facts(now_ms, discovery_ms=now_ms - round(days * MS_PER_DAY))
+    facts = Facts(now_ms, discovery_ms=now_ms - round(days * MS_PER_DAY), spread=spread)
     plain = adaptive(facts)
-    pace = adaptive(replace(facts, night_utc=night, spread=spread))
+    pace = adaptive(replace(facts, night_utc=night))
+    assert pace.every_s == plain.every_s
     # Half a second either way is the rounding of this test.
     after = (pace.seconds / 3600 + hour - night[0] + 1e-4) % 24
     length = (night[1] - night[0]) % 24
     assert after < length + 2e-4
     if "not by day" in pace.lines[-1]:
-        assert after == pytest.approx(spread * min(plain.seconds / 3600, length), abs=1e-3)
+        assert after == pytest.approx(spread * min(plain.every_s / 3600, length), abs=1e-3)
     else:
-        assert pace.seconds == pytest.approx(plain.seconds * (1 + 0.1 * spread))
+        assert pace.seconds == plain.seconds
+
+
+@given(st.floats(0, 1, exclude_max=True), st.floats(1, 500), st.integers(0, 10**8))
+def test_a_target_keeps_to_its_own_times(spread: float, days: float, later_ms: int) -> None:
+    """They lie a cadence apart, and the first of them neither too soon nor too late."""
+    discovery_ms = NOW - round(days * MS_PER_DAY)
+    facts = Facts(NOW + later_ms, discovery_ms=discovery_ms, spread=spread)
+    first = adaptive(facts)
+    assert 0.5 * first.every_s - 1e-3 <= first.seconds <= 1.5 * first.every_s + 1e-3
+    # A second late, as an answer is.
+    then = replace(facts, now_ms=facts.now_ms + round(1000 * first.seconds) + 1000)
+    second = adaptive(then)
+    if second.every_s == first.every_s:
+        assert second.seconds == pytest.approx(first.every_s - 1.0, abs=0.01)
 
 
 def test_a_trend_is_told_from_the_last_days_of_one_band() -> None:

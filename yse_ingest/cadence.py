@@ -24,8 +24,6 @@ BASE_S = 1800.0
 """What all factors are of: the cadence of a target about which nothing is known [s]."""
 MIN_S, MAX_S = 600.0, 24 * HOUR_S
 """Bounds of the rule [s]."""
-JITTER = 0.1
-"""Up to such a share of a cadence later, by the target's name: load stays flat."""
 PHASES = ((3.0, 0.5), (30.0, 1.0), (90.0, 2.0), (365.0, 3.0), (math.inf, 48.0))
 """Days since discovery below which a factor holds."""
 SILENCES = ((4.0, 1.0), (10.0, 2.0), (20.0, 4.0), (math.inf, 12.0))
@@ -72,8 +70,8 @@ class Facts:
     night_utc: tuple[float, float] | None = None
     """Hours of UTC between which the survey's alerts come [h]; None: at any hour."""
     spread: float = 0.0
-    """The target's own place among all others, 0 to 1: the share of a cadence, or of the night
-    where that is shorter, by which it comes after the night's begin."""
+    """The target's own place among all others, 0 to 1: its share of each cadence, and of the
+    first one of a night."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class Pace:
     seconds: float
     """From now to the next question [s]."""
     every_s: float
-    """The cadence: the same without a day that lies between [s]."""
+    """How far apart its times are [s]."""
     terms: tuple[Term, ...]
     bounds: tuple[str, ...] = ()
     """What else holds, in words."""
@@ -113,13 +111,23 @@ def adaptive(facts: Facts, *, min_s: float = MIN_S, max_s: float = MAX_S) -> Pac
     if seconds != wanted:
         side = "at most" if seconds < wanted else "at least"
         bounds.append(f"{side} {seconds / 60:g} min apart, by the setting")
-    every_s = seconds * (1.0 + JITTER * facts.spread)
-    wait_s = _until_night(facts, every_s)
-    if wait_s:
+    next_s = _own_time(facts, seconds)
+    if day_s := _until_night(facts, next_s):
         begin, end = facts.night_utc or (0.0, 24.0)
         bounds.append(f"not by day: alerts come from {begin:g} to {end:g} h UTC")
-        wait_s += facts.spread * min(seconds, (end - begin) % 24 * HOUR_S)
-    return Pace(every_s + wait_s, every_s, terms, tuple(bounds))
+        next_s += day_s + facts.spread * min(seconds, (end - begin) % 24 * HOUR_S)
+    return Pace(next_s, seconds, terms, tuple(bounds))
+
+
+def _own_time(facts: Facts, every_s: float) -> float:
+    """Return how long from now the target's own next time is [s].
+
+    Its times lie a cadence apart, and apart from those of others: load stays flat, after a
+    downtime too. Half a cadence at least lies between two, one and a half at most.
+    """
+    now_s = facts.now_ms / 1000
+    turns = math.floor((now_s + every_s / 2) / every_s - facts.spread) + 1
+    return (turns + facts.spread) * every_s - now_s
 
 
 def _until_night(facts: Facts, seconds: float) -> float:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
+from yse_ingest.cadence import Facts, adaptive
 from yse_ingest.state import Backfill
-from yse_ingest.targets import ADAPTIVE, Target
+from yse_ingest.targets import ADAPTIVE, Target, phase_of
 from yse_ingest.times import iso_of_unix
 
 if TYPE_CHECKING:
     from tests.state.conftest import Connect
     from yse_ingest.state import State
+    from yse_ingest.targets import Cadence
 
 NOW_MS = 1_790_000_000_000
 MINUTE_MS = 60_000
@@ -172,6 +175,37 @@ def test_two_beats_of_which_one_dies_ask_about_adaptive_targets_once(
         # Minutes are the grain of these ticks.
         assert all(9 * MINUTE_MS <= gap <= 11 * MINUTE_MS for gap in gaps), name
         assert len(times) >= 6
+
+
+@pytest.mark.parametrize("cadence", [HALF_HOUR_S, ADAPTIVE], ids=["fixed", "adaptive"])
+def test_after_a_downtime_targets_come_in_turn_and_lie_apart_again(
+    state: State, cadence: Cadence
+) -> None:
+    """Six hundred were due: a hundred a tick, the oldest first, and flat thereafter."""
+    for number in range(600):
+        state.targets.put(Target(f"t{number:03d}"), origin="file", due_ms=number)
+    ticks = []
+    for tick in range(7):
+        now_ms = NOW_MS + 5000 * tick
+        found = state.targets.claim_due(now_ms, 100, cadence_s=cadence)
+        ticks.append([each.name for each in found])
+        if cadence == ADAPTIVE:
+            for name, _ in found:
+                spread = phase_of(name) / 2**32
+                pace = adaptive(Facts(now_ms, discovery_ms=now_ms, spread=spread))
+                state.targets.set_pace(name, pace.every_s, now_ms + round(1000 * pace.seconds))
+    assert ticks[:6] == [
+        [f"t{100 * tick + each:03d}" for each in range(100)] for tick in range(6)
+    ]
+    assert ticks[6] == []
+    due = [(state.targets.due_ms(name) or 0) - NOW_MS for name in state.targets.names()]
+    every_ms = (1800 if cadence != ADAPTIVE else 900) * 1000
+    parts = Counter(int(each % every_ms) * 6 // every_ms for each in due)
+    assert min(due) > every_ms / 4
+    assert max(due) <= 1.5 * every_ms + 30_000
+    assert len(parts) == 6
+    # A hundred in each on average; by chance up to four sigma more.
+    assert max(parts.values()) <= 140
 
 
 def test_what_is_to_be_read_again_is_kept_until_it_was(state: State) -> None:
