@@ -9,8 +9,9 @@ import pytest
 from yse_ingest.sandbox.atlas import AtlasStandIn
 from yse_ingest.sandbox.atlas.stand_in import TOKEN
 from yse_ingest.sandbox.faults import Fault
-from yse_ingest.targets import Target
+from yse_ingest.targets import ADAPTIVE, Target
 from yse_ingest.watch.freshness import PENDING_S, freshness
+from yse_ingest.why import schedule_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -226,3 +227,37 @@ def test_beside_a_broker_of_ztf_it_is_looked_at_alone(
 
     house.cycle(service, NAME)
     assert house.mars.log
+
+
+def test_an_adaptive_target_comes_back_for_a_pending_answer(
+    house: House, atlas: AtlasStandIn
+) -> None:
+    """Beside a broker that answered: first for the pending one, then when the rule says."""
+    house.alerts("ZTF19aacgslb", 4)
+    service = house.service(
+        ATLAS_URL=atlas.api_url,
+        ATLAS_TOKEN=TOKEN,
+        ATLAS_DAYS="all",
+        YSE_INGEST_SOURCE="mars,atlas",
+        YSE_INGEST_CADENCE=ADAPTIVE,
+    )
+    service.enqueue(Target(NAME))
+    house.cycle(service, NAME)
+    assert due_in_s(service) == pytest.approx(10, abs=2)
+    assert [
+        each.clock.silence for each in schedule_of(service, NAME).sources if each.clock
+    ] == [
+        "answered",
+        "pending",
+    ]
+    asked = len(house.mars.log)
+    house.cycle(service, NAME)
+    house.cycle(service, NAME)
+
+    assert len(house.mars.log) == asked
+    told = schedule_of(service, NAME)
+    assert told.every_s == 86400.0
+    assert 43_000 < due_in_s(service) < 130_000
+    # ATLAS has no day, so the target has none.
+    assert not [line for line in told.told if line.startswith("not by day")]
+    service.state.close()
