@@ -35,7 +35,7 @@ from yse_ingest.errors import (
     YseIngestError,
 )
 from yse_ingest.ledger import MEMORY
-from yse_ingest.pacing import pace_of, trend_of
+from yse_ingest.pacing import pace_of, told_with, trend_of
 from yse_ingest.pipeline import Fetched, fetch_light_curves
 from yse_ingest.sources import SOURCES, Ask, Kind, Status
 from yse_ingest.state import CREDENTIALS, Choice
@@ -547,11 +547,7 @@ class Fetch:
                 discovery_ms=None if one.place is None else one.place.discovery_ms,
                 now_ms=now_ms,
             )
-            detail["pace"] = {
-                "every_s": round(pace.every_s, 1),
-                "next_s": round(pace.seconds, 1),
-                "told": pace.lines,
-            }
+            detail = told_with(detail, pace)
         self.state.clocks.record(
             name,
             fetched.source,

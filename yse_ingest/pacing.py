@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from yse_ingest.targets import Target
 
 HOUR_S = 3600.0
+_TOLD = "told_"
 
 
 def trend_of(curve: LightCurve) -> dict[str, float | None]:
@@ -73,6 +74,22 @@ def pace_of(
         spread=phase_of(target.name) / 2**32,
     )
     return adaptive(facts, min_s=settings.cadence_min_s, max_s=settings.cadence_max_s)
+
+
+def told_with(detail: Mapping[str, Any], pace: Pace) -> dict[str, Any]:
+    """Return what a clock keeps of an answer, with what the rule said after it.
+
+    A line is a part of its own: Redis packs short ones.
+    """
+    kept = {name: value for name, value in detail.items() if not name.startswith(_TOLD)}
+    kept |= {"every_s": round(pace.every_s, 1), "next_s": round(pace.seconds, 1)}
+    return kept | {f"{_TOLD}{number}": line for number, line in enumerate(pace.lines)}
+
+
+def told_in(detail: Mapping[str, Any]) -> list[str]:
+    """Return the lines that `told_with` noted, in order."""
+    found = [name for name in detail if name.startswith(_TOLD)]
+    return [detail[name] for name in sorted(found, key=lambda name: int(name[len(_TOLD) :]))]
 
 
 def quota_used(clients: Clients, source: str) -> float:

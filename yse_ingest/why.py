@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from yse_ingest.cadence import BASE_S
 from yse_ingest.clients import capabilities_of
 from yse_ingest.errors import StateError, UnknownTargetError
+from yse_ingest.pacing import told_in
 from yse_ingest.state import EXPIRED
 from yse_ingest.targets import ADAPTIVE
 from yse_ingest.times import time_ms_of_date
@@ -189,6 +190,5 @@ def _queue(clients: Clients) -> int | None:
 
 def _told(clocks: Mapping[str, Clock]) -> list[str]:
     """Return what the rule said after the last answer, whichever source gave it."""
-    answered = [clock for clock in clocks.values() if clock.detail.get("pace")]
-    latest = max(answered, key=lambda clock: clock.answered_ms or 0, default=None)
-    return [] if latest is None else list(latest.detail["pace"]["told"])
+    latest = max(clocks.values(), key=lambda clock: clock.answered_ms or 0, default=None)
+    return [] if latest is None else told_in(latest.detail)

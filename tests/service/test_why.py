@@ -12,6 +12,7 @@ from yse_ingest.errors import UnknownTargetError
 from yse_ingest.state import key_prefix, side_connection
 from yse_ingest.targets import ADAPTIVE, Target, phase_of
 from yse_ingest.times import iso_of_unix
+from yse_ingest.watch.freshness import limit_of
 from yse_ingest.why import schedule_of
 
 if TYPE_CHECKING:
@@ -126,8 +127,11 @@ def test_each_term_of_an_adaptive_cadence_is_told(house: House) -> None:
     assert due_ms is not None
     hour = due_ms / 3_600_000 % 24
     assert 2.0 <= hour < 15.0
-    pace = service.state.clocks.get(NP)["mars"].detail["pace"]
-    assert due_ms == pytest.approx(now_ms + 1000 * pace["next_s"], abs=10_000)
+    next_s = service.state.clocks.get(NP)["mars"].detail["next_s"]
+    assert due_ms == pytest.approx(now_ms + 1000 * next_s, abs=10_000)
+    # Nobody calls it stale before it was to be asked, by day or by night.
+    clock = service.state.clocks.get(NP)["mars"]
+    assert limit_of(service, told.target, clock, now_ms) >= max(3 * 86400, next_s)
 
 
 def test_the_bounds_of_the_operator_hold(house: House) -> None:
@@ -152,7 +156,7 @@ def test_a_fixed_cadence_is_untouched_by_an_answer(house: House) -> None:
     due_ms = service.state.targets.due_ms(NP)
     house.cycle(service, NP)
     assert service.state.targets.due_ms(NP) == due_ms
-    assert "pace" not in service.state.clocks.get(NP)["mars"].detail
+    assert "next_s" not in service.state.clocks.get(NP)["mars"].detail
     assert schedule_of(service, NP).told == ()
 
 

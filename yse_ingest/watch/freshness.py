@@ -50,10 +50,10 @@ def limit_of(clients: Clients, target: Target, clock: Clock | None, now_ms: int)
     cadence = clients.cadence_of(target, now_ms)
     day_s = 0.0
     if cadence == ADAPTIVE:
-        pace = (clock.detail.get("pace") if clock else None) or {}
-        cadence = pace.get("every_s", BASE_S)
+        detail = clock.detail if clock else {}
+        cadence = detail.get("every_s", BASE_S)
         # By day nobody expects an answer.
-        day_s = max(0.0, pace.get("next_s", cadence) - cadence)
+        day_s = max(0.0, detail.get("next_s", cadence) - cadence)
     if target.freshness_s is not None:
         return target.freshness_s + day_s
     return max(clients.settings.freshness_s, CADENCES * cadence) + day_s
