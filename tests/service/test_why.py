@@ -25,6 +25,13 @@ DATES = st.sampled_from([None, -600, 600])
 """Seconds from now."""
 
 
+@pytest.fixture(autouse=True)
+def broker(house: House) -> str:
+    """Give every service of the house a broker, whose queues are looked at."""
+    house.environment["CELERY_BROKER_URL"] = house.redis.url()
+    return house.redis.url()
+
+
 def step(from_ms: float, every_ms: int, name: str) -> int:
     """Return the first time after ``from_ms`` that lies on a target's own grid."""
     phase = phase_of(name) % every_ms
@@ -59,7 +66,7 @@ def test_why_says_what_the_dispatcher_does(
     priority: int,
 ) -> None:
     """Whatever is set: it is claimed exactly where `why` says so, and next when it says."""
-    service = house.service(YSE_INGEST_CADENCE=default, CELERY_BROKER_URL=house.redis.url())
+    service = house.service(YSE_INGEST_CADENCE=default)
     targets, now_ms = service.state.targets, service.state.now_ms()
 
     def date(seconds: int | None) -> str | None:
@@ -189,31 +196,27 @@ def test_a_used_quota_slows_the_adaptive_down(house: House) -> None:
 
 
 @pytest.fixture
-def queue(house: House, valkey: Any) -> Any:
+def queue(house: House, broker: str) -> Any:
     """Return a function that puts so many messages into the fetch queue of this house."""
-    broker = side_connection(valkey.url())
+    connection = side_connection(broker)
     key = key_prefix(house.environment["YSE_INGEST_NAMESPACE"]) + "fetch"
 
     def fill(count: int) -> None:
-        broker.call("DEL", key)
+        connection.call("DEL", key)
         if count:
-            broker.call("LPUSH", key, *["{}"] * count)
+            connection.call("LPUSH", key, *["{}"] * count)
 
     yield fill
-    broker.call("DEL", key)
-    broker.close()
+    connection.call("DEL", key)
+    connection.close()
 
 
 def test_a_long_queue_is_told_once_and_nothing_more_is_claimed(
-    house: House, queue: Any, valkey: Any, caplog: pytest.LogCaptureFixture
+    house: House, queue: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Back-pressure: less is claimed, then nothing; what is not claimed stays due."""
-    changes = {
-        "CELERY_BROKER_URL": valkey.url(),
-        "YSE_INGEST_FETCH_QUEUE": "10",
-        "YSE_INGEST_BATCH": "2",
-    }
-    service, other = house.service(**changes), house.service(**changes)
+    house.environment |= {"YSE_INGEST_FETCH_QUEUE": "10", "YSE_INGEST_BATCH": "2"}
+    service, other = house.service(), house.service()
     for number in range(40):
         service.enqueue(Target(f"t{number:02d}", 10.0 + number, 5.0))
     caplog.set_level("INFO", logger="yse_ingest.service")
