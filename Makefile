@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long lint chaos outage drill cutover cadence rates fuzz guards audit clean
+.PHONY: help run test test-long lint scale chaos outage drill cutover cadence rates fuzz guards audit clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -33,6 +33,9 @@ test: $(VENV)/.installed ## The tests
 
 test-long: $(VENV)/.installed ## The tests that take a minute or more each
 	$(BIN)/pytest $(LONG)
+
+scale: $(VENV)/.installed ## 100,000 targets: import, dispatch with two beats, add and remove; a claim out of a million
+	$(BIN)/python -m tests.campaigns.scale
 
 cutover: $(VENV)/.installed ## The cut-over beside six years of crons: 50 rounds of both, with figures
 	$(BIN)/python -m tests.campaigns.cutover --rounds 50 --objects 31

@@ -13,7 +13,7 @@ from yse_ingest.pipeline import Outcome, State
 from yse_ingest.settings import describe
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ["cut-over.md", "operate.md"]
+PAGES = ["cut-over.md", "operate.md", "targets.md"]
 _COMMAND = re.compile(r"yse-ingest ([a-z][^`\n#&>]*)")
 
 

@@ -182,9 +182,9 @@ def _followed(targets: list[Target]) -> list[TargetHandle]:
     """Write targets down as due now, and have the fetch workers look at them."""
     here = service()
     for target in targets:
-        here.check(target)
+        here.check(target)  # what is wrong in itself is told without Redis
     since_ms = here.state.now_ms()
-    handles = [TargetHandle(here.enqueue(target), since_ms=since_ms) for target in targets]
+    handles = [TargetHandle(name, since_ms=since_ms) for name in here.enqueue_many(targets)]
     names = list(dict.fromkeys(map(str, handles)))
     for start in range(0, len(names), settings.batch_size):
         send_fetch(names[start : start + settings.batch_size])

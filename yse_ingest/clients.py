@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from yse_ingest.meter import Meter
     from yse_ingest.settings import Settings
     from yse_ingest.sources import Capabilities, Kind, Memory, Source, Survey
-    from yse_ingest.state import LedgerStore
+    from yse_ingest.state import FileSync, LedgerStore
     from yse_ingest.state.budget import Budget
     from yse_ingest.state.meters import SharedMeter
     from yse_ingest.targets import Cadence, Rules, Target
@@ -435,15 +435,20 @@ class Clients:
         )
         return claim.fence if claim else None
 
-    def sync_targets_file(self) -> None:
-        """Bring the registry in step with the targets file, when either has changed."""
+    def sync_targets_file(self) -> FileSync | None:
+        """Bring the registry in step with the targets file, when either has changed.
+
+        Return what that changed; None: nothing was to be done.
+        """
         if self.settings.targets_file is None:
-            return
+            return None
         file = self.targets_file()
         stamp = self._file_stamp
         if stamp != self._synced_stamp or not self.state.targets.knows_file():
-            self.state.targets.sync_file(file.targets)
+            synced = self.state.targets.sync_file(file.targets)
             self._synced_stamp = stamp
+            return synced
+        return None
 
 
 def capabilities_of(source: str) -> Capabilities | None:

@@ -36,18 +36,22 @@ class Followed:
     """Names that cannot be followed, or that several transients have."""
 
 
-def follow(clients: Clients) -> Followed | None:
+def follow(clients: Clients, *, now: bool = False) -> Followed | None:
     """Bring the targets in step with YSE-PZ's lists; None: it is not due, or could not be.
 
     Safe to repeat, and on any number of hosts: a lease says who does it, and when it is due.
+
+    Parameters
+    ----------
+    now
+        A person wants it, due or not.
     """
     following = clients.targets_file().following
-    known = any(origin == "list" for _, origin in clients.state.targets.all())
-    if following is None or not (following or known):
+    if following is None or not (following or clients.state.targets.knows_list()):
         return None
     every_s = clients.settings.follow_every_s
     lease = clients.state.leases.take(FOLLOW, every_s)
-    if lease is None:
+    if lease is None and not now:
         return None
     try:
         if (held := clients.held_back("lookup", [])) is not None:
@@ -60,6 +64,8 @@ def follow(clients: Clients) -> Followed | None:
         clients.state.troubles.note(FOLLOW, fact=fact)
         logger.warning("targets not listed", extra={"error": str(error)})
         # Nothing is changed by what nobody said; it is tried again before its time.
+        if lease is None:
+            return None
         again_s = max(clients.settings.ask_again_s, error.retry_after or 0.0)
         clients.state.leases.renew(FOLLOW, lease, lease_s=min(every_s, again_s))
         return None

@@ -56,10 +56,22 @@ class Service(Clients):
         TargetError
             As `check`.
         """
-        self.check(target)
-        self.state.targets.put(target, origin="adhoc", due_ms=self.state.now_ms())
-        self.state.choices.waiting(target.name)  # a person asks: nobody is left out
-        return target.name
+        return self.enqueue_many([target])[0]
+
+    def enqueue_many(self, targets: Sequence[Target]) -> list[str]:
+        """Write targets as due now, all or none; return their canonical names, in order.
+
+        Raises
+        ------
+        TargetError
+            As `check`.
+        """
+        for target in targets:
+            self.check(target)
+        self.state.targets.put_many(targets, origin="adhoc", due_ms=self.state.now_ms())
+        for target in targets:
+            self.state.choices.waiting(target.name)  # a person asks: nobody is left out
+        return [target.name for target in targets]
 
     def check(self, target: Target) -> None:
         """Refuse a target whose own rules contradict those of the file or the settings.
@@ -192,12 +204,14 @@ class Service(Clients):
             "lost_fetches": self.state.targets.sweep(older_than_s=self.settings.fetch_lost_s),
         }
 
-    def follow(self) -> Followed | None:
+    def follow(self, *, now: bool = False) -> Followed | None:
         """Bring the targets in step with YSE-PZ's lists; None: it is not due.
+
+        With ``now`` it is done though it is not due.
 
         Safe to repeat, and on any number of hosts.
         """
-        return follow(self)
+        return follow(self, now=now)
 
     def watch(self) -> list[str]:
         """Tell people what began or is over; return the keys of what is told now.

@@ -307,7 +307,7 @@ class Settings:
         "Prefix of every key: one per YSE-PZ on one Redis.",
     )
     targets_file: Path | None = _setting(
-        "YSE_INGEST_TARGETS", _optional(Path), None, "File of targets (TOML)."
+        "YSE_INGEST_TARGETS", _optional(Path), None, "File of targets (TOML, CSV or ECSV)."
     )
     state_dir: Path = _setting(
         "YSE_INGEST_STATE_DIR",

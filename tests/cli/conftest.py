@@ -49,13 +49,17 @@ class Console:
         """
         return subprocess.run(
             [PROGRAM, *arguments],
-            env={**os.environ, **self.environment, **changes},
+            env={**self.process_environment(), **changes},
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
+
+    def process_environment(self) -> dict[str, str]:
+        """Return the environment of a process of this deployment."""
+        return {**os.environ, **self.environment}
 
     def service(self, **changes: str) -> Service:
         """Return a service of the same deployment."""

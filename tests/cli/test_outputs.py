@@ -32,6 +32,8 @@ Script = list[tuple[str, dict[str, str]]]
 CHANGING = (
     (r"127\.0\.0\.1:\d+", "127.0.0.1:6379"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "2026-01-01T00:00:00Z"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC( \(.*?\))?, Redis", "2026-01-01 00:00 UTC, Redis"),
+    (r"(asked next .*: ).*", r"\g<1>2026-01-01 00:00 UTC"),
     (r"\b\d+ s ago", "1 s ago"),
     (r"\bin \d+(\.\d)? (ms|s)\b", r"in 10 \2"),
     (r"\d+\.\d ms to", "0.1 ms to"),

@@ -9,6 +9,7 @@ import pytest
 
 from yse_ingest.ledger import Ledger
 from yse_ingest.state.clocks import Clock
+from yse_ingest.targets import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -268,3 +269,47 @@ def test_sources_of_one_target_have_their_own_clocks(state: State) -> None:
     assert state.clocks.all([]) == {}
     state.clocks.forget("a", "mars")
     assert list(state.clocks.get("a")) == ["alerce"]
+
+
+def test_the_detail_of_a_clock_is_that_of_the_last_answer(state: State) -> None:
+    """Whole: what an older answer or an older state said is gone with the next one."""
+    key = f"yse_ingest:{state.namespace}:clock:a"
+    state._connection.call("HSET", key, "mars|asked_ms", 1, "mars|detail", '{"old":[1]}')
+    assert state.clocks.get("a")["mars"].detail == {"old": [1]}
+    for detail in ({"x": 1, "kinds": [], "long": "y" * 100}, {"z": None, "reason": ""}):
+        state.clocks.record("a", "mars", asked_ms=2, answered_ms=3, status="ok", detail=detail)
+        kept = {name: value for name, value in detail.items() if value != ""}
+        assert state.clocks.get("a")["mars"].detail == kept
+    state.clocks.record("a", "mars", asked_ms=4, status="error", error="no route")
+    assert state.clocks.get("a")["mars"].detail == {"z": None}
+    state.clocks.forget("a", "mars")
+    assert state._connection.call("EXISTS", key) == 0
+
+
+def test_who_has_no_answer_is_known_without_reading_all(state: State) -> None:
+    """Longest first, each once; an answer, or the end of the target, ends it."""
+    for number, name in enumerate("abc"):
+        state.targets.put(Target(name), origin="file")
+        state.clocks.record(name, "mars", asked_ms=number, status="error", error="no route")
+    state.clocks.record("b", "fink", asked_ms=9, answered_ms=9, status="ambiguous")
+    state.clocks.record("a", "mars", asked_ms=10, status="error", error="no route")
+    assert state.clocks.troubled(10) == ["a", "b", "c"]
+    assert state.clocks.count_troubled() == 4
+    state.clocks.record("a", "mars", asked_ms=11, answered_ms=11, status="ok")
+    assert state.clocks.troubled(10) == ["b", "c"]
+    state.targets.remove("b")
+    assert state.clocks.troubled(10) == ["c"]
+    state.clocks.unasked("a", "mars", reason="its breaker is open")
+    assert state.clocks.troubled(10) == ["c", "a"]
+
+
+def test_receipts_are_bounded_in_bytes_but_for_the_newest(state: State) -> None:
+    """A long one is compressed, kept whole, and takes the place of the older ones."""
+    for number in range(5):
+        state.receipts.put("7", {"at": number, "answers": ["success"]})
+    points = [{"obs_date": f"2027-01-01T00:00:{n:06.3f}", "band": "g"} for n in range(500)]
+    state.receipts.put("7", {"at": 5, "points": points})
+    assert state.receipts.last("7") == {"at": 5, "points": points}
+    assert [receipt["at"] for receipt in state.receipts.list("7")] == [5]
+    size = state._connection.call("MEMORY", "USAGE", f"yse_ingest:{state.namespace}:receipts:7")
+    assert size < 12 * len(points)

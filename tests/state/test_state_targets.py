@@ -13,7 +13,9 @@ from yse_ingest.targets import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from tests.state.conftest import Connect
     from yse_ingest.state import State
 
 CADENCE_S = 1800.0
@@ -222,3 +224,44 @@ def test_an_entry_without_a_record_is_cleared(state: State) -> None:
     state._connection.call("ZADD", state._keys("targets", "due"), 1, "ghost")
     assert state.targets.claim_due(NOW_MS, 10, cadence_s=CADENCE_S) == []
     assert state.targets.due_ms("ghost") is None
+
+
+def test_many_targets_are_put_in_one_go(state: State) -> None:
+    """More than one script takes: only what is new or changed is told, and written once."""
+    many = [Target(f"t{number}", ra=1.0, dec=2.0) for number in range(2500)]
+    assert state.targets.put_many(many, origin="adhoc") == [target.name for target in many]
+    assert state.targets.put_many(many, origin="adhoc") == []
+    assert state.targets.put_many([*many, many[7].at(3.0, 4.0)], origin="adhoc") == ["t7"]
+    assert state.targets.get("t7") == many[7].at(3.0, 4.0)
+    assert state.targets.count() == len(state.targets.added_ms()) == 2500
+    known = state.targets.many(["t9", "nobody", "t1"])
+    assert known == [(many[9], "adhoc"), (many[1], "adhoc")]
+
+
+def test_many_decisions_are_one_write(connect: Connect, tmp_path: Path) -> None:
+    """Each is a line of its own, numbered on; an emptied Redis is given them all again."""
+    file = tmp_path / "decisions.jsonl"
+    state = connect(decisions=file)
+    state.targets.pause("t3", "before")
+    many = [Target(f"t{number}", cadence_s=60.0) for number in range(1500)]
+    state.targets.put_many(many, origin="adhoc")
+    state.targets.remove("t5")
+    numbers = [decision.seq for decision in state.decisions.entries()]
+    assert numbers == list(range(1, 1504))
+    state._connection.call("FLUSHDB")
+    again = connect(decisions=file)
+    assert again.targets.count() == 1499
+    assert again.targets.get("t7") == many[7]
+    assert again.targets.get("t5") is None
+    assert again.targets.paused() == {"t3": "before"}
+
+
+def test_a_file_of_many_leaves_and_comes_back(state: State) -> None:
+    """More targets than one request takes are paused, and go on."""
+    many = [Target(f"t{number}") for number in range(2500)]
+    assert len(state.targets.sync_file(many).changed) == 2500
+    assert len(state.targets.sync_file(many[:10]).gone) == 2490
+    assert state.targets.count_paused() == 2490
+    assert len(state.targets.due(state.now_ms(), 100)) < 100
+    back = state.targets.sync_file(many)
+    assert (len(back.changed), len(back.back), state.targets.count_paused()) == (0, 2490, 0)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SECRET_MODE = 0o600
+SECOND_FLOWER_PORT = 5556
 _PROCESS = re.compile(r"([A-Za-z][A-Za-z0-9_-]*):\s*(\S.*)")
 
 
@@ -30,15 +31,24 @@ class _File:
     mode: int = 0o644
 
 
-def write_deployment(folder: Path, *, force: bool = False) -> list[Path]:
+def write_deployment(
+    folder: Path, *, force: bool = False, namespace: str | None = None
+) -> list[Path]:
     """Write the files of a deployment into a folder, which is made where it is missing.
+
+    Parameters
+    ----------
+    force
+        Overwrite what is there.
+    namespace
+        Of the state, the queues and the units, where this is not the only deployment.
 
     Raises
     ------
     YseIngestError
         When files are there already (all are named, none is written), or cannot be written.
     """
-    files = list(_files(folder.absolute()))
+    files = list(_files(folder.absolute(), namespace))
     present = [file.name for file in files if (folder / file.name).exists()]
     if present and not force:
         raise YseIngestError(
@@ -66,24 +76,36 @@ def _write(folder: Path, file: _File) -> Path:
     return path
 
 
-def _files(folder: Path) -> Iterator[_File]:
+def _files(folder: Path, namespace: str | None) -> Iterator[_File]:
     procfile = template("Procfile")
-    yield _File("README.txt", template("README.txt"))
+    group_name = "yse-ingest" if namespace is None else f"yse-ingest-{namespace}"
+    readme = template("README.txt").replace("yse-ingest.target", f"{group_name}.target")
+    yield _File("README.txt", readme)
     yield _File("celeryconfig.py", template("celeryconfig.py"))
     yield _File("Procfile", procfile)
     yield _File("targets.toml", template("targets.toml"))
     env = template(ENV_FILE).replace("FLOWER_PASSWORD", new_password())
+    if namespace is not None:
+        # Two deployments on one host and one Redis share neither keys nor ports.
+        env = env.replace(
+            "#YSE_INGEST_NAMESPACE=yse_ingest", f"YSE_INGEST_NAMESPACE={namespace}"
+        )
+        env = env.replace("#FLOWER_PORT=5555", f"FLOWER_PORT={SECOND_FLOWER_PORT}")
     yield _File(ENV_FILE, env, SECRET_MODE)
     unit = Template(template("process.service"))
     names = []
     for name, command in processes(procfile):
-        names.append(f"yse-ingest-{name}.service")
+        names.append(f"{group_name}-{name}.service")
         text = unit.substitute(
-            name=name, folder=folder, command=_for_systemd(command), env_file=ENV_FILE
+            name=name,
+            group=group_name,
+            folder=folder,
+            command=_for_systemd(command),
+            env_file=ENV_FILE,
         )
         yield _File(f"systemd/{names[-1]}", text)
     group = Template(template("yse-ingest.target"))
-    yield _File("systemd/yse-ingest.target", group.substitute(units=" ".join(names)))
+    yield _File(f"systemd/{group_name}.target", group.substitute(units=" ".join(names)))
 
 
 def template(name: str) -> str:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", required=False)
+@click.option("--all", "every_one", is_flag=True, help="All that are followed and not paused.")
 @place_options
 @creation_options
 @schedule_options
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 @terminal_options
 def enqueue(
     terminal: Terminal,
-    name: str,
+    name: str | None,
     *,
+    every_one: bool,
     full: bool,
     begin: str | None,
     end: str | None,
@@ -51,14 +53,42 @@ def enqueue(
     Examples:
       yse-ingest enqueue 2019np
       yse-ingest enqueue 2019np --ra 157.3415 --dec 29.5106667 --every 2h
+      yse-ingest enqueue --all
       yse-ingest enqueue 2019np --every 15m --until 2d --priority high
       yse-ingest enqueue 2019np --from 2019-01-09 --to 2019-02-01
     """
+    if every_one == (name is not None):
+        raise click.UsageError("Give the NAME of a target, or --all.")
+    backfill = _backfill(full=full, begin=begin, end=end)
+    if name is None:
+        _enqueue_all(terminal, with_options=backfill is not None or any(options.values()))
+    else:
+        _enqueue_one(terminal, name, backfill, **options)
+
+
+def _enqueue_all(terminal: Terminal, *, with_options: bool) -> None:
+    """Make every target due; dispatch claims them in turns, so that nothing is flooded."""
+    from yse_ingest.cli.render import plural, say
+    from yse_ingest.service import DISPATCH_MAX
+
+    if with_options:
+        raise click.UsageError("--all changes nothing but the time: give it alone.")
+    service = terminal.service()
+    service.sync_targets_file()
+    count = service.state.targets.set_all_due(service.state.now_ms())
+    if terminal.as_json:
+        terminal.result({"state": "enqueued", "targets": count})
+        return
+    say(f"{plural(count, 'target')} are due now; each tick asks about {DISPATCH_MAX} at most")
+
+
+def _enqueue_one(
+    terminal: Terminal, name: str, backfill: Backfill | None, **options: Any
+) -> None:
     from workers.hints import send_fetch
     from workers.resources import service
     from yse_ingest.cli.render import say
 
-    backfill = _backfill(full=full, begin=begin, end=end)
     target = target_of(
         name,
         cast("PlaceOptions", options),

@@ -12,8 +12,13 @@ from yse_ingest.cli.terminal import Terminal, terminal_options
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--force", is_flag=True, help="Overwrite files that are there already.")
+@click.option(
+    "--namespace",
+    metavar="NAME",
+    help="For a second service on one host or Redis (another YSE-PZ): they share nothing.",
+)
 @terminal_options
-def init(terminal: Terminal, folder: Path, *, force: bool) -> None:
+def init(terminal: Terminal, folder: Path, *, force: bool, namespace: str | None) -> None:
     """Write the folder of a deployment.
 
     It gets celeryconfig.py (the knobs of Celery), Procfile (the processes), targets.toml (what
@@ -21,13 +26,17 @@ def init(terminal: Terminal, folder: Path, *, force: bool) -> None:
     units, one per process. Nothing that exists is overwritten without --force.
 
     \b
-    Example:
+    Examples:
       yse-ingest init ~/yse && cd ~/yse && yse-ingest doctor
+      yse-ingest init ~/yse-test --namespace yse-test
     """
     from yse_ingest.cli.deployment import write_deployment
     from yse_ingest.cli.render import say
+    from yse_ingest.state.keys import Keys
 
-    written = write_deployment(folder, force=force)
+    if namespace is not None:
+        Keys(namespace)  # refuses what cannot be one
+    written = write_deployment(folder, force=force, namespace=namespace)
     if terminal.as_json:
         terminal.result({"folder": str(folder), "written": [str(path) for path in written]})
         return

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from yse_ingest.targets import Target
 
 ROWS_MAX = 100_000
+OVERDUE_S = 600.0
+"""A target that was due so long ago is asked too late [s]."""
+OVERDUE_MAX = 1000
+"""So many of those are counted."""
 NO_ANSWER, NOT_ASKED = "no answer", "not asked"
 NEVER_ASKED, NOTHING_NEW, PENDING = "never asked", "nothing new", "pending"
 TROUBLED = frozenset({"stopped", "refused", "settling", "owed"})
@@ -178,6 +182,59 @@ class Machinery:
         }
 
 
+@dataclass(frozen=True)
+class Summary:
+    """How many targets stand how: counted without reading each."""
+
+    followed: int
+    paused: int
+    overdue: int
+    """Asked too late: they were due long ago."""
+    owed: int
+    in_flight: int
+    settling: int
+    refused: int
+    unanswered: int
+    """Questions to sources without an answer, or an unclear one."""
+    troubled: tuple[str, ...]
+    """Names of targets that a person may want to see, the worst first."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON: counts alone."""
+        return {name: value for name, value in vars(self).items() if name != "troubled"}
+
+
+def summary(service: Service) -> Summary:
+    """Count the targets by how they stand; it asks Redis alone."""
+    state = service.state
+    rows = state.outbox.rows(ROWS_MAX)
+    by_state: dict[str, list[str]] = {}
+    for row in rows:
+        by_state.setdefault(state_of(row, None)[0], []).extend(row.targets)
+    stopped = (state.ledgers.about(int(key)) for key in state.audits.stops())
+    unanswered = state.clocks.troubled(ROWS_MAX)
+    # Each target once, in this order.
+    names = [
+        *(about["name"] for about in stopped if about is not None),
+        *by_state.get("refused", []),
+        *unanswered,
+        *by_state.get("settling", []),
+        *by_state.get("owed", []),
+    ]
+    late = state.targets.due(state.now_ms() - int(OVERDUE_S * 1000), OVERDUE_MAX)
+    return Summary(
+        followed=state.targets.count(),
+        paused=state.targets.count_paused(),
+        overdue=len(late),
+        owed=len(by_state.get("owed", [])),
+        in_flight=len(by_state.get("in flight", [])),
+        settling=len(by_state.get("settling", [])),
+        refused=len(by_state.get("refused", [])),
+        unanswered=len(unanswered),
+        troubled=tuple(dict.fromkeys([*names, *late])),
+    )
+
+
 def look(service: Service, names: Sequence[str] | None = None) -> list[Line]:
     """Return how targets stand, by name; all of them without ``names``.
 
@@ -185,10 +242,13 @@ def look(service: Service, names: Sequence[str] | None = None) -> list[Line]:
     """
     state = service.state
     owed = {name: row for row in state.outbox.rows(ROWS_MAX) for name in row.targets}
-    targets = [target for target, _ in state.targets.all() if not names or target.name in names]
+    known = state.targets.all() if names is None else state.targets.many(names)
+    targets = [target for target, _ in known]
     clocks = state.clocks.all(target.name for target in targets)
     choices = state.choices.all(target.name for target in targets)
-    paused, added = state.targets.paused(), state.targets.added_ms()
+    followed = [target.name for target in targets]
+    paused, added = state.targets.paused(), state.targets.added_ms(followed)
+    due = state.targets.due_times(followed)
     now_ms = state.now_ms()
     audits = _Audits(
         stops=state.audits.stops(),
@@ -205,6 +265,7 @@ def look(service: Service, names: Sequence[str] | None = None) -> list[Line]:
             paused=paused.get(target.name),
             audits=audits,
             added_ms=added.get(target.name),
+            due_ms=due.get(target.name),
             now_ms=now_ms,
         )
         for target in targets
@@ -267,6 +328,7 @@ def _line(
     paused: str | None,
     audits: _Audits,
     added_ms: int | None,
+    due_ms: int | None,
     now_ms: int,
 ) -> Line:
     state = service.state
@@ -285,7 +347,7 @@ def _line(
     ledger = service.ledgers.get(int(known["pk"])) if known else None
     bands, planned = _standing(ledger, shadow=service.settings.shadow)
     detail = clock.detail if clock else {}
-    word, reason = _state(row, paused)
+    word, reason = state_of(row, paused)
     if service.settings.shadow and word == "idle":
         word, reason = "shadow", f"{planned} points would be sent" if planned else ""
     stopped = audits.stops.get(str(known["pk"])) if known else None
@@ -302,7 +364,7 @@ def _line(
         owed=row.points if row else 0,
         state=word,
         reason=reason,
-        due_ms=None if paused else state.targets.due_ms(target.name),
+        due_ms=None if paused else due_ms,
         private=private,
         dropped=detail.get("dropped", {}),
         dropped_lately=detail.get("dropped_lately", {}),
@@ -368,7 +430,8 @@ def _answer(clock: Clock | None) -> str:
     return f"{NOTHING_NEW}; {reason}" if reason else NOTHING_NEW
 
 
-def _state(row: RowSummary | None, paused: str | None) -> tuple[str, str]:
+def state_of(row: RowSummary | None, paused: str | None) -> tuple[str, str]:
+    """Return the state of a target in a word, and why."""
     if paused is not None:
         return "paused", paused
     if row is None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 WIDTH_OF_FILES = 130
 """Width of tables where the output is no terminal [characters]."""
+PROGRESS_FROM = 2000
+"""Work of fewer steps is over before a bar could be read."""
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
 
@@ -106,3 +110,25 @@ def minute_of(time_ms: float) -> str:
     from yse_ingest.times import iso_of_unix
 
     return iso_of_unix(time_ms / 1000)[:16].replace("T", " ")
+
+
+def both_times(time_ms: float) -> str:
+    """Return a Unix time [ms] to the minute, in UTC and, where that differs, as here."""
+    utc = f"{minute_of(time_ms)} UTC"
+    here = dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC).astimezone()
+    return utc if not here.utcoffset() else f"{utc} ({here:%H:%M} {here.tzname()})"
+
+
+@contextlib.contextmanager
+def progress(label: str, total: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """Show how far long work is, on the error output of a terminal; yield what moves it on."""
+    if not shown or not sys.stderr.isatty() or total < PROGRESS_FROM:
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (label, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.advance(task, done)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,17 +13,29 @@ from yse_ingest.cli.terminal import DONE, FAILED, Terminal, terminal_options
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from yse_ingest.cli.overview import Line, Machinery
+    from yse_ingest.cli.overview import Line, Machinery, Summary
     from yse_ingest.service import Service
 
+LINES_MAX = 200
+"""Of so many targets each has its line."""
+WATCH_S = 5.0
+"""Between two looks of --watch [s]."""
 TROUBLES_MAX = 10
 """So many targets in trouble are explained below the table."""
 
 
 @click.command()
 @click.argument("name", required=False)
+@click.option("--watch", is_flag=True, help="Show it again every few seconds; Ctrl-C ends it.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=LINES_MAX,
+    show_default=True,
+    help="Of more targets than this the counts are shown, and those in trouble; 0: all.",
+)
 @terminal_options
-def status(terminal: Terminal, name: str | None) -> None:
+def status(terminal: Terminal, name: str | None, *, watch: bool, limit: int) -> None:
     """Show how the targets stand: asked, answered, stored, owed.
 
     Exit code 1 where something is owed, refused, unclear, or without an answer.
@@ -30,32 +44,67 @@ def status(terminal: Terminal, name: str | None) -> None:
     Examples:
       yse-ingest status
       yse-ingest status 2019np      all about one, with its last receipt
+      yse-ingest status --watch
     """
-    from yse_ingest.cli.overview import look, machinery
+    service = terminal.service()
+    if not watch:
+        raise SystemExit(DONE if _status(terminal, service, name, limit) else FAILED)
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            click.clear()
+            _status(terminal, service, name, limit)
+            time.sleep(WATCH_S)
+
+
+def _status(terminal: Terminal, service: Service, name: str | None, limit: int) -> bool:
+    """Print it once; return whether all is well."""
+    from yse_ingest.cli.overview import look, machinery, summary
     from yse_ingest.targets import canonical_name
 
-    service = terminal.service()
     service.sync_targets_file()
-    names = None if name is None else [canonical_name(name)]
-    lines = look(service, names)
-    if names and not lines:
-        raise _not_followed(names[0])
+    if name is not None:
+        lines = look(service, [canonical_name(name)])
+        if not lines:
+            raise _not_followed(canonical_name(name))
+        _tell_one(terminal, lines[0], machinery(service), _last_receipt(service, lines[0]))
+        return _is_well(lines[0])
+    counts = summary(service)
+    whole = not limit or counts.followed <= limit
+    lines = look(service, None if whole else counts.troubled[:limit])
     below = machinery(service)
-    receipt = _last_receipt(service, lines[0]) if names else None
     if terminal.as_json:
-        told: dict[str, Any] = {"machinery": below.as_dict()}
-        if names:
-            told |= lines[0].as_dict() | {"receipt": receipt}
-        else:
-            told["targets"] = [line.as_dict() for line in lines]
+        told = {"machinery": below.as_dict(), "summary": counts.as_dict()}
+        terminal.result(told | {"targets": [line.as_dict() for line in lines]})
+    else:
+        _show_machinery(below)
+        if not whole:
+            _show_summary(counts, len(lines))
+        if lines or whole:
+            _show_all(lines, below)
+    unseen = 0 if whole else max(0, len(counts.troubled) - limit)
+    return all(map(_is_well, lines)) and not unseen
+
+
+def _tell_one(
+    terminal: Terminal, line: Line, below: Machinery, receipt: dict[str, Any] | None
+) -> None:
+    if terminal.as_json:
+        told = {"machinery": below.as_dict()} | line.as_dict() | {"receipt": receipt}
         terminal.result(told)
     else:
         _show_machinery(below)
-        if names:
-            _show_one(lines[0], below, receipt)
-        else:
-            _show_all(lines, below)
-    raise SystemExit(DONE if all(map(_is_well, lines)) else FAILED)
+        _show_one(line, below, receipt)
+
+
+def _show_summary(counts: Summary, shown: int) -> None:
+    from yse_ingest.cli.render import say
+
+    told = {name.replace("_", " "): count for name, count in counts.as_dict().items()}
+    followed = told.pop("followed")
+    amiss = ", ".join(f"{count:,} {word}" for word, count in told.items() if count)
+    say(f"{followed:,} targets are followed" + (f": {amiss}" if amiss else ", all is well"))
+    if counts.troubled:
+        say(f"{len(counts.troubled):,} may need a look; {shown:,} are shown (--limit)")
 
 
 def _not_followed(name: str) -> Exception:
@@ -90,11 +139,11 @@ def _last_receipt(service: Service, line: Line) -> dict[str, Any] | None:
 
 
 def _show_machinery(below: Machinery) -> None:
-    from yse_ingest.cli.render import ahead, listed, say
+    from yse_ingest.cli.render import ahead, both_times, listed, say
     from yse_ingest.cli.sharing import down, held, held_back, spent
 
     queues = "" if below.queues is None else f", queues: {listed(below.queues)}"
-    say(f"Redis {below.redis}{queues}")
+    say(f"{both_times(below.now_ms)}, Redis {below.redis}{queues}")
     if below.shadow:
         say("Shadow: nothing is written to YSE-PZ, what would be sent is recorded")
     if below.held is not None:
@@ -196,6 +245,14 @@ def _newest(line: Line, minute_of: Any) -> str:
     return minute_of(line.newest_ms) if line.newest_ms else ""
 
 
+def _next(line: Line, below: Machinery) -> str:
+    from yse_ingest.cli.render import ahead, both_times
+
+    if not line.due_ms:
+        return ""
+    return f"{ahead(line.due_ms, below.now_ms)}: {both_times(line.due_ms)}"
+
+
 def _silence(line: Line, below: Machinery) -> str:
     from yse_ingest.cli.render import duration, minute_of
 
@@ -209,7 +266,7 @@ def _silence(line: Line, below: Machinery) -> str:
 
 
 def _show_one(line: Line, below: Machinery, receipt: dict[str, Any] | None) -> None:
-    from yse_ingest.cli.render import ago, ahead, listed, minute_of, say
+    from yse_ingest.cli.render import ago, both_times, listed, say
 
     stored = str(line.stored) if line.private else listed(line.bands) or "nothing known"
     say(f"\n{line.target}")
@@ -219,7 +276,7 @@ def _show_one(line: Line, below: Machinery, receipt: dict[str, Any] | None) -> N
         ("answered", ago(line.answered_ms, below.now_ms)),
         ("answer", line.answer),
         ("silence", _silence(line, below)),
-        ("newest", _newest(line, minute_of)),
+        ("newest", _newest(line, both_times)),
         ("in YSE-PZ", stored),
         ("owed", str(line.owed)),
         ("state", line.state),
@@ -227,7 +284,7 @@ def _show_one(line: Line, below: Machinery, receipt: dict[str, Any] | None) -> N
         ("left out", listed(line.dropped)),
         ("lately", listed(line.dropped_lately)),
         ("noticed", listed(line.noticed)),
-        ("asked next", ahead(line.due_ms, below.now_ms)),
+        ("asked next", _next(line, below)),
     ):
         if text:
             say(f"  {label:11}{text}")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from yse_ingest.cli.target_files import export, import_targets, sync
+from yse_ingest.cli.target_lists import list_targets, show
 from yse_ingest.cli.target_options import (
     CreationOptions,
     PlaceOptions,
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def targets() -> None:
-    """Add, list, remove, pause and resume the targets of the service.
+    """Add, list, import, export, remove, pause and resume the targets of the service.
 
     Targets of the targets file come and go with that file; those added here are kept in the
     state, and as decisions in its file.
@@ -33,6 +35,10 @@ def targets() -> None:
     Example:
       yse-ingest targets add 2019np --every 2h
     """
+
+
+for _command in (list_targets, show, import_targets, export, sync):
+    targets.add_command(_command)
 
 
 @targets.command()
@@ -61,69 +67,6 @@ def add(terminal: Terminal, name: str, **options: Any) -> None:
         terminal.result({"target": target.name, "changed": changed})
     else:
         say(f"{target.name} {'is followed' if changed else 'was followed like this already'}")
-
-
-@targets.command("list")
-@terminal_options
-def list_targets(terminal: Terminal) -> None:
-    """List what is followed, and because of whom.
-
-    \b
-    Example:
-      yse-ingest targets list
-    """
-    from yse_ingest.cli.render import ahead, duration, say, table
-
-    service = terminal.service()
-    service.sync_targets_file()
-    state, now_ms = service.state, service.state.now_ms()
-    paused = state.targets.paused()
-    rows = [_row(service, target, origin, paused) for target, origin in state.targets.all()]
-    if terminal.as_json:
-        terminal.result(rows)
-        return
-    for problem in service.targets_file().problems:
-        click.echo(f"targets file: {problem}", err=True)
-    if not rows:
-        say("nothing is followed: `yse-ingest targets add NAME`, or the targets file")
-        return
-    table(
-        ["target", "ra", "dec", "source", "every", "from", "next", "paused"],
-        [
-            (
-                row["target"],
-                row["ra"],
-                row["dec"],
-                row["source"],
-                row["cadence_s"]
-                if row["cadence_s"] == "adaptive"
-                else duration(row["cadence_s"]),
-                row["origin"],
-                "" if row["paused"] else ahead(row["due_ms"], now_ms),
-                row["paused"],
-            )
-            for row in rows
-        ],
-        right=["ra", "dec"],
-    )
-
-
-def _row(service: Service, target: Any, origin: str, paused: dict[str, str]) -> dict[str, Any]:
-    now_ms = service.state.now_ms()
-    return {
-        "target": target.name,
-        "ra": target.ra,
-        "dec": target.dec,
-        "object_id": target.object_id,
-        "source": ",".join(service.sources_of(target)),
-        "cadence_s": service.cadence_of(target, now_ms),
-        "until": target.until,
-        "expires": target.expires,
-        "priority": target.priority,
-        "origin": origin,
-        "due_ms": service.state.targets.due_ms(target.name),
-        "paused": paused.get(target.name),
-    }
 
 
 @targets.command()

@@ -313,3 +313,9 @@ class TargetSchema(DefaultsSchema):
     expires = Moment()
     priority = Priority()
     creation = Creation()
+
+
+class ExportedSchema(TargetSchema):
+    """One target of an exported registry."""
+
+    paused = Text()

@@ -1,4 +1,4 @@
-"""The target file: what is followed, written by people in TOML.
+"""The target file: what is followed, written by people in TOML, or as a table.
 
 ::
 
@@ -19,17 +19,20 @@
     dec = 29.5106667
     creation = { status = "New", obs_group = "ZTF" }
 
-A bad entry is reported with its line and never holds up the others. The text ``"none"`` stands
-for no value, which TOML cannot say.
+A name that ends in ``.csv`` or ``.ecsv`` is a table of targets alone
+(`yse_ingest.schemas.target_tables`). A bad entry is reported with its line and never holds up
+the others. The text ``"none"`` stands for no value, which TOML cannot say.
 """
 
 from __future__ import annotations
 
+import bisect
 import difflib
 import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import Schema, ValidationError
@@ -38,10 +41,12 @@ from yse_ingest.errors import SettingsError, TargetError
 from yse_ingest.schemas._load import Fault, faults_of, load
 from yse_ingest.schemas.target_fields import (
     DefaultsSchema,
+    ExportedSchema,
     FollowSchema,
     RulesSchema,
     TargetSchema,
 )
+from yse_ingest.schemas.target_tables import TABLES, Table, parse_table
 from yse_ingest.targets import Rules, Target, canonical_name, source_names
 
 if TYPE_CHECKING:
@@ -102,19 +107,28 @@ class TargetsFile:
     default_source: str | None = None
     source_overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Name of a source to the fields of `Rules` that differ for it."""
+    paused: Mapping[str, str] = field(default_factory=dict)
+    """Name to why it is paused: of an exported registry alone."""
     following: Following | None = Following()
     """None: what the file says of it cannot be used, so nothing is changed."""
 
 
 def load_targets_file(
-    path: Path, *, rules: Rules | None = None, source: str = ""
+    path: Path, *, rules: Rules | None = None, source: str = "", exported: bool = False
 ) -> TargetsFile:
-    """Read a target file; ``rules`` and ``source`` are those of the settings.
+    """Read a target file; its ending says whether it is TOML or a table.
+
+    Parameters
+    ----------
+    rules, source
+        Those of the settings.
+    exported
+        It may be an exported registry, which says what is paused.
 
     Raises
     ------
     SettingsError
-        When it cannot be read as TOML at all.
+        When it cannot be read at all.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -132,8 +146,15 @@ def load_targets_file(
             service="settings",
             remedy="Save it as UTF-8.",
         ) from error
+    schema = ExportedSchema() if exported else TargetSchema()
+    suffix = path.suffix.lower()
+    if suffix in TABLES:
+        table = parse_table(text, schema, ecsv=suffix == ".ecsv")
+        content = {"targets": list(table.entries)}
+        return _Reader(content, _TableLines(table), schema, rules, source).read(table)
     try:
-        return parse_targets(text, rules=rules, source=source)
+        content = tomllib.loads(text)
+        return _Reader(content, _TomlLines(text, content), schema, rules, source).read()
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(
             f"the target file {path} is no TOML: {error}",
@@ -157,18 +178,85 @@ def parse_targets(text: str, *, rules: Rules | None = None, source: str = "") ->
     tomllib.TOMLDecodeError
         When it is no TOML.
     """
-    return _Reader(text, rules or Rules(), source).read()
+    content = tomllib.loads(text)
+    return _Reader(content, _TomlLines(text, content), TargetSchema(), rules, source).read()
+
+
+class _TomlLines:
+    """Where what stands in a text of TOML."""
+
+    def __init__(self, text: str, content: Mapping[str, Any]) -> None:
+        self._content = content
+        self._lines = text.splitlines()
+
+    @cached_property
+    def _headers(self) -> list[tuple[int, str]]:
+        return [
+            (number, match[1])
+            for number, line in enumerate(self._lines)
+            if (match := _HEADER.fullmatch(line))
+        ]
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [number for number, name in self._headers if name == "targets"]
+
+    def of(self, where: str, key: str) -> int | None:
+        """Return the line of a key, else of the header of its section, if they are found."""
+        section, _, count = where.partition(" ")
+        if section == "target":
+            entries = self._content.get("targets")
+            if not isinstance(entries, list) or len(self._starts) != len(entries):
+                return None  # written in another way, as an inline list
+            start = self._starts[int(count) - 1]
+        else:
+            starts = [number for number, name in self._headers if name == section]
+            if not starts:
+                return None
+            start = starts[0]
+        after = bisect.bisect_right(self._headers, start, key=lambda header: header[0])
+        end = self._headers[after][0] if after < len(self._headers) else None
+        for number, line in enumerate(self._lines[start + 1 : end], start=start + 1):
+            if key and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[.=]", line):
+                return number + 1
+        return start + 1
+
+
+class _TableLines:
+    """Where what stands in a table."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def of(self, where: str, _key: str) -> int | None:
+        """Return the line of a target; None for what is none."""
+        section, _, count = where.partition(" ")
+        return self._table.lines[int(count) - 1] if section == "target" else None
 
 
 class _Reader:
-    def __init__(self, text: str, rules: Rules, source: str) -> None:
-        self._rules = rules
+    def __init__(
+        self,
+        content: Mapping[str, Any],
+        lines: _TomlLines | _TableLines,
+        schema: Schema,
+        rules: Rules | None,
+        source: str,
+    ) -> None:
+        self._content = content
+        self._lines = lines
+        self._schema = schema
+        self._rules = rules or Rules()
         self._source = source
-        self._content = tomllib.loads(text)
-        self._lines = text.splitlines()
+        self._paused: dict[str, str] = {}
         self._problems: list[Problem] = []
 
-    def read(self) -> TargetsFile:
+    def read(self, table: Table | None = None) -> TargetsFile:
+        for each in table.faults if table is not None else ():
+            where, fault = "table", each.fault
+            self._problems.append(
+                Problem(where, each.name, each.line, fault.field, fault.value, fault.reason)
+            )
         for key in self._content:
             if key not in SECTIONS:
                 self._report(key, Fault("", None, f"is no section{_meant(key, SECTIONS)}"))
@@ -183,6 +271,7 @@ class _Reader:
         return TargetsFile(
             following=self._following(),
             targets=tuple(self._targets(sources)),
+            paused=self._paused,
             source_overrides=sources,
             problems=tuple(self._problems),
             defaults=rules,
@@ -220,7 +309,7 @@ class _Reader:
         if not isinstance(entries, list):
             self._report("targets", Fault("", None, "is no list; begin each with [[targets]]"))
             return []
-        schema = TargetSchema()
+        schema = self._schema
         found: dict[str, Target] = {}
         for number, entry in enumerate(entries, start=1):
             target = self._target(schema, number, entry)
@@ -240,6 +329,8 @@ class _Reader:
                 self._report(f"target {number}", Fault("name", target.name, reason), entry)
                 continue
             found[key] = target
+            if "paused" in entry and "paused" in schema.fields:
+                self._paused[target.name] = entry["paused"]
         return list(found.values())
 
     def _target(self, schema: Schema, number: int, entry: object) -> Target | None:
@@ -296,37 +387,12 @@ class _Reader:
             Problem(
                 where=where,
                 name=name if isinstance(name, str) else None,
-                line=self._line_of(where, fault.field.partition(".")[0]),
+                line=self._lines.of(where, fault.field.partition(".")[0]),
                 field=fault.field,
                 value=fault.value,
                 reason=fault.reason + (_meant(fault.field, known) if unknown else ""),
             )
         )
-
-    def _line_of(self, where: str, key: str) -> int | None:
-        """Return the line of a key, else of the header of its section, if they are found."""
-        headers = [
-            (number, match[1])
-            for number, line in enumerate(self._lines)
-            if (match := _HEADER.fullmatch(line))
-        ]
-        section, _, count = where.partition(" ")
-        if section == "target":
-            starts = [number for number, name in headers if name == "targets"]
-            entries = self._content.get("targets")
-            if not isinstance(entries, list) or len(starts) != len(entries):
-                return None  # written in another way, as an inline list
-            start = starts[int(count) - 1]
-        else:
-            starts = [number for number, name in headers if name == section]
-            if not starts:
-                return None
-            start = starts[0]
-        end = min((number for number, _ in headers if number > start), default=None)
-        for number, line in enumerate(self._lines[start + 1 : end], start=start + 1):
-            if key and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[.=]", line):
-                return number + 1
-        return start + 1
 
 
 def _rules_of(loaded: Mapping[str, Any]) -> dict[str, Any]:

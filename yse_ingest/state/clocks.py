@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from yse_ingest.state import scripts
 from yse_ingest.state.keys import dumps, loads
 from yse_ingest.targets import canonical_name
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
     from yse_ingest.state.connection import Connection
     from yse_ingest.state.keys import Keys
+
+UNCLEAR = frozenset({"ambiguous", "unknown"})
+"""Answers that a person must make clear."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Clocks:
         self._connection = connection
         self._keys = keys
         self._pending = keys("targets", "pending")
+        self._troubled = keys("clocks", "troubled")
 
     def record(
         self,
@@ -101,13 +106,12 @@ class Clocks:
         noted: dict[str, str | int] = {"asked_ms": asked_ms, "status": status}
         if answered_ms is not None:
             noted["answered_ms"] = answered_ms
-        if detail is not None:
-            noted["detail"] = dumps(dict(detail))
         if error is None and answered_ms is None:
             error = "no answer"
         flat = [part for item in noted.items() for part in (f"{source}|{item[0]}", item[1])]
         commands: list[tuple[Any, ...]] = [
             ("HSET", key, *flat),
+            *(() if detail is None else (_detail(key, source, detail),)),
             ("ZREM", self._pending, name),
         ]
         commands.append(("HDEL", key, f"{source}|unasked_ms"))
@@ -117,6 +121,11 @@ class Clocks:
         else:
             commands.append(("HSET", key, f"{source}|error", error))
             commands.append(("HSETNX", key, f"{source}|silent_ms", asked_ms))
+        member = troubled_member(name, source)
+        if error is None and status not in UNCLEAR:
+            commands.append(("ZREM", self._troubled, member))
+        else:
+            commands.append(("ZADD", self._troubled, "NX", asked_ms, member))
         self._connection.batch(commands, atomic=True)
 
     def pending(self, name: str, source: str, *, asked_ms: int) -> None:
@@ -133,6 +142,7 @@ class Clocks:
                 ("HSETNX", key, f"{source}|pending_ms", asked_ms),
                 ("HDEL", key, *over),
                 ("ZREM", self._pending, name),
+                ("ZREM", self._troubled, troubled_member(name, source)),
             ],
             atomic=True,
         )
@@ -149,6 +159,7 @@ class Clocks:
             [
                 ("HSETNX", key, f"{source}|unasked_ms", now_ms),
                 ("HSET", key, f"{source}|error", reason),
+                ("ZADD", self._troubled, "NX", now_ms, troubled_member(name, source)),
                 ("ZREM", self._pending, name),
             ],
             atomic=True,
@@ -172,16 +183,58 @@ class Clocks:
         """Forget one clock: the next question is a full one."""
         parts = (item.name for item in fields(Clock))
         key = self._keys("clock", canonical_name(name))
-        self._connection.call("HDEL", key, *(f"{source}|{part}" for part in parts))
+        self._connection.batch(
+            [
+                _detail(key, source, {}),
+                ("HDEL", key, *(f"{source}|{part}" for part in parts)),
+                ("ZREM", self._troubled, troubled_member(canonical_name(name), source)),
+            ]
+        )
+
+    def troubled(self, limit: int) -> list[str]:
+        """Return targets without an answer, or an unclear one, longest so first; each once."""
+        members = self._connection.call("ZRANGE", self._troubled, 0, limit - 1)
+        return list(dict.fromkeys(member.rsplit("|", 1)[0] for member in members))
+
+    def count_troubled(self) -> int:
+        """Return how many questions have no answer, or an unclear one."""
+        return int(self._connection.call("ZCARD", self._troubled))
+
+
+def _detail(key: str, source: str, detail: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the command that notes a detail in the place of the last one.
+
+    Each part is a field of its own: Redis packs a hash of short values into a third of what
+    one of a long value takes. What is empty is not noted.
+    """
+    parts = [
+        part
+        for name, value in detail.items()
+        if value not in ("", {})
+        for part in (f"{source}|.{name}", dumps(value))
+    ]
+    return ("EVAL", scripts.CLOCK_DETAIL, 1, key, f"{source}|.", f"{source}|detail", *parts)
+
+
+def troubled_member(name: str, source: str) -> str:
+    """Return under what a target at a source is noted as without an answer."""
+    return f"{name}|{source}"
 
 
 def _clocks(raw: Mapping[str, str]) -> dict[str, Clock]:
     sources: dict[str, dict[str, Any]] = {}
     for label, value in raw.items():
         source, part = label.rsplit("|", 1)
+        if part.startswith("."):
+            detail = sources.setdefault(source, {}).setdefault("detail", {})
+            detail[part[1:]] = loads(value)
+            continue
+        if part == "detail":  # of an older state: all parts in one field
+            sources.setdefault(source, {}).setdefault("detail", {}).update(loads(value))
+            continue
         if part.endswith("_ms"):
             known: Any = int(value)
         else:
-            known = loads(value) if part == "detail" else value
+            known = value
         sources.setdefault(source, {})[part] = known
     return {source: Clock(**parts) for source, parts in sources.items()}

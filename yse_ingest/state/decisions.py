@@ -14,6 +14,7 @@ import logging
 import os
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
 
 from yse_ingest.errors import StateError
@@ -22,7 +23,7 @@ from yse_ingest.state.keys import dumps
 from yse_ingest.times import iso_of_unix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from yse_ingest.state.connection import Connection
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 INSTALLED = "installed"
+TAIL_BYTES = 65_536
+"""The last decision is looked for in so much of the end of the file."""
 
 
 @dataclass(frozen=True)
@@ -50,36 +53,57 @@ class DecisionFile:
 
     def __init__(self, handle: IO[bytes]) -> None:
         self._handle = handle
-        self.decisions = _read(handle)
+
+    @cached_property
+    def decisions(self) -> list[Decision]:
+        """Return every decision, in order."""
+        return _read(self._handle)
 
     @property
     def id(self) -> str | None:
         """Return the installation that the file belongs to; None: a file without history."""
-        first = self.decisions[0] if self.decisions else None
+        self._handle.seek(0)
+        first = _decision(self._handle.readline())
+        if first is None:
+            first = self.decisions[0] if self.decisions else None
         return first.about.get("id") if first and first.what == INSTALLED else None
 
     @property
     def seq(self) -> int:
         """Return the number of the last decision; 0: none."""
+        # A file of 100,000 decisions is not read whole to add one.
+        self._handle.seek(max(0, self._handle.seek(0, os.SEEK_END) - TAIL_BYTES))
+        for line in reversed(self._handle.read().split(b"\n")):
+            if (last := _decision(line)) is not None:
+                return last.seq
+            if line.strip():
+                logger.warning("decision unreadable, skipped", extra={"line": "last"})
         return self.decisions[-1].seq if self.decisions else 0
 
-    def write(self, what: str, about: dict[str, Any], *, seq: int | None = None) -> Decision:
+    def write(self, what: str, about: dict[str, Any]) -> Decision:
         """Append one decision, on the disk when this returns."""
-        decision = Decision(
-            seq=self.seq + 1 if seq is None else seq,
-            at=iso_of_unix(time.time()),
-            what=what,
-            about=about,
-        )
-        line = {**about, "seq": decision.seq, "at": decision.at, "what": what}
+        return self.write_many([(what, about)])[0]
+
+    def write_many(
+        self, entries: Iterable[tuple[str, dict[str, Any]]], *, above: int = 0
+    ) -> list[Decision]:
+        """Append decisions, on the disk when this returns; numbers exceed ``above``."""
+        at = iso_of_unix(time.time())
+        begin = max(self.seq, above) + 1
+        decisions = [
+            Decision(seq=seq, at=at, what=what, about=about)
+            for seq, (what, about) in enumerate(entries, start=begin)
+        ]
         self._handle.seek(0, os.SEEK_END)
         if not self._ends_whole():
             self._handle.write(b"\n")
-        self._handle.write(dumps(line).encode() + b"\n")
+        for each in decisions:
+            line = {**each.about, "seq": each.seq, "at": each.at, "what": each.what}
+            self._handle.write(dumps(line).encode() + b"\n")
         self._handle.flush()
         os.fsync(self._handle.fileno())
-        self.decisions.append(decision)
-        return decision
+        self.__dict__.pop("decisions", None)
+        return decisions
 
     def _ends_whole(self) -> bool:
         # A power cut may have left half a line: the next one must not be glued to it.
@@ -133,21 +157,26 @@ class DecisionLog:
 
     def append(self, what: str, **about: Any) -> int:
         """Note a decision that Redis has already; return its number (0 without a path)."""
+        return self.append_many([(what, about)])
+
+    def append_many(self, entries: Iterable[tuple[str, dict[str, Any]]]) -> int:
+        """Note decisions, in one go; return the number of the last one (0 without a path)."""
         if self.path is None:
             return 0
         with self.opened() as file:
-            return self._append(file, what, about)
+            return self._append(file, entries)
 
-    def _append(self, file: DecisionFile, what: str, about: dict[str, Any]) -> int:
+    def _append(self, file: DecisionFile, entries: Iterable[tuple[str, dict[str, Any]]]) -> int:
         before = file.seq
         noted = int(self._connection.call("HGET", self._installed, "seq") or 0)
-        decision = file.write(what, about, seq=max(noted, before) + 1)
+        written = file.write_many(entries, above=noted)
+        last = written[-1].seq if written else before
         self._connection.run(
             scripts.DECISION_MARK,
             keys=[self._installed],
-            args=[file.id or "", before, decision.seq],
+            args=[file.id or "", before, last],
         )
-        return decision.seq
+        return last
 
     def entries(self) -> list[Decision]:
         """Return every decision in order, the installation's line first; [] without a path."""
@@ -184,7 +213,9 @@ class DecisionLog:
             ) from error
         return len(decisions)
 
-    def import_(self, path: Path, *, apply: Callable[[Decision], bool]) -> int:
+    def import_(
+        self, path: Path, *, apply: Callable[[Sequence[Decision]], list[Decision]]
+    ) -> int:
         """Take over the decisions of an exported file, in its order; return how many.
 
         Safe to repeat: what is decided already is decided the same again.
@@ -194,8 +225,8 @@ class DecisionLog:
         path
             The exported file.
         apply
-            Brings one decision into Redis, and returns whether it understood it
-            (`yse_ingest.state.State.apply`).
+            Brings decisions into Redis, and returns those that it understood
+            (`yse_ingest.state.State.apply_all`).
         """
         try:
             with path.open("rb") as handle:
@@ -206,11 +237,10 @@ class DecisionLog:
                 service="state",
                 remedy="Give a file that 'decisions export' wrote.",
             ) from error
-        understood = [item for item in foreign if apply(item)]
-        if self.path is not None:
+        understood = apply(foreign)
+        if self.path is not None and understood:
             with self.opened() as file:
-                for item in understood:
-                    self._append(file, item.what, item.about)
+                self._append(file, [(item.what, item.about) for item in understood])
         return len(understood)
 
 
@@ -220,17 +250,24 @@ def _read(handle: IO[bytes]) -> list[Decision]:
     for number, line in enumerate(handle.read().split(b"\n"), start=1):
         if not line.strip():
             continue
-        try:
-            values = json.loads(line)
-            decision = Decision(
-                seq=int(values.pop("seq")),
-                at=str(values.pop("at")),
-                what=str(values.pop("what")),
-                about=values,
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
+        decision = _decision(line)
+        if decision is None:
             # Half a line after a power cut, or a person's edit: the others still hold.
             logger.warning("decision unreadable, skipped", extra={"line": number})
-            continue
-        decisions.append(decision)
+        else:
+            decisions.append(decision)
     return decisions
+
+
+def _decision(line: bytes) -> Decision | None:
+    """Return the decision that a line holds; None: it holds none that can be read."""
+    try:
+        values = json.loads(line)
+        return Decision(
+            seq=int(values.pop("seq")),
+            at=str(values.pop("at")),
+            what=str(values.pop("what")),
+            about=values,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -134,9 +134,7 @@ class Installation:
                 atomic=True,
             )
             return
-        file.write(INSTALLED, {"id": known})
-        for what, about in snapshot():
-            file.write(what, about)
+        file.write_many([(INSTALLED, {"id": known}), *snapshot()])
         self.write(Mark(known, file.seq, from_file=True, run=run))
 
     def write(self, mark: Mark) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from typing import TYPE_CHECKING, Any
 
+from yse_ingest.state import scripts
 from yse_ingest.state.keys import dumps, loads
 
 if TYPE_CHECKING:
@@ -17,7 +20,11 @@ History = list[Receipt]
 
 
 KEPT = 20
-"""So many receipts are kept per key."""
+"""So many receipts are kept per key, and"""
+KEPT_BYTES = 600
+"""as many as take no more than this; the newest always [bytes]."""
+PACKED_FROM = 300
+"""Longer ones are compressed [bytes]."""
 
 
 class Receipts:
@@ -28,20 +35,33 @@ class Receipts:
         self._keys = keys
 
     def put(self, key: str, receipt: Mapping[str, Any]) -> None:
-        """Keep a receipt; only the last 20 of a key stay."""
-        name = self._keys("receipts", key)
-        self._connection.batch(
-            [("LPUSH", name, dumps(dict(receipt))), ("LTRIM", name, 0, KEPT - 1)], atomic=True
+        """Keep a receipt; of the older ones of a key the last few stay."""
+        self._connection.run(
+            scripts.RECEIPT_PUT,
+            keys=[self._keys("receipts", key)],
+            args=[_packed(dumps(dict(receipt))), KEPT, KEPT_BYTES],
         )
 
     def last(self, key: str) -> Receipt | None:
         """Return the newest receipt of a key, or None."""
         raw = self._connection.call("LINDEX", self._keys("receipts", key), 0)
-        return None if raw is None else loads(raw)
+        return None if raw is None else _unpacked(raw)
 
     def list(self, key: str) -> History:
         """Return the receipts of a key, newest first."""
         return [
-            loads(raw)
+            _unpacked(raw)
             for raw in self._connection.call("LRANGE", self._keys("receipts", key), 0, -1)
         ]
+
+
+def _packed(text: str) -> str:
+    if len(text) < PACKED_FROM:
+        return text
+    return base64.b85encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def _unpacked(raw: str) -> Receipt:
+    text = raw if raw.startswith("{") else zlib.decompress(base64.b85decode(raw)).decode()
+    receipt: Receipt = loads(text)
+    return receipt

@@ -63,16 +63,23 @@ local function shrink(row, field, gap)
 end
 """
 
-TARGET_PUT = """
--- KEYS: targets due; ARGV: name record due_ms|'' now
-local known = redis.call('HGET', KEYS[1], ARGV[1])
-if known ~= ARGV[2] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
-if ARGV[3] ~= '' then
-  redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
-else
-  redis.call('ZADD', KEYS[2], 'NX', ARGV[4], ARGV[1])
+TARGETS_PUT = """
+-- KEYS: targets due added; ARGV: due_ms|'' now (name record)...
+local changed = {}
+for i = 3, #ARGV, 2 do
+  local name, record = ARGV[i], ARGV[i + 1]
+  if redis.call('HGET', KEYS[1], name) ~= record then
+    redis.call('HSET', KEYS[1], name, record)
+    changed[#changed + 1] = name
+  end
+  redis.call('HSETNX', KEYS[3], name, ARGV[2])
+  if ARGV[1] ~= '' then
+    redis.call('ZADD', KEYS[2], ARGV[1], name)
+  else
+    redis.call('ZADD', KEYS[2], 'NX', ARGV[2], name)
+  end
 end
-return known ~= ARGV[2] and 1 or 0
+return changed
 """
 
 TARGETS_CLAIM_DUE = """
@@ -170,6 +177,31 @@ for _, name in ipairs(names) do
   redis.call('ZADD', KEYS[1], 'XX', ARGV[1], name)
 end
 return #names
+"""
+
+CLOCK_DETAIL = """
+-- KEYS: clock; ARGV: prefix older (field value)...
+redis.call('HDEL', KEYS[1], ARGV[2])
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(field, 1, #ARGV[1]) == ARGV[1] then redis.call('HDEL', KEYS[1], field) end
+end
+for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+return 1
+"""
+
+RECEIPT_PUT = """
+-- KEYS: receipts; ARGV: receipt most bytes
+redis.call('LPUSH', KEYS[1], ARGV[1])
+redis.call('LTRIM', KEYS[1], 0, ARGV[2] - 1)
+local held = 0
+for i, receipt in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+  held = held + #receipt
+  if i > 1 and held > tonumber(ARGV[3]) then
+    redis.call('LTRIM', KEYS[1], 0, i - 2)
+    break
+  end
+end
+return 1
 """
 
 OWE = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import uuid
 from typing import TYPE_CHECKING, Any, Self
@@ -301,7 +302,7 @@ class State:
         if not loss.restarted:
             ledgers = self.ledgers.drop_all() + self.shadow.ledgers.drop_all()
         self.targets.forget_file()
-        restored = sum(self.apply(decision) for decision in loss.replay)
+        restored = len(self.apply_all(loss.replay))
         self._connection.call("SET", self._keys("version"), LAYOUT)
         what = "Redis was started again" if loss.restarted else "Redis had lost the state"
         self.troubles.note(STATE_LOST, fact=what, lasting_s=TOLD_LOST_S)
@@ -319,11 +320,35 @@ class State:
 
     def restore_decisions(self) -> int:
         """Bring every decision of the file into Redis again; return how many."""
-        return sum(self.apply(decision) for decision in self.decisions.entries())
+        return len(self.apply_all(self.decisions.entries()))
 
     def import_decisions(self, path: Path) -> int:
         """Take over the decisions of an exported file; return how many."""
-        return self.decisions.import_(path, apply=self.apply)
+        return self.decisions.import_(path, apply=self.apply_all)
+
+    def apply_all(self, decisions: Sequence[Decision]) -> list[Decision]:
+        """Bring decisions into Redis in their order, as `apply`; return those it could.
+
+        Targets that were added one after the other go in together.
+        """
+        done: list[Decision] = []
+        for added, run in itertools.groupby(decisions, lambda one: one.what == "target_added"):
+            some = list(run)
+            if added and self._put_added(some):
+                done += some
+            else:
+                done += [one for one in some if self.apply(one)]
+        return done
+
+    def _put_added(self, decisions: Sequence[Decision]) -> bool:
+        """Put targets that were added; False, and none is put, where one cannot be read."""
+        silent = DecisionLog(None, self._connection, self._keys)
+        try:
+            targets = [target_from_json(one.about["target"]) for one in decisions]
+        except (TargetError, KeyError, TypeError, AttributeError):
+            return False
+        TargetStore(self._connection, self._keys, silent).put_many(targets, origin="adhoc")
+        return True
 
     def apply(self, decision: Decision) -> bool:
         """Bring one decision into Redis without noting it again; return whether it could.

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from yse_ingest.cadence import BASE_S
 from yse_ingest.state import scripts
+from yse_ingest.state.clocks import troubled_member
 from yse_ingest.state.keys import dumps, loads
 from yse_ingest.targets import ADAPTIVE, Target, canonical_name, phase_of
 from yse_ingest.times import time_ms_of_date
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from yse_ingest.state.connection import Connection
     from yse_ingest.state.decisions import DecisionLog
@@ -27,6 +28,8 @@ LEFT_LIST = "it left the list of YSE-PZ"
 LEFT = {"file": LEFT_FILE, "list": LEFT_LIST}
 """Why a target is paused that is where it came from no more."""
 
+AT_ONCE = 1000
+"""Targets that one script, or one request to Redis, is given."""
 EXPIRED: Final = "expired "
 """How the reason of a pause begins that ends by itself once the date is changed."""
 
@@ -85,43 +88,51 @@ class TargetStore:
         self._backfill = keys("targets", "backfill")
         self._pressed = keys("targets", "pressed")
         self._synced = keys("targets", "synced")
+        self._listed = keys("targets", "listed")
         self._added = keys("targets", "added")
 
     def put(self, target: Target, *, origin: Origin, due_ms: int | None = None) -> bool:
-        """Follow a target, or change how; return whether it is new or changed.
+        """Follow a target, or change how; return whether it is new or changed."""
+        return bool(self.put_many([target], origin=origin, due_ms=due_ms))
+
+    def put_many(
+        self, targets: Iterable[Target], *, origin: Origin, due_ms: int | None = None
+    ) -> list[str]:
+        """Follow targets, or change how; return the names of those that are new or changed.
 
         A new target is due at once, a known one when it was, unless ``due_ms`` says when. A
-        change from elsewhere than the targets file is a decision, and kept as one.
+        change by a person is a decision, and kept as one.
         """
-        changed = self._put(target, origin=origin, due_ms=due_ms)
+        wanted = {target.name: target for target in targets}
+        changed = self._put(list(wanted.values()), origin=origin, due_ms=due_ms)
         if changed and origin == "adhoc":
-            self._decisions.append("target_added", target=target_to_json(target))
+            self._decisions.append_many(
+                ("target_added", {"target": target_to_json(wanted[name])}) for name in changed
+            )
         return changed
 
-    def _put(self, target: Target, *, origin: Origin, due_ms: int | None) -> bool:
+    def _put(
+        self, targets: Sequence[Target], *, origin: Origin, due_ms: int | None = None
+    ) -> list[str]:
         now_ms = self._connection.now_ms()
-        self._connection.batch(
-            [
-                ("HSETNX", self._added, target.name, now_ms),
-                (
-                    ("ZADD", self._priority, target.priority, target.name)
-                    if target.priority
-                    else ("ZREM", self._priority, target.name)
-                ),
-            ]
-        )
-        return bool(
-            self._connection.run(
-                scripts.TARGET_PUT,
-                keys=[self._targets, self._due],
-                args=[
-                    target.name,
-                    _record(target, origin),
-                    "" if due_ms is None else due_ms,
-                    now_ms,
-                ],
+        changed: list[str] = []
+        for start in range(0, len(targets), AT_ONCE):
+            some = targets[start : start + AT_ONCE]
+            self._connection.batch(
+                [
+                    ("ZADD", self._priority, each.priority, each.name)
+                    if each.priority
+                    else ("ZREM", self._priority, each.name)
+                    for each in some
+                ]
             )
-        )
+            records = [part for each in some for part in (each.name, _record(each, origin))]
+            changed += self._connection.run(
+                scripts.TARGETS_PUT,
+                keys=[self._targets, self._due, self._added],
+                args=["" if due_ms is None else due_ms, now_ms, *records],
+            )
+        return changed
 
     def get(self, name: str) -> Target | None:
         """Return a target with the cadence that holds, or None."""
@@ -138,8 +149,21 @@ class TargetStore:
         return {
             name
             for name, raw in zip(names, records, strict=True)
-            if raw is None or loads(raw)["origin"] == "adhoc"
+            if raw is None or _origin(raw) == "adhoc"
         }
+
+    def many(self, names: Iterable[str]) -> list[tuple[Target, Origin]]:
+        """Return those of these targets that are followed, with their origin, in order."""
+        wanted = [canonical_name(name) for name in names]
+        found = []
+        for start in range(0, len(wanted), AT_ONCE):
+            some = wanted[start : start + AT_ONCE]
+            records, cadences = self._connection.batch(
+                [("HMGET", self._targets, *some), ("HMGET", self._cadence, *some)]
+            )
+            pairs = zip(records, cadences, strict=True)
+            found += [_target(raw, cadence) for raw, cadence in pairs if raw is not None]
+        return found
 
     def names(self) -> list[str]:
         """Return the names of all targets, sorted."""
@@ -152,10 +176,38 @@ class TargetStore:
         )
         return [_target(records[name], cadences.get(name)) for name in sorted(records)]
 
-    def added_ms(self) -> dict[str, int]:
-        """Return since when each target is followed, by name [Unix ms]."""
-        raw = self._connection.call("HGETALL", self._added)
-        return {name: int(added_ms) for name, added_ms in raw.items()}
+    def added_ms(self, names: Sequence[str] | None = None) -> dict[str, int]:
+        """Return since when targets are followed, by name [Unix ms]; all without ``names``."""
+        if names is None:
+            raw = self._connection.call("HGETALL", self._added)
+            return {name: int(added_ms) for name, added_ms in raw.items()}
+        return self._of(self._added, "HMGET", names)
+
+    def due_times(self, names: Sequence[str]) -> dict[str, int]:
+        """Return when these targets are due, by name [Unix ms]; paused ones too."""
+        return self._of(self._due, "ZMSCORE", names)
+
+    def _of(self, key: str, command: str, names: Sequence[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for start in range(0, len(names), AT_ONCE):
+            some = names[start : start + AT_ONCE]
+            values = self._connection.call(command, key, *some)
+            known = zip(some, values, strict=True)
+            found |= {name: int(value) for name, value in known if value is not None}
+        return found
+
+    def by_due(self, limit: int) -> list[str]:
+        """Return the names that are due first."""
+        names: list[str] = self._connection.call("ZRANGE", self._due, 0, limit - 1)
+        return names
+
+    def count_due(self, before_ms: int) -> int:
+        """Return how many are due before a time [Unix ms], paused ones among them."""
+        return int(self._connection.call("ZCOUNT", self._due, "-inf", before_ms))
+
+    def count_paused(self) -> int:
+        """Return how many are paused."""
+        return int(self._connection.call("HLEN", self._paused))
 
     def count(self) -> int:
         """Return how many targets there are."""
@@ -164,9 +216,13 @@ class TargetStore:
     def remove(self, name: str) -> bool:
         """Forget a target and what was noted about it; return whether it was known."""
         name = canonical_name(name)
-        raw = self._connection.call("HGET", self._targets, name)
+        raw, clocks = self._connection.batch(
+            [("HGET", self._targets, name), ("HKEYS", self._keys("clock", name))]
+        )
+        troubled = {troubled_member(name, part.rsplit("|", 1)[0]) for part in clocks}
         self._connection.batch(
             [
+                ("ZREM", self._keys("clocks", "troubled"), name, *troubled),
                 ("HDEL", self._targets, name),
                 ("ZREM", self._due, name),
                 ("ZREM", self._pending, name),
@@ -191,9 +247,20 @@ class TargetStore:
             ],
             atomic=True,
         )
-        if raw and _target(raw, None)[1] == "adhoc":
+        if raw and _origin(raw) == "adhoc":
             self._decisions.append("target_removed", name=name)
         return raw is not None
+
+    def set_all_due(self, due_ms: int) -> int:
+        """Set when all that are not paused are asked about next; return how many."""
+        paused = set(self._connection.call("HKEYS", self._paused))
+        names = [name for name in self.names() if name not in paused]
+        for start in range(0, len(names), AT_ONCE):
+            scores = [
+                part for name in names[start : start + AT_ONCE] for part in (due_ms, name)
+            ]
+            self._connection.call("ZADD", self._due, "XX", *scores)
+        return len(names)
 
     def set_due(self, name: str, due_ms: int) -> None:
         """Set when a known target is asked about next."""
@@ -206,14 +273,11 @@ class TargetStore:
 
     def due(self, now_ms: int, limit: int) -> list[str]:
         """Return names whose time has come, longest due first; paused ones are left out."""
-        names, paused = self._connection.batch(
-            [
-                ("ZRANGE", self._due, "-inf", now_ms, "BYSCORE", "LIMIT", 0, limit),
-                ("HKEYS", self._paused),
-            ]
+        names = self._connection.call(
+            "ZRANGE", self._due, "-inf", now_ms, "BYSCORE", "LIMIT", 0, limit
         )
-        hidden = set(paused)
-        return [name for name in names if name not in hidden]
+        paused = self._connection.call("HMGET", self._paused, *names) if names else []
+        return [name for name, reason in zip(names, paused, strict=True) if reason is None]
 
     def due_count(self, now_ms: int) -> int:
         """Return how many targets are due, paused ones with them."""
@@ -336,6 +400,21 @@ class TargetStore:
         self._connection.call("HSET", self._paused, name, reason)
         self._decisions.append("paused", name=name, reason=reason)
 
+    def pause_many(self, reasons: Mapping[str, str]) -> None:
+        """Do not ask about these targets until `resume`: name to why."""
+        if not reasons:
+            return
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in reasons.items():
+            by_reason.setdefault(reason, []).append(canonical_name(name))
+        for reason, names in by_reason.items():
+            self._pause(names, reason)
+        self._decisions.append_many(
+            ("paused", {"name": name, "reason": reason})
+            for reason, names in by_reason.items()
+            for name in names
+        )
+
     def resume(self, name: str) -> bool:
         """Ask about a target again, at once; return whether it was paused."""
         name = canonical_name(name)
@@ -344,18 +423,24 @@ class TargetStore:
             self._decisions.append("resumed", name=name)
         return was_paused
 
-    def _resume(self, names: list[str]) -> bool:
-        if not names:
-            return False
+    def _pause(self, names: Sequence[str], reason: str) -> None:
+        for start in range(0, len(names), AT_ONCE):
+            some = names[start : start + AT_ONCE]
+            pairs = [part for name in some for part in (name, reason)]
+            self._connection.call("HSET", self._paused, *pairs)
+
+    def _resume(self, names: Sequence[str]) -> bool:
         now_ms = self._connection.now_ms()
-        known, *_ = self._connection.batch(
-            [
-                ("HDEL", self._paused, *names),
-                *(("ZADD", self._due, "XX", now_ms, name) for name in names),
-            ],
-            atomic=True,
-        )
-        return bool(known)
+        count = 0
+        for start in range(0, len(names), AT_ONCE):
+            some = names[start : start + AT_ONCE]
+            scores = [part for name in some for part in (now_ms, name)]
+            known, _ = self._connection.batch(
+                [("HDEL", self._paused, *some), ("ZADD", self._due, "XX", *scores)],
+                atomic=True,
+            )
+            count += known
+        return count > 0
 
     def paused(self) -> dict[str, str]:
         """Return the paused names with their reasons."""
@@ -372,25 +457,23 @@ class TargetStore:
         records, paused = self._connection.batch(
             [("HGETALL", self._targets), ("HGETALL", self._paused)]
         )
-        changed = [
-            name
-            for name, target in wanted.items()
-            if records.get(name) != _record(target, "file")
-            and self._put(target, origin="file", due_ms=None)
-        ]
+        changed = self._put(
+            [
+                target
+                for name, target in wanted.items()
+                if records.get(name) != _record(target, "file")
+            ],
+            origin="file",
+        )
         back = [name for name in wanted if paused.get(name) in {gone, LEFT_LIST}]
         self._resume(back)
         left = [
             name
             for name, raw in sorted(records.items())
-            if name not in wanted and name not in paused and loads(raw)["origin"] == "file"
+            if name not in wanted and name not in paused and _origin(raw) == "file"
         ]
-        self._connection.batch(
-            [
-                *(("HSET", self._paused, name, gone) for name in left),
-                ("SET", self._synced, 1),
-            ]
-        )
+        self._pause(left, gone)
+        self._connection.call("SET", self._synced, 1)
         return FileSync(changed=changed, gone=left, back=back)
 
     def sync_list(self, targets: Iterable[Target]) -> FileSync:
@@ -403,18 +486,20 @@ class TargetStore:
         records, paused = self._connection.batch(
             [("HGETALL", self._targets), ("HGETALL", self._paused)]
         )
-        origins = {name: loads(raw)["origin"] for name, raw in records.items()}
+        origins = {name: _origin(raw) for name, raw in records.items()}
         mine = [
             name
             for name in wanted
             if origins.get(name, "list") == "list" or paused.get(name) == LEFT_FILE
         ]
-        changed = [
-            name
-            for name in mine
-            if records.get(name) != _record(wanted[name], "list")
-            and self._put(wanted[name], origin="list", due_ms=None)
-        ]
+        changed = self._put(
+            [
+                wanted[name]
+                for name in mine
+                if records.get(name) != _record(wanted[name], "list")
+            ],
+            origin="list",
+        )
         back = [name for name in mine if paused.get(name) in LEFT.values()]
         self._resume(back)
         left = [
@@ -422,8 +507,14 @@ class TargetStore:
             for name, origin in sorted(origins.items())
             if origin == "list" and name not in wanted and name not in paused
         ]
-        self._connection.batch([("HSET", self._paused, name, LEFT_LIST) for name in left])
+        self._pause(left, LEFT_LIST)
+        if wanted:
+            self._connection.call("SET", self._listed, 1)
         return FileSync(changed=changed, gone=left, back=back)
+
+    def knows_list(self) -> bool:
+        """Tell whether anything was ever followed because of a list of YSE-PZ."""
+        return bool(self._connection.call("EXISTS", self._listed))
 
     def knows_file(self) -> bool:
         """Tell whether a targets file was brought in: a lost state knows none."""
@@ -471,6 +562,11 @@ def _record(target: Target, origin: Origin) -> str:
     if target.expires is not None:
         record["expires_ms"] = time_ms_of_date(target.expires)
     return dumps(record)
+
+
+def _origin(raw: str) -> Origin:
+    origin: Origin = loads(raw)["origin"]
+    return origin
 
 
 def _cadence_ms(cadence: Cadence) -> int:
