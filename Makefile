@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long lint scale chaos outage drill cutover cadence rates fuzz guards audit clean
+.PHONY: help run test test-long lint scale chaos outage drill follow cutover cadence rates fuzz guards audit clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -54,6 +54,9 @@ outage: $(VENV)/.installed ## YSE-PZ is away for a day, 720 times as fast, with 
 
 drill: $(VENV)/.installed ## Three brokers of ZTF, one dead for six hours, one garbled, one lying; 720 times as fast
 	$(BIN)/python -m tests.campaigns.drill
+
+follow: $(VENV)/.installed ## A YSE-PZ with 5,000 transients, followed by status, tag and saved query; renames
+	$(BIN)/python -m tests.campaigns.follow
 
 audit: ## Known vulnerabilities of the locked dependencies (asks PyPI)
 	@PYTHON=$(PYTHON) .ci/audit

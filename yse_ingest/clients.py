@@ -6,10 +6,12 @@ import logging
 import random
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from yse_ingest.choice import groups_of
+from yse_ingest.directory import Directory, located, needs_place
+from yse_ingest.directory import LocalShelf as LocalNames
 from yse_ingest.errors import (
     HeldBackError,
     SettingsError,
@@ -30,6 +32,9 @@ from yse_ingest.sources import (
     rates_of,
 )
 from yse_ingest.sources import Timeouts as SourceTimeouts
+from yse_ingest.sources.rates import rates_in
+from yse_ingest.sources.setup import Setup
+from yse_ingest.sources.tns import RATE, Tns
 from yse_ingest.state import CREDENTIALS
 from yse_ingest.state import State as Store
 from yse_ingest.targets import source_names
@@ -38,21 +43,22 @@ from yse_ingest.ysepz import LocalGate, Speed, Timeouts, Transient, YsePz, resol
 from yse_ingest.ysepz.aliases import LocalShelf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Self
 
     from yse_ingest.choice import Group
+    from yse_ingest.directory import Shelf as Names
     from yse_ingest.limits import Purpose
-    from yse_ingest.meter import Meter
+    from yse_ingest.meter import Meter, Rate
     from yse_ingest.settings import Settings
     from yse_ingest.sources import Capabilities, Kind, Memory, Source, Survey
     from yse_ingest.state import FileSync, LedgerStore
     from yse_ingest.state.budget import Budget
     from yse_ingest.state.meters import SharedMeter
     from yse_ingest.targets import Cadence, Rules, Target
-    from yse_ingest.ysepz import BulkReadBack
+    from yse_ingest.ysepz import BulkReadBack, Resolution
     from yse_ingest.ysepz.aliases import Shelf
     from yse_ingest.ysepz.gate import Gate, Turn
 
@@ -88,8 +94,8 @@ class _MeterOf:
     def __init__(self, clients: Clients, source: str) -> None:
         self._clients = clients
         self._source = source
-        kind = SOURCES[source]
-        self._own = LocalMeter(kind.title, rates_of(kind, clients.settings.environment))
+        title, rates, _ = _metered(source, clients.settings.environment)
+        self._own = LocalMeter(title, rates)
         self._is_alone = False
 
     def take(self, *, patience_s: float, after_s: float = 0.0) -> float:
@@ -138,6 +144,9 @@ class Clients:
         self._own_gate = LocalGate(settings.in_flight, patience_s=settings.limits.patience_s)
         self._own_aliases = LocalShelf(clock)
         self._own_memory = ProcessMemory()
+        self._own_names = LocalNames()
+        self.directory = Directory(self._tns_client, self._names, clock=clock)
+        self._tns: Tns | None = None
         self._sources: dict[str, Source] = {}
         self._meters: dict[str, SharedMeter] = {}
         self._trails: dict[str, Trail] = {}
@@ -182,17 +191,34 @@ class Clients:
         """Return where the aliases are kept: as with the gate."""
         return self.state.aliases if self.is_shared else self._own_aliases
 
+    def _names(self) -> Names:
+        """Return where the answers of TNS are kept: as with the gate."""
+        return self.state.names if self.is_shared else self._own_names
+
+    def _tns_client(self) -> Tns | None:
+        """Return the client of TNS; None without a key."""
+        with self._lock:
+            if self._tns is None:
+                self._tns = Tns.from_setup(
+                    Setup(
+                        environment=self.settings.environment,
+                        timeouts=self._source_timeouts(),
+                        meter=_MeterOf(self, Tns.name),
+                    )
+                )
+            return self._tns
+
     def meter(self, source: str) -> SharedMeter:
         """Return what counts the requests of all workers and hosts to a source."""
         with self._lock:
             if source not in self._meters:
-                kind = SOURCES[source]
+                title, rates, batch_size = _metered(source, self.settings.environment)
                 self._meters[source] = self.state.source_meter(
                     source,
-                    service=kind.title,
-                    rates=rates_of(kind, self.settings.environment),
+                    service=title,
+                    rates=rates,
                     # So many stand behind one request: no more than one message brings.
-                    batch_size=min(kind.capabilities.batch_size, self.settings.batch_size),
+                    batch_size=min(batch_size, self.settings.batch_size),
                 )
             return self._meters[source]
 
@@ -275,16 +301,10 @@ class Clients:
         name = name or source_names(self.settings.default_source)[0]
         with self._lock:
             if name not in self._sources:
-                settings = self.settings
                 self._sources[name] = build_source(
                     name,
-                    settings.environment,
-                    timeouts=SourceTimeouts(
-                        connect_s=settings.source_connect_timeout_s,
-                        get_s=settings.source_get_timeout_s,
-                        post_s=settings.source_post_timeout_s,
-                        fetch_s=settings.message_s - settings.source_get_timeout_s,
-                    ),
+                    self.settings.environment,
+                    timeouts=self._source_timeouts(),
                     meter=_MeterOf(self, name) if name in SOURCES else None,
                     trail=self.trail(name),
                     memory=lambda: self.memory,
@@ -307,6 +327,15 @@ class Clients:
         # What the protocol wants of a class is on this object: it is that of the source.
         patience_s = self.settings.source_patience_s
         return cast("Source", Waiting(source, patience_s=patience_s, tell=tell))
+
+    def _source_timeouts(self) -> SourceTimeouts:
+        settings = self.settings
+        return SourceTimeouts(
+            connect_s=settings.source_connect_timeout_s,
+            get_s=settings.source_get_timeout_s,
+            post_s=settings.source_post_timeout_s,
+            fetch_s=settings.message_s - settings.source_get_timeout_s,
+        )
 
     def targets_file(self) -> TargetsFile:
         """Return the targets file, read again when it changed; an empty one where none is."""
@@ -392,20 +421,50 @@ class Clients:
         cached = self.state.resolutions.get(target.name)
         if cached is not None:
             return Transient.from_dict(cached)
-        found = resolve(self.ysepz, target)
+        found = self.resolve(self.ysepz, target)
         self.state.troubles.clear(CREDENTIALS)
         if found.transient is not None:
             self.remember(target.name, found.transient)
             return found.transient
         if target.creation is None:
-            raise UnknownTargetError(
-                "YSE-PZ has no transient of this name or place",
-                service="YSE-PZ",
-                target=target.name,
-                remedy="Check the name, or let the target be created: give status and "
-                "obs_group (`--create --status S --obs-group G`).",
-            )
+            raise self.unknown(target)
         return None
+
+    def resolve(self, client: YsePz, target: Target) -> Resolution:
+        """Return which transient a target is; TNS says where it is when nobody else does.
+
+        Raises
+        ------
+        YseIngestError
+            As `yse_ingest.ysepz.resolve`, and as `Directory.look_up`.
+        """
+        found = resolve(client, target)
+        if found.transient is not None or not needs_place(target):
+            return found
+        entry = self.directory.look_up(target.name)
+        if entry is None or entry.found is None:
+            return found
+        return resolve(client, replace(self.completed(target), name=entry.found.name))
+
+    def completed(self, target: Target) -> Target:
+        """Return a target with the place that TNS gave it, where it has none of its own."""
+        entry = self.directory.kept(target.name) if needs_place(target) else None
+        if entry is None or entry.found is None:
+            return target
+        surveys = {_survey(source).name for source in self.sources_of(target)}
+        return located(target, entry.found, survey=surveys.pop() if len(surveys) == 1 else None)
+
+    def unknown(self, target: Target) -> UnknownTargetError:
+        """Return the error of a target that is no transient, and may not become one."""
+        fact = "YSE-PZ has no transient of this name or place"
+        if needs_place(target) and (entry := self.directory.kept(target.name)) is not None:
+            fact += f"; TNS {entry}"
+        return UnknownTargetError(
+            fact,
+            service="YSE-PZ",
+            target=target.name,
+            remedy="Check the name, or let it be created: --create --status S --obs-group G.",
+        )
 
     def remember(self, name: str, transient: Transient) -> None:
         """Cache which transient a target is."""
@@ -449,6 +508,14 @@ class Clients:
             self._synced_stamp = stamp
             return synced
         return None
+
+
+def _metered(source: str, environment: Mapping[str, str]) -> tuple[str, tuple[Rate, ...], int]:
+    """Return the title of what is asked, how often it may be, and for how many at once."""
+    if source == Tns.name:
+        return Tns.title, rates_in(environment, RATE), 1
+    kind = SOURCES[source]
+    return kind.title, rates_of(kind, environment), kind.capabilities.batch_size
 
 
 def capabilities_of(source: str) -> Capabilities | None:

@@ -200,6 +200,8 @@ class Fetch:
                 for source in course.ask:
                     self._unasked(target, source, error)
             return []
+        if place is None:
+            target = self.clients.completed(target)
         backfill = self.state.targets.backfill(target.name)
         for group, course in courses:
             rounds.append(_Round(target, group, key, place, course, backfill=backfill))

@@ -23,7 +23,6 @@ from yse_ingest.errors import (
     LeaseLostError,
     OutcomeUnknownError,
     StateError,
-    UnknownTargetError,
     YseIngestError,
 )
 from yse_ingest.judge import held
@@ -39,7 +38,7 @@ from yse_ingest.pipeline import (
 from yse_ingest.pushed import journal_path, lock_path, note_places
 from yse_ingest.shadow import rehearse
 from yse_ingest.sources import Status
-from yse_ingest.ysepz import create, resolve
+from yse_ingest.ysepz import create
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -232,6 +231,8 @@ class _LeasedPush(_Push):
             self.result.state = "held"
             raise held(reason)
         transient = service.locate(self.target)
+        if transient is None:
+            self.target = service.completed(self.target)
         fetched = self.fetch(transient)
         if fetched is None:
             return
@@ -313,17 +314,13 @@ class _SoloPush(_Push):
 
     def run(self) -> None:
         self.settle_previous()
-        found = resolve(self.client, self.target)
+        found = self.service.resolve(self.client, self.target)
         self.result.resolved_by = str(found.by)
         transient = found.transient
-        if transient is None and self.target.creation is None:
-            raise UnknownTargetError(
-                "YSE-PZ has no transient of this name or place",
-                service="YSE-PZ",
-                target=self.target.name,
-                remedy="Check the name, or let it be created: --create --status S "
-                "--obs-group G.",
-            )
+        if transient is None:
+            if self.target.creation is None:
+                raise self.service.unknown(self.target)
+            self.target = self.service.completed(self.target)
         fetched = self.fetch(transient)
         if fetched is None:
             return

@@ -22,6 +22,8 @@ from yse_ingest.limits import Hours, Limits
 from yse_ingest.meter import parse_rates
 from yse_ingest.redaction import forms, secrets_of
 from yse_ingest.sources import SOURCES, rate_variable
+from yse_ingest.sources.setup import Setup
+from yse_ingest.sources.tns import RATE, Tns, bot_of
 from yse_ingest.targets import Cadence, Rules, parse_cadence, source_names
 from yse_ingest.times import parse_duration
 from yse_ingest.ysepz import Account
@@ -246,7 +248,7 @@ class Settings:
         "YSE_INGEST_FOLLOW_EVERY",
         parse_duration,
         1800.0,
-        "How often YSE-PZ is asked which transients have the followed statuses and tags.",
+        "How often YSE-PZ is asked which transients `[follow]` means.",
         unit="s",
     )
     union_every_s: float = _setting(
@@ -793,9 +795,10 @@ class Settings:
                 remedy="A negative has no magnitude, and YSE_INGEST_FLUX=null sends no flux: "
                 "set YSE_INGEST_FLUX to 27.5, or YSE_INGEST_NEGATIVES to drop.",
             )
-        for variable in map(rate_variable, SOURCES):
+        for variable in (*map(rate_variable, SOURCES), RATE.variable):
             if text := self.environment.get(variable, "").strip():
                 list(parse_rates(text, variable=variable))
+        bot_of(Setup(self.environment))
         refuse_unverified_tls("CELERY_BROKER_URL", self.broker_url)
         refuse_unverified_tls("YSE_INGEST_STATE_URL", self.state_url)
 
@@ -953,6 +956,6 @@ def describe() -> list[dict[str, str]]:
             "unit": "",
             "meaning": option.doc,
         }
-        for option in SOURCES.options()
+        for option in (*SOURCES.options(), *Tns.options)
     ]
     return rows

@@ -363,6 +363,7 @@ class Upload:
                     target=self.name,
                     remedy="It was removed; nothing is created.",
                 )
+            target = self.clients.completed(target)
             if self.settings.shadow:
                 planned = rehearse_creation(self.client, target)
                 if planned is None:

@@ -137,6 +137,7 @@ def test_sync_asks_ysepz_for_its_lists_now(console: Console) -> None:
         "new or changed": 1,
         "left, paused": 0,
         "back": 0,
+        "renamed": 0,
     }
     console.ysepz.add_transient("2027abc", 10.0, 20.0, status="Following")
     again = told(console.run(*run, YSE_INGEST_TARGETS=path))
@@ -145,6 +146,9 @@ def test_sync_asks_ysepz_for_its_lists_now(console: Console) -> None:
         "2019np",
         "2027abc",
     ]
+    console.ysepz.rename("2027abc", "2027xyz")
+    renamed = told(console.run(*run, YSE_INGEST_TARGETS=path))["synced"]["YSE-PZ"]
+    assert (renamed["renamed"], renamed["new or changed"], renamed["left, paused"]) == (1, 0, 0)
 
 
 def test_the_list_is_filtered_sorted_and_cut(console: Console) -> None:

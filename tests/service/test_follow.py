@@ -9,7 +9,7 @@ import pytest
 
 from yse_ingest.sandbox.faults import Fault
 from yse_ingest.sandbox.ysepz import YsePzStandIn
-from yse_ingest.state.targets import LEFT_LIST
+from yse_ingest.state.targets import LEFT_LIST, Backfill
 from yse_ingest.targets import Target
 
 if TYPE_CHECKING:
@@ -237,3 +237,177 @@ def test_a_spent_budget_puts_it_off(survey: Survey) -> None:
     assert service.follow() is None
     assert not survey.house.ysepz.log
     assert names(service, "list") == []
+
+
+# By a saved query ---------------------------------------------------------------------------
+
+QUERY = '[follow]\nquery = "Our targets"\n'
+WHOLE = (
+    "SELECT t.id AS transient, t.name, t.slug, t.ra, t.dec, t.disc_date, s.name AS status, "
+    "g.name AS obs_group FROM YSE_App_transient t "
+    "JOIN YSE_App_transientstatus s ON s.id = t.status_id "
+    "JOIN YSE_App_observationgroup g ON g.id = t.obs_group_id WHERE t.dec = 5 AND t.ra < 35"
+)
+NAMES = "SELECT t.name FROM YSE_App_transient t WHERE t.dec = 5 AND t.ra < 35"
+
+
+def asked(survey: Survey, path: str) -> int:
+    return sum(each.path.startswith(path) for each in survey.house.ysepz.log)
+
+
+@pytest.mark.parametrize(("sql", "look_ups"), [(WHOLE, 0), (NAMES, 1)], ids=["whole", "names"])
+def test_what_a_saved_query_lists_is_followed(survey: Survey, sql: str, look_ups: int) -> None:
+    """In one request; where it shows the columns of the transient, no look-up is needed."""
+    survey.house.ysepz.saved_queries["Our targets"] = sql
+    survey.house.mars.add_alert("ZTF20aa", 2458900.5, "g", 18.0, 0.1, 10.0, 5.0)
+    service = survey.service(QUERY)
+
+    followed = survey.follow(service)
+
+    assert sorted(followed.new) == ["2020aa", "2020bb", "2020cc"]
+    assert [each.path for each in survey.house.ysepz.log] == ["/query_api/Our targets/"]
+    survey.house.ysepz.log.clear()
+    survey.house.cycle(service, "2020aa")
+    assert len(survey.house.ysepz.rows("2020aa")) == 1
+    assert asked(survey, "/api/transients/") == look_ups
+
+
+def test_a_name_that_a_join_repeats_is_one_target(survey: Survey) -> None:
+    """As a query over photometry does; and one that a tag lists, too, is one."""
+    sql = NAMES.replace("t.name FROM", "t.name FROM (SELECT 1 UNION ALL SELECT 2),")
+    survey.house.ysepz.saved_queries["Our targets"] = sql
+    service = survey.service(QUERY + 'tags = ["YSE"]\n')
+    followed = survey.follow(service)
+    assert sorted(followed.new) == ["2020aa", "2020bb", "2020cc"]
+    assert followed.unusable == ()
+
+
+@pytest.mark.parametrize(
+    ("sql", "fact"),
+    [
+        (None, "YSE-PZ has no saved query 'Our targets'"),
+        (NAMES.replace("t.name", "t.name AS called"), "name is missing"),
+        ("SELECT 1", "RuntimeError"),
+    ],
+    ids=["title", "column", "refused"],
+)
+def test_a_query_that_cannot_be_used_changes_nothing(
+    survey: Survey, sql: str | None, fact: str
+) -> None:
+    """It is told in status; what is followed stays."""
+    survey.house.ysepz.saved_queries["Our targets"] = NAMES
+    service = survey.service(QUERY)
+    survey.follow(service)
+    del survey.house.ysepz.saved_queries["Our targets"]
+    if sql is not None:
+        survey.house.ysepz.saved_queries["Our targets"] = sql
+
+    assert service.follow() is None
+
+    assert names(service, "list") == ["2020aa", "2020bb", "2020cc"]
+    assert service.state.targets.paused() == {}
+    assert fact in service.state.troubles.all()[0].fact
+
+
+# Renamed in YSE-PZ --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_kept", [True, False], ids=["look-up kept", "look-up forgotten"])
+def test_a_renamed_transient_is_the_same_target(survey: Survey, is_kept: bool) -> None:
+    """With its pause, cadence, age and rejected points, and no second light curve."""
+    survey.house.mars.add_alert("ZTF20aa", 2458900.5, "g", 18.0, 0.1, 10.0, 5.0)
+    service = survey.service()
+    survey.follow(service)
+    survey.house.cycle(service, "2020aa")
+    state = service.state
+    added_ms = state.targets.added_ms()["2020aa"]
+    state.targets.set_cadence("2020aa", "adaptive")
+    state.targets.ask_again("2020aa", Backfill(1_500_000_000_000, 1_700_000_000_000))
+    state.targets.pause("2020aa", "a person")
+    state.quarantine.reject("2020aa", "7", "a satellite")
+    survey.house.ysepz.rename("2020aa", "2020zz")
+    if not is_kept:
+        state.resolutions.drop("2020aa")
+
+    followed = survey.follow(service)
+
+    assert (followed.renamed, followed.new, followed.gone) == (("2020zz",), (), ())
+    assert names(service, "list") == ["2020bb", "2020cc", "2020zz"]
+    assert state.targets.paused() == {"2020zz": "a person"}
+    target = state.targets.get("2020zz")
+    assert target is not None
+    assert target.cadence_s == "adaptive"
+    assert state.targets.backfill("2020zz") == Backfill(1_500_000_000_000, 1_700_000_000_000)
+    assert state.targets.added_ms()["2020zz"] == added_ms
+    assert state.quarantine.rejected("2020zz") == {"7": "a satellite"}
+    state.targets.resume("2020zz")
+    survey.house.mars.add_alert("ZTF20aa", 2458901.5, "g", 18.1, 0.1, 10.0, 5.0)
+    survey.house.cycle(service, "2020zz")
+    assert len(survey.house.ysepz.rows("2020zz")) == 2
+    assert survey.follow(service).renamed == ()
+
+
+def test_a_pause_that_nobody_decided_is_no_decision_afterwards(survey: Survey) -> None:
+    """It had left the list when it was renamed: back in the list, it goes on."""
+    service = survey.service()
+    survey.follow(service)
+    survey.house.ysepz.set_status("2020aa", "Ignore")
+    survey.follow(service)
+    survey.house.ysepz.rename("2020aa", "2020zz")
+    survey.house.ysepz.set_status("2020zz", "Following")
+    decided = len(service.state.decisions.entries())
+
+    followed = survey.follow(service)
+
+    assert (followed.renamed, followed.back) == (("2020zz",), ("2020zz",))
+    assert service.state.targets.paused() == {}
+    assert len(service.state.decisions.entries()) == decided
+
+
+def test_what_was_owed_under_the_old_name_is_sent_under_the_new_one(survey: Survey) -> None:
+    """The rename comes between the fetch and the upload."""
+    survey.house.mars.add_alert("ZTF20aa", 2458900.5, "g", 18.0, 0.1, 10.0, 5.0)
+    service = survey.service()
+    survey.follow(service)
+    (hint,) = service.refresh(["2020aa"])
+    survey.house.ysepz.rename("2020aa", "2020zz")
+    survey.follow(service)
+
+    service.upload(hint.name, hint.key, hint.fence, attempt=1)
+    survey.house.cycle(service, "2020zz")
+
+    assert len(survey.house.ysepz.rows("2020zz")) == 1
+
+
+def test_one_that_people_follow_under_its_old_name_is_not_doubled(survey: Survey) -> None:
+    """It stays theirs, and is found under its new name at once."""
+    survey.house.mars.add_alert("ZTF20aa", 2458900.5, "g", 18.0, 0.1, 10.0, 5.0)
+    service = survey.service()
+    service.enqueue(Target("2020aa", cadence_s=60.0))
+    survey.house.cycle(service, "2020aa")
+    survey.house.ysepz.rename("2020aa", "2020zz")
+
+    survey.follow(service)
+
+    assert (names(service, "adhoc"), names(service, "list")) == (
+        ["2020aa"],
+        ["2020bb", "2020cc"],
+    )
+    survey.house.mars.add_alert("ZTF20aa", 2458901.5, "g", 18.1, 0.1, 10.0, 5.0)
+    survey.house.cycle(service, "2020aa")
+    assert len(survey.house.ysepz.rows("2020zz")) == 2
+    assert survey.follow(service).gone == ()
+
+
+def test_one_that_people_add_under_another_name_leaves_the_list(survey: Survey) -> None:
+    """Two targets for one transient would be asked for twice."""
+    survey.house.ysepz.add_alias("ZTF20aaaaaaa", "2020aa")
+    service = survey.service()
+    survey.follow(service)
+    service.enqueue(Target("ZTF20aaaaaaa"))
+    survey.house.cycle(service, "ZTF20aaaaaaa")
+
+    assert survey.follow(service).gone == ("2020aa",)
+
+    service.state.targets.remove("ZTF20aaaaaaa")
+    assert survey.follow(service).back == ("2020aa",)

@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 from click.testing import CliRunner
@@ -28,6 +28,7 @@ from yse_ingest.redaction import forms
 from yse_ingest.sandbox import supernovae
 from yse_ingest.sandbox.faults import Fault
 from yse_ingest.sandbox.mars import MarsStandIn
+from yse_ingest.sandbox.tns import TnsStandIn
 from yse_ingest.sandbox.ysepz import YsePzStandIn
 from yse_ingest.service import Service
 from yse_ingest.settings import Settings
@@ -43,12 +44,14 @@ BROKER = "Broker-zQ2@/two%42"
 STATE = "State-zQ3:/three"
 SMTP = "Smtp-zQ4 four"
 FLOWER = "Flower-zQ5_five"
+TNS = "Tns-zQ6%/six &6"
 LOGINS = {
     "ingest": YSEPZ,
     "queue": BROKER,
     "state": STATE,
     "mailer": SMTP,
     "watcher": FLOWER,
+    "bot": TNS,
 }
 MORE = [f"{method}{number}" for method in ("GET", "POST") for number in range(10)]
 """Further targets, at which the faults strike."""
@@ -97,9 +100,16 @@ class Deployment:
     """A folder as `init` writes it, with a secret in every setting that may hold one."""
 
     def __init__(
-        self, folder: Path, redis: EmbeddedRedis, mars: str, ysepz: str, mail: int
+        self,
+        folder: Path,
+        redis: EmbeddedRedis,
+        *,
+        mars: str,
+        ysepz: str,
+        tns: TnsStandIn,
+        mail: int,
     ) -> None:
-        self.folder, self.redis = folder, redis
+        self.folder, self.redis, self.tns = folder, redis, tns
         self.said: dict[str, bytes] = {}
         write_deployment(folder)
         with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -121,6 +131,10 @@ class Deployment:
             "FLOWER_BASIC_AUTH": f"watcher:{FLOWER}",
             "FLOWER_PORT": str(self.flower),
             "MARS_URL": mars,
+            "TNS_URL": tns.api_url,
+            "TNS_API_KEY": TNS,
+            "TNS_BOT_ID": "7",
+            "TNS_BOT_NAME": "bot",
             "YSE_INGEST_TARGETS": "targets.toml",
         }
         lines = [f"{name}={value}" for name, value in settings.items()]
@@ -220,6 +234,7 @@ def deployment(tmp_path: Path) -> Iterator[tuple[Deployment, MarsStandIn, YsePzS
         EmbeddedRedis(tmp_path / "redis") as redis,
         MarsStandIn() as mars,
         YsePzStandIn(worker_limit_s=2, users=users) as ysepz,
+        TnsStandIn(key=TNS) as tns,
     ):
         known = {each.name: each for each in supernovae.load()}
         supernovae.fill_mars(mars, known.values())
@@ -232,7 +247,9 @@ def deployment(tmp_path: Path) -> Iterator[tuple[Deployment, MarsStandIn, YsePzS
         post = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo)
         threading.Thread(target=post.serve_forever, daemon=True).start()
         port = int(post.server_address[1])
-        yield Deployment(tmp_path / "yse", redis, mars.url, ysepz.url, port), mars, ysepz
+        folder = tmp_path / "yse"
+        here = Deployment(folder, redis, mars=mars.url, ysepz=ysepz.url, tns=tns, mail=port)
+        yield here, mars, ysepz
         post.shutdown()
         post.server_close()
 
@@ -261,6 +278,7 @@ def test_no_secret_is_written_anywhere(
         until(lambda: len(ysepz.rows("2019np")) > 30, within=60, what="stored")
         here.command_lines()
         _everything_fails(here, mars, ysepz, until)
+        _tns_fails(here, until)
         _everything_is_asked(here, until)
     finally:
         up.send_signal(signal.SIGTERM)
@@ -336,6 +354,28 @@ def _everything_fails(
     # For a while every password is wrong, as after a change at the server's end.
     time.sleep(3)
     here.start_redis()
+
+
+def _tns_fails(here: Deployment, until: Callable[..., float]) -> None:
+    """Let TNS repeat its key in every way, to a worker and at the terminal."""
+    faults: list[dict[str, Any]] = [
+        {"status": 500, "body": f"KeyError: {{'api_key': '{TNS}'}}"},
+        {"status": 401, "body": f'{{"id_code": 401, "id_message": "no {TNS}"}}'},
+        {"status": 200, "body": f"api_key={quote(TNS)} is what you said"},
+        {"status": 200, "body": f'{{"id_code": 400, "id_message": "{quote_plus(TNS)}"}}'},
+        {"status": 200, "body": f'{{"id_code": 200, "data": {{"objname": "{TNS}"}}}}'},
+        {"status": 302, "headers": {"Location": f"http://x:{quote(TNS, safe='')}@y.invalid/"}},
+    ]
+    service = here.service()
+    here.tns.faults.add(*(Fault("status", **fault, times=1) for fault in faults))
+    for number in range(len(faults)):
+        service.enqueue(Target(f"2031tns{'abcdefgh'[number]}"))
+    until(lambda: not len(here.tns.faults), within=60, what="every fault of TNS")
+    for fault in faults:
+        here.tns.faults.add(Fault("status", **fault))
+        here.run("targets", "resolve", "2031tnsx", "--fresh", "-v")
+        here.tns.faults.clear()
+    here.run("targets", "resolve", "2031tnsx")
 
 
 def _everything_is_asked(here: Deployment, until: Callable[..., float]) -> None:

@@ -193,7 +193,8 @@ def sync(terminal: Terminal) -> None:
         if listed is None:
             problems.append("YSE-PZ's lists could not be read: see `yse-ingest status`")
         else:
-            told["YSE-PZ"] = _counts(listed.new, listed.gone, listed.back)
+            counts = _counts(listed.new, listed.gone, listed.back)
+            told["YSE-PZ"] = counts | {"renamed": len(listed.renamed)}
             problems += [f"{name} of YSE-PZ cannot be followed" for name in listed.unusable]
     if terminal.as_json:
         terminal.result({"synced": told, "problems": problems})

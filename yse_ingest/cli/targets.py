@@ -8,6 +8,7 @@ import click
 
 from yse_ingest.cli.target_files import export, import_targets, sync
 from yse_ingest.cli.target_lists import list_targets, show
+from yse_ingest.cli.target_names import resolve
 from yse_ingest.cli.target_options import (
     CreationOptions,
     PlaceOptions,
@@ -37,7 +38,7 @@ def targets() -> None:
     """
 
 
-for _command in (list_targets, show, import_targets, export, sync):
+for _command in (list_targets, show, import_targets, export, sync, resolve):
     targets.add_command(_command)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre_load
 from marshmallow.validate import Range
 
 from yse_ingest.times import time_ms_of_date
@@ -143,6 +143,34 @@ class TransientRowSchema(IncomingSchema):
     status = link(load_default=None, allow_none=True)
     obs_group = link(load_default=None, allow_none=True)
     tags = fields.List(link(), load_default=list)
+
+
+PLACE = ("pk", "slug", "ra", "dec", "status", "obs_group")
+"""Columns without which a transient has to be looked up."""
+
+
+class FollowedRowSchema(IncomingSchema):
+    """One row: a name, and where the query shows them the columns of the transient.
+
+    ``place`` holds these, None where one is missing.
+    """
+
+    name = fields.String(
+        required=True, error_messages={"required": "is missing", "null": "is missing (null)"}
+    )
+    pk = fields.Integer(data_key="transient", strict=True, allow_none=True)
+    slug = fields.String(allow_none=True)
+    ra = fields.Float(allow_none=True)
+    dec = fields.Float(allow_none=True)
+    disc_date = fields.Function(deserialize=_date, allow_none=True)
+    status = fields.String(allow_none=True)
+    obs_group = fields.String(allow_none=True)
+
+    @post_load
+    def _place(self, row: dict[str, Any], **_: Any) -> dict[str, Any]:
+        whole = all(row.get(column) is not None for column in PLACE)
+        place = {column: row.get(column) for column in (*PLACE, "disc_date")}
+        return {"name": row["name"], "place": place if whole else None}
 
 
 class OwnedRowSchema(IncomingSchema):

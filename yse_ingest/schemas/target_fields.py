@@ -298,6 +298,7 @@ class FollowSchema(Schema):
 
     status = fields.List(Text(), error_messages={"invalid": "is no list of names"})
     tags = fields.List(Text(), error_messages={"invalid": "is no list of names"})
+    query = Text()
 
 
 class TargetSchema(DefaultsSchema):

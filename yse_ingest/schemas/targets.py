@@ -12,6 +12,7 @@
     [follow]                # whatever has one of these in YSE-PZ
     status = ["Following"]
     tags = ["YSE"]
+    query = "our_targets"   # title of a saved SQL query
 
     [[targets]]             # and fields of Rules that differ for one target
     name = "2019np"
@@ -89,10 +90,12 @@ class Following:
 
     status: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    query: str | None = None
+    """Title of a saved SQL query; those that it answers."""
 
     def __bool__(self) -> bool:
         """Tell whether any are."""
-        return bool(self.status or self.tags)
+        return bool(self.status or self.tags or self.query)
 
 
 @dataclass(frozen=True)
@@ -284,7 +287,10 @@ class _Reader:
         loaded = self._load(FollowSchema(), "follow", self._content.get("follow", {}))
         if len(self._problems) > before:
             return None
-        return Following(**{name: tuple(dict.fromkeys(each)) for name, each in loaded.items()})
+        lists = {
+            name: tuple(dict.fromkeys(loaded.get(name, ()))) for name in ("status", "tags")
+        }
+        return Following(**lists, query=loaded.get("query"))
 
     def _followed(self, where: str, section: dict[str, Any], base: Rules) -> dict[str, Any]:
         """Return a section that can be followed: without negatives, where they contradict."""

@@ -13,8 +13,8 @@ import time
 import weakref
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import requests
 
@@ -27,6 +27,7 @@ from yse_ingest.errors import (
     SourceReplyError,
     SourceUnavailableError,
 )
+from yse_ingest.redaction import BLANK, forms
 from yse_ingest.sources.failures import (
     NEXT_CYCLE,
     TRANSPORT_ERRORS,
@@ -62,6 +63,13 @@ BACKOFF_CAP_S = 8.0
 REDIRECTS_MAX = 3
 _URL_SHOWN = 120
 _CHUNK_BYTES = 2**16
+
+
+class Body(NamedTuple):
+    """What a POST carries."""
+
+    content_type: str
+    content: bytes
 
 
 @dataclass(frozen=True)
@@ -130,6 +138,9 @@ class HttpClient:
         self.timeouts = timeouts or Timeouts()
         self.authorization: str | None = None
         """Header that says who asks; it goes to this host alone, and into no text."""
+        self.user_agent: str | None = None
+        """How it is to call itself where the service demands a form of its own."""
+        self._secrets: tuple[bytes, ...] = ()
         self._unresolved_remedy = unresolved_remedy or "Check the URL and this machine's DNS."
         self._retries = retries
         self._turns = threading.BoundedSemaphore(concurrency)
@@ -141,6 +152,10 @@ class HttpClient:
         self._trail = trail
         self._local = threading.local()
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
+
+    def keep_secret(self, secret: str) -> None:
+        """Blank a secret in every answer: a service may repeat what it was sent."""
+        self._secrets = tuple(form.encode() for form in forms({secret}))
 
     def deadline(self) -> float:
         """Return when a fetch that begins now must have ended, on the client's clock [s]."""
@@ -184,7 +199,18 @@ class HttpClient:
         SourceError
             As `get`.
         """
-        body = json.dumps(content, allow_nan=False).encode()
+        body = Body("application/json", json.dumps(content, allow_nan=False).encode())
+        return self._ask("POST", path, params=None, body=body, deadline=deadline)
+
+    def post_form(self, path: str, fields: Mapping[str, str], *, deadline: float) -> HttpReply:
+        """Send a POST that only asks, with a form as its body, and return its answer.
+
+        Raises
+        ------
+        SourceError
+            As `get`.
+        """
+        body = Body("application/x-www-form-urlencoded", urlencode(fields).encode())
         return self._ask("POST", path, params=None, body=body, deadline=deadline)
 
     def delete(self, path: str, *, deadline: float) -> HttpReply:
@@ -213,7 +239,7 @@ class HttpClient:
         path: str,
         *,
         params: Params | None,
-        body: bytes | None,
+        body: Body | None,
         deadline: float,
         final: frozenset[int] = frozenset(),
     ) -> HttpReply:
@@ -266,7 +292,7 @@ class HttpClient:
         url: str,
         *,
         params: Params | None,
-        body: bytes | None,
+        body: Body | None,
         deadline: float,
         final: frozenset[int],
     ) -> HttpReply:
@@ -326,7 +352,7 @@ class HttpClient:
         url: str,
         *,
         params: Params | None,
-        body: bytes | None,
+        body: Body | None,
         deadline: float,
     ) -> tuple[HttpReply, Mapping[str, str]]:
         if not self._turns.acquire(timeout=max(0.0, deadline - self._clock())):
@@ -353,7 +379,7 @@ class HttpClient:
                     method,
                     url,
                     params=params,
-                    data=body,
+                    data=None if body is None else body.content,
                     headers=self._headers(body),
                     timeout=(min(self.timeouts.connect_s, left), min(silence, left)),
                     allow_redirects=False,
@@ -362,6 +388,8 @@ class HttpClient:
             ):
                 kind = response.headers.get("Content-Type", "").partition(";")[0]
                 content = self._read(response, deadline)
+                for secret in self._secrets:
+                    content = content.replace(secret, BLANK.encode())
                 return HttpReply(
                     self.service, response.status_code, kind, content
                 ), response.headers
@@ -390,10 +418,12 @@ class HttpClient:
         finally:
             self._turns.release()
 
-    def _headers(self, body: bytes | None) -> dict[str, str]:
-        headers = {} if body is None else {"Content-Type": "application/json"}
+    def _headers(self, body: Body | None) -> dict[str, str]:
+        headers = {} if body is None else {"Content-Type": body.content_type}
         if self.authorization is not None:
             headers["Authorization"] = self.authorization
+        if self.user_agent is not None:
+            headers["User-Agent"] = self.user_agent
         return headers
 
     def _read(self, response: requests.Response, deadline: float) -> bytes:

@@ -104,7 +104,9 @@ class LasairApi(ABC):
         """
         url, token = cls.options
         http = setup.http(setup.value(url) or "", service=cls.title)
-        http.authorization = f"Token {_token(setup, token, cls.title)}"
+        secret = _token(setup, token, cls.title)
+        http.authorization = f"Token {secret}"
+        http.keep_secret(secret)
         return cls._of(http)
 
     @classmethod

@@ -38,6 +38,16 @@ def rates_of(source: type[Source], environment: Mapping[str, str]) -> tuple[Rate
     SettingsError
         When the setting is no rate.
     """
-    option = rate_option(source)
+    return rates_in(environment, rate_option(source))
+
+
+def rates_in(environment: Mapping[str, str], option: Option) -> tuple[Rate, ...]:
+    """Return the rates that a setting, or its default, says.
+
+    Raises
+    ------
+    SettingsError
+        When it is no rate.
+    """
     text = environment.get(option.variable, "").strip() or option.default
     return () if text is None else tuple(parse_rates(text, variable=option.variable))

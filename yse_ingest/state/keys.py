@@ -14,6 +14,7 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     targets:pressed          length of the queue for which claiming waits (string)
     targets:added            name -> since when it is followed (hash)
     resolution:<name>        a cached look-up in YSE-PZ (string, expires)
+    name:<name>              what TNS said of a name, and when (string, expires)
     aliases, aliases:<n>     YSE-PZ's aliases: reading, count, read_ms (hash); rows (list)
     ledger:<id>, ledgers     packed points and meta (hash); id -> last read-back (zset)
     shadow:ledger:<id>, shadow:ledgers   as if what was planned had been sent

@@ -8,7 +8,7 @@ from yse_ingest.state.keys import dumps, loads
 from yse_ingest.targets import canonical_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from yse_ingest.state.connection import Connection
     from yse_ingest.state.keys import Keys
@@ -29,6 +29,21 @@ class ResolutionStore:
         self._connection.call(
             "SET", self._key(name), dumps(dict(resolution)), "PX", max(1, round(keep_s * 1000))
         )
+
+    def put_many(self, resolutions: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep many look-ups, by name."""
+        keep_ms = round(KEEP_S * 1000)
+        self._connection.batch(
+            [
+                ("SET", self._key(name), dumps(dict(each)), "PX", keep_ms)
+                for name, each in resolutions.items()
+            ]
+        )
+
+    def many(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the look-ups of these names that are kept."""
+        raw = self._connection.batch([("GET", self._key(name)) for name in names])
+        return {name: loads(each) for name, each in zip(names, raw, strict=True) if each}
 
     def get(self, name: str) -> dict[str, Any] | None:
         """Return the look-up of a name, or None when it was never made or is too old."""

@@ -26,6 +26,7 @@ from yse_ingest.state.keys import Keys
 from yse_ingest.state.leases import Leases
 from yse_ingest.state.ledgers import LedgerStore
 from yse_ingest.state.meters import SharedMeter
+from yse_ingest.state.names import NameStore
 from yse_ingest.state.notices import Notices
 from yse_ingest.state.outbox import Outbox
 from yse_ingest.state.pending import Pending
@@ -83,6 +84,7 @@ class State:
         self._installation = Installation(connection, keys, self.decisions)
         self.targets = TargetStore(connection, keys, self.decisions)
         self.resolutions = ResolutionStore(connection, keys)
+        self.names = NameStore(connection, keys)
         self.ledgers = LedgerStore(connection, keys)
         self.limits = limits or Limits()
         self._breaker = Breaker(connection, keys("outbox", "breaker"), self.limits)

@@ -251,6 +251,41 @@ class TargetStore:
             self._decisions.append("target_removed", name=name)
         return raw is not None
 
+    def rename(self, old: str, new: str) -> None:
+        """Follow a target under another name: all that people decided goes with it.
+
+        What is known of its source is not: it is asked in full under the new name, and at
+        once. Safe to repeat; a target that has the new name already stays as it is.
+        """
+        old, new = canonical_name(old), canonical_name(new)
+        raw, cadence_ms, reason, added_ms, backfill, taken = self._connection.batch(
+            [
+                ("HGET", self._targets, old),
+                ("HGET", self._cadence, old),
+                ("HGET", self._paused, old),
+                ("HGET", self._added, old),
+                ("HGET", self._backfill, old),
+                ("HEXISTS", self._targets, new),
+            ]
+        )
+        if raw is None:
+            return
+        target, origin = _target(raw, None)
+        if not taken:
+            # The record comes last: a crash before it leaves all to be done again.
+            if added_ms is not None:
+                self._connection.call("HSETNX", self._added, new, added_ms)
+            if backfill is not None:
+                self._connection.call("HSET", self._backfill, new, backfill)
+            if cadence_ms is not None:
+                self.set_cadence(new, _cadence(int(cadence_ms)))
+            if reason is not None and (reason in LEFT.values() or reason.startswith(EXPIRED)):
+                self._connection.call("HSET", self._paused, new, reason)
+            elif reason is not None:
+                self.pause(new, reason)
+            self.put(replace(target, name=new), origin=origin)
+        self.remove(old)
+
     def set_all_due(self, due_ms: int) -> int:
         """Set when all that are not paused are asked about next; return how many."""
         paused = set(self._connection.call("HKEYS", self._paused))

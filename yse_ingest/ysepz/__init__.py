@@ -3,7 +3,7 @@
 from yse_ingest.aliases import Alias
 from yse_ingest.ysepz.account import Account
 from yse_ingest.ysepz.bulk import BulkReadBack
-from yse_ingest.ysepz.client import YsePz
+from yse_ingest.ysepz.client import Listed, YsePz
 from yse_ingest.ysepz.cost import Speed, cut, modelled_seconds, read_back_seconds
 from yse_ingest.ysepz.creation import create
 from yse_ingest.ysepz.gate import LocalGate
@@ -27,6 +27,7 @@ __all__ = [
     "Band",
     "BulkReadBack",
     "Header",
+    "Listed",
     "LocalGate",
     "MissingRow",
     "ReadBack",

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 from urllib.parse import quote
 
 from yse_ingest.errors import TargetError, VocabularyError, YsePzReplyError
+from yse_ingest.schemas.bulk import SavedQuerySchema
 from yse_ingest.schemas.readback import (
+    FollowedRowSchema,
     HeaderRowSchema,
     OwnedRowSchema,
     PageSchema,
@@ -63,6 +65,14 @@ class _Kept:
     """What was read, for every copy of a client."""
 
     vocabulary: Vocabulary | None
+
+
+class Listed(NamedTuple):
+    """What a list of YSE-PZ says of one transient."""
+
+    name: str
+    transient: Transient | None
+    """None: it says no more than the name."""
 
 
 class YsePz:
@@ -303,6 +313,38 @@ class YsePz:
             "transients", TransientRowSchema(), {f"{kind}_in": name}, fits=fits
         )
         return [self._transient(row) for row in rows]
+
+    def listed_by_query(self, title: str) -> list[Listed]:
+        """Return what a saved SQL query lists, in its order.
+
+        It runs without regard to groups: whoever writes it says what may be followed.
+
+        Raises
+        ------
+        VocabularyError
+            When YSE-PZ has no query of this title.
+        YsePzReplyError
+            When a row has no name, or the answer is none of a query.
+        """
+        answer = self._http.send("GET", f"/query_api/{quote(title, safe='')}/")
+        exception = server_exception(answer.body) if answer.status == 500 else None
+        if exception is not None and exception.name == "DoesNotExist":
+            raise VocabularyError(
+                f"YSE-PZ has no saved query {title!r}",
+                service=SERVICE,
+                field="query",
+                value=title,
+                remedy="Titles stand in its SQL Explorer, capitals and blanks included.",
+            )
+        content = self._reader.content(answer, now=self._clock())
+        rows = read(SavedQuerySchema(), content, answer.request)["transients"]
+        schema = FollowedRowSchema()
+        found = []
+        for row in rows:
+            read_row = read(schema, row, answer.request)
+            name, place = read_row["name"], read_row["place"]
+            found.append(Listed(name, place and Transient(name=name, tags=(), **place)))
+        return found
 
     def aliases(self) -> tuple[Alias, ...]:
         """Return every alias: read whole once a day, in between only what was added.

@@ -26,7 +26,7 @@ from yse_ingest.sources import Answer, Ask, Status
 from yse_ingest.sources.alerce import AlerceSource
 from yse_ingest.sources.answers import Reading, read_rows
 from yse_ingest.sources.failures import PassingError, retry_after
-from yse_ingest.sources.http import PASSING_STATUSES, HttpClient
+from yse_ingest.sources.http import PASSING_STATUSES, Body, HttpClient
 from yse_ingest.sources.mars import MarsSource
 from yse_ingest.sources.reply import HttpReply
 from yse_ingest.targets import Rules, Target
@@ -70,10 +70,10 @@ class Replies(HttpClient):
         url: str,
         *,
         params: Mapping[str, str | Sequence[str]] | None,
-        body: bytes | None,
+        body: Body | None,
         deadline: float,
     ) -> tuple[HttpReply, Mapping[str, str]]:
-        asked = json.loads(body) if body else params or {}
+        asked = json.loads(body.content) if body else params or {}
         status, content, headers = self._reply(method, url, asked)
         return HttpReply(self.service, status, "application/json", content), headers
 

@@ -91,6 +91,13 @@ class Contents:
             for tag in tags:
                 database.add_tag(row, _known(database, "transienttag", tag))
 
+    def rename(self, transient: str, name: str, *, obs_group: str = "ZTF") -> None:
+        """Give a transient another primary name; the one that it had becomes an alias."""
+        with self.store.connect() as database:
+            row = _known(database, "transient", transient)
+            database.update("transient", [row], {"name": name, "slug": slugify(name)})
+        self.add_alias(transient, name, obs_group=obs_group)
+
     def add_alias(self, alias: str, transient: str, *, obs_group: str = "ZTF") -> int:
         """Give a transient another name; return the alias's id."""
         with self.store.connect() as database:
