@@ -45,13 +45,15 @@ def submitted(stand_in: AtlasStandIn, **fields: Any) -> dict[str, Any]:
 
 
 def test_a_token_is_given_for_name_and_password(atlas: AtlasStandIn) -> None:
-    """A form goes in, a token comes out; wrong credentials are a 400."""
+    """A form goes in, a token comes out; wrong credentials are a 400, JSON is a 415."""
     login = {"username": "ingest", "password": "sandbox-only"}
     good = asked(atlas, "POST", "api-token-auth/", token=None, data=login)
     bad = asked(atlas, "POST", "api-token-auth/", token=None, data={**login, "password": "x"})
+    no_form = asked(atlas, "POST", "api-token-auth/", token=None, json=login)
     assert good.json() == {"token": TOKEN}
     assert bad.status_code == 400
     assert bad.json() == {"non_field_errors": ["Unable to log in with provided credentials."]}
+    assert no_form.status_code == 415
 
 
 @pytest.mark.parametrize("token", [None, "wrong"], ids=["none", "wrong"])

@@ -220,7 +220,7 @@ class AtlasQueue:
             if self.http.authorization in {None, expired}:
                 self.http.authorization = None
                 login = {"username": self._login.username, "password": self._login.password}
-                reply = self.http.post_json("api-token-auth/", login, deadline=deadline)
+                reply = self.http.post_form("api-token-auth/", login, deadline=deadline)
                 self.http.forget_reply()
                 found = reply.json() if reply.status == 200 else None
                 token = found.get("token") if isinstance(found, dict) else None

@@ -222,6 +222,10 @@ class AtlasStandIn(StandIn):
     def _log_in(self, request: Request) -> Reply:
         if request.method != "POST":
             return _detail(f'Method "{request.method}" not allowed.', 405)
+        kind = request.headers.get("Content-Type") or ""
+        if not kind.startswith("application/x-www-form-urlencoded"):
+            # The contract names a form, and no other: what else it may take is not relied upon.
+            return _detail(f'Unsupported media type "{kind}" in request.', 415)
         fields = fields_of(request)
         known = self.users.get(str(fields.get("username")))
         if known is None or known[0] != fields.get("password"):
