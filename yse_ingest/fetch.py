@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import zlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ from yse_ingest.errors import (
 )
 from yse_ingest.ledger import MEMORY
 from yse_ingest.pacing import pace_of, told_with, trend_of
+from yse_ingest.photometry import PointKind
 from yse_ingest.pipeline import Fetched, fetch_light_curves
 from yse_ingest.sources import SOURCES, Ask, Kind, Status
 from yse_ingest.state import CREDENTIALS, Choice
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
     from yse_ingest.ledger import Ledger
     from yse_ingest.photometry import LightCurve
     from yse_ingest.state import Backfill
-    from yse_ingest.state import State as Store
     from yse_ingest.state.breaker import Breaker
     from yse_ingest.targets import Target
     from yse_ingest.union import Sightings
@@ -426,7 +427,7 @@ class Fetch:
             since_ms=since_ms,
             newest_ms=detail.get("newest_ms"),
             discovery_ms=None if place is None else place.discovery_ms,
-            first_ms=first_ms(one.group.sources, clocks),
+            first_ms=first_ms(self.clients.sources_of(target), clocks),
             known_objects=known_objects(one.group.sources, source, clocks),
         )
 
@@ -534,6 +535,9 @@ class Fetch:
             detail["kinds"] = sorted(fetched.kinds)
             detail["dropped"] = dict(fetched.dropped)
             detail["first_ms"] = answer.first_ms
+        elif answer.first_ms is not None:
+            # An alert may come late, and be the earliest.
+            detail["first_ms"] = min(answer.first_ms, detail.get("first_ms") or math.inf)
         detail["reason"] = answer.reason
         detail["set_aside"] = dict(answer.set_aside)
         detail["negative"] = fetched.negative
@@ -595,7 +599,7 @@ class Fetch:
         empty = fetched.curve.take(slice(0, 0))
         if fetched.answer.status is not Status.OK:
             return empty, None
-        curve = wanted(fetched.curve, self.state, fetched.target.name)
+        curve = wanted(fetched.curve, self.clients, fetched.target)
         ledger = None if key.startswith(CREATION_KEY) else self.ledgers.get(int(key))
         if ledger is None:
             # Part of a light curve says nothing about the smallest gap: ask in full next time.
@@ -634,8 +638,18 @@ def within(curve: LightCurve, backfill: Backfill) -> LightCurve:
     return curve.take(keep)
 
 
-def wanted(curve: LightCurve, state: Store, name: str) -> LightCurve:
-    """Leave out what people rejected, and what YSE-PZ refused while its values stay."""
+def wanted(curve: LightCurve, clients: Clients, target: Target) -> LightCurve:
+    """Leave out what people rejected, and what YSE-PZ refused while its values stay.
+
+    So are late upper limits: they end at the first detection that any source of the target
+    knows, and who is asked later may know an earlier one.
+    """
+    state, name = clients.state, target.name
+    is_limit = curve.kind == PointKind.LIMIT
+    if is_limit.any():
+        before_ms = first_ms(clients.sources_of(target), state.clocks.get(name))
+        if before_ms is not None:
+            curve = curve.take(~is_limit | (curve.time_ms < before_ms))
     rejected = state.quarantine.rejected(name)
     refused = state.quarantine.refused(name)
     if not refused and not rejected:

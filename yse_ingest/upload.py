@@ -275,7 +275,7 @@ class Upload:
         stored: ReadBack | None,
     ) -> Receipt:
         """Plan and deliver one target's points, without those set aside in the meantime."""
-        curve = wanted(self._best(curve, ledger), self.state, target.name)
+        curve = wanted(self._best(curve, ledger), self.clients, target)
         plan = plan_upload(
             curve,
             transient,

@@ -382,3 +382,19 @@ def test_sources_of_different_surveys_are_all_asked(brokers: Brokers, tmp_path: 
 
     brokers.house.cycle(service, "2019np")
     assert service.state.clocks.get("2019np")["files"].asked_ms > asked_ms
+
+
+def test_no_limit_is_sent_after_a_detection_that_another_source_has(brokers: Brokers) -> None:
+    """The first source answers first, with limits later than what the second has detected."""
+    service = brokers.house.service(**brokers.urls, YSE_INGEST_UPPER_LIMITS="before")
+    brokers.publish(5, 8, to="alerce")
+    brokers.publish(2, 8, to="fink")
+    for night in range(5):
+        brokers.alerce.add_non_detection(OBJECT, 2458500.75 + night, "r", 20.37)
+
+    brokers.house.cycle(service, "2019np")
+
+    rows = brokers.house.ysepz.rows("2019np")
+    limits = sorted(str(row["obs_date"])[:10] for row in rows if row["mag"] is None)
+    assert limits == ["2019-01-17", "2019-01-18"]
+    assert len(rows) == 2 + 6

@@ -147,7 +147,7 @@ class Ask:
     discovery_ms: int | None = None
     """When the target was discovered, Unix time [ms], where that is known."""
     first_ms: int | None = None
-    """Its first detection, as far as the source was asked before, Unix time [ms]."""
+    """Its first detection, as far as any of its sources was asked before, Unix time [ms]."""
     known_objects: tuple[str, ...] = ()
     """Object ids that were accepted when everything was read last."""
     kinds: frozenset[Kind] = frozenset({Kind.DETECTION})
