@@ -403,6 +403,14 @@ class Clients:
             source=file.source_overrides.get(source, {}),
         )
 
+    def readers(self, target: Target) -> frozenset[str]:
+        """Return the groups for whose members alone some of a target's photometry is.
+
+        One private source makes a target private: what is told of it is told of them all.
+        """
+        sources = self.sources_of(target)
+        return frozenset(group for name in sources for group in self.rules(target, name).groups)
+
     def kinds(self, target: Target, source: str = "") -> frozenset[Kind]:
         """Return what is wanted of a target's source, of that which the source has."""
         known = capabilities_of(source or self.source_of(target))

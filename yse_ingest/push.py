@@ -23,6 +23,7 @@ from yse_ingest.errors import (
     LeaseLostError,
     OutcomeUnknownError,
     StateError,
+    TargetError,
     YseIngestError,
 )
 from yse_ingest.judge import held
@@ -172,6 +173,16 @@ class _Push:
         if not answers:
             result.passed.clear()
             raise errors[0]
+        if len({each.rules.groups for each in answers}) > 1:
+            # One light curve is sent for one set of readers.
+            raise TargetError(
+                f"{' and '.join(each.source for each in answers)} are for different groups, "
+                "and push sends what they have together",
+                service="targets",
+                target=self.target.name,
+                field="groups",
+                remedy="Push one source at a time (--source), or give them the same groups.",
+            )
         fetched, disagreements = union_of(answers, self.group)
         result.disagreements = [str(each) for each in disagreements]
         answer = fetched.answer

@@ -142,3 +142,19 @@ def test_what_is_no_choice_is_told(line: str, problem: str) -> None:
     """With its place, as every other mistake."""
     file = parse_targets(f'[[targets]]\nname = "x"\n{line}\n')
     assert [str(each).partition(": target 1 (x): ")[2] for each in file.problems] == [problem]
+
+
+def test_push_opens_no_private_source_beside_a_public_one(
+    console: Console, fink: FinkStandIn
+) -> None:
+    """Together they would be sent by the rules of one of them: nothing is sent."""
+    fink.add_alert(OBJECT, JD, "g", 19.0, 0.1, RA, DEC, candid=candid_of(JD))
+    path = console.targets_file('[sources.fink]\nobs_group = "YSE"\ngroups = ["YSE"]\n')
+    changes = {"FINK_URL": fink.api_url, "YSE_INGEST_TARGETS": path}
+
+    result = console.run("push", "2019np", "--source", "mars,fink", **changes)
+
+    assert result.exit_code == 1
+    assert "mars and fink are for different groups" in result.output
+    assert console.writes() == []
+    assert console.run("push", "2019np", "--source", "mars", **changes).exit_code == 0

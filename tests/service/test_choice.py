@@ -398,3 +398,27 @@ def test_no_limit_is_sent_after_a_detection_that_another_source_has(brokers: Bro
     limits = sorted(str(row["obs_date"])[:10] for row in rows if row["mag"] is None)
     assert limits == ["2019-01-17", "2019-01-18"]
     assert len(rows) == 2 + 6
+
+
+def test_one_private_source_makes_a_target_private(brokers: Brokers, tmp_path: Path) -> None:
+    """Beside a public broker, a file for a group: of that target nothing but counts is told."""
+    head = "# instrument: ZTF-Cam\n# obs_group: YSE\n# groups: UCSC\nmjd,band,mag,mag_err\n"
+    (tmp_path / "2019np.csv").write_text(f"{head}58600.123456,g-ZTF,17.5,0.05\n")
+    targets = tmp_path / "targets.toml"
+    targets.write_text('[sources.files]\nobs_group = "YSE"\ngroups = ["UCSC"]\n')
+    service = brokers.house.service(
+        **brokers.urls,
+        YSE_INGEST_FILES=str(tmp_path),
+        YSE_INGEST_TARGETS=str(targets),
+    )
+    brokers.publish(0, 2, to="alerce")
+    service.enqueue(Target("2019np", source="alerce"))
+    assert not look(service, service.state).private
+    service.enqueue(Target("2019np", source="alerce,files"))
+
+    brokers.house.cycle(service, "2019np")
+
+    assert len(brokers.house.ysepz.rows("2019np")) == 3
+    assert look(service, service.state).private == {"2019np"}
+    (line,) = overview(service, ["2019np"])
+    assert line.private

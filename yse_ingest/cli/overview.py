@@ -341,7 +341,7 @@ def _line(
     ]
     said = [choices[group.survey] for group in groups if group.survey in choices]
     disagreements = tuple(fact for choice in said for fact in choice.disagreements)
-    private = bool(service.rules(target).groups)
+    private = bool(service.readers(target))
     names = [name for group in groups for name in group.sources]
     known = state.resolutions.get(target.name)
     ledger = service.ledgers.get(int(known["pk"])) if known else None

@@ -78,8 +78,8 @@ class Sight:
         """Return the names of targets of which nothing but counts may be told."""
         if self.file_error is not None:
             return frozenset(target.name for target in self.targets)
-        rules = self.clients.rules
-        return frozenset(target.name for target in self.targets if rules(target).groups)
+        readers = self.clients.readers
+        return frozenset(target.name for target in self.targets if readers(target))
 
     def is_private(self, row: RowSummary) -> bool:
         """Tell whether an owed row is of a private target."""
