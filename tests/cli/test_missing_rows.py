@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from yse_ingest.targets import Target
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Console
 
@@ -95,3 +97,17 @@ def test_names_of_the_operator_are_not_asked_for(rubin: Console) -> None:
     """Who names instrument and bands for the source means those: the vocabulary is checked."""
     names = '\n[sources.rubin]\ninstrument = "DECam"\n'
     assert rows(rubin, YSE_INGEST_TARGETS=rubin.targets_file(TARGET + names)) == []
+
+
+def test_rules_of_a_target_that_was_added_by_hand(console: Console) -> None:
+    """Its upper limits are told of, and a name of its own that YSE-PZ does not have."""
+    rules = {"upper_limits": "before", "obs_group": "NOPE"}
+    console.service().enqueue(Target("2019np", source="mars,fink", overrides=rules))
+
+    told = json.loads(console.start("doctor", "--json").stdout)["checks"]
+
+    found = {check["subject"]: check for check in told if check["level"] != "ok"}
+    assert "upper limits will be sent" in found["no magnitude"]["fact"]
+    assert found["vocabulary"]["level"] == "fail"
+    assert found["vocabulary"]["fact"].startswith("2019np: ")
+    assert "NOPE" in found["vocabulary"]["fact"]

@@ -143,20 +143,30 @@ def _targets_file(service: Service) -> Iterator[Check]:
         yield Check("targets file", "warn", f"{path} names no target", "Add a [[targets]].")
 
 
+def _targets(service: Service) -> list[Target]:
+    """Return one of whom nothing is said, then all of the targets file or added by hand."""
+    from yse_ingest.targets import Target
+
+    found = {each.name: each for each in service.targets_file().targets}
+    # Redis is told in a line of its own.
+    with contextlib.suppress(StateError):
+        found |= {each.name: each for each, _ in service.state.targets.all()}
+    return [Target("doctor", ra=0.0, dec=0.0), *found.values()]
+
+
 def _without_magnitude(service: Service) -> Iterator[Check]:
     """Say what YSE-PZ makes of rows without a magnitude, to those who switch them on."""
     from yse_ingest.sources import Kind
-    from yse_ingest.targets import Target
 
     words = {Kind.LIMIT: "upper limits", Kind.FORCED: "forced photometry below 3 sigma"}
-    found: set[str] = set()
-    for target in (Target("doctor"), *service.targets_file().targets):
-        found |= {words[kind] for kind in service.kinds(target) & words.keys()}
+    asked = [(each, name) for each in _targets(service) for name in service.sources_of(each)]
+    wanted = {kind for target, name in asked for kind in service.kinds(target, name)}
+    found = [word for kind, word in words.items() if kind in wanted]
     if found:
         yield Check(
             "no magnitude",
             "warn",
-            f"{' and '.join(sorted(found, reverse=True))} will be sent: where such a row is "
+            f"{' and '.join(found)} will be sent: where such a row is "
             "the newest of a transient, YSE-PZ's recent_magdate moves to it, and its queries "
             "for risers leave the transient out until the next detection",
             "Nothing to do where that is meant; docs/sources.md says how to switch them off.",
@@ -299,14 +309,15 @@ def _ysepz(service: Service) -> Iterator[Check]:
     missing = list(_missing(service, vocabulary))
     lacking = {row.fields["name"] for check in missing for row in check.rows or ()}
     wrong: dict[str, Check] = {}
-    for target in (None, *service.targets_file().targets):
-        rules = service.settings.rules if target is None else service.rules(target)
+    nobody, *targets = _targets(service)
+    for target in (nobody, *targets):
         try:
-            vocabulary.check_photometry(rules)
-            if target is not None and target.creation is not None:
+            for name in service.sources_of(target):
+                vocabulary.check_photometry(service.rules(target, name))
+            if target.creation is not None:
                 vocabulary.check_creation(_declared(target))
         except VocabularyError as error:
-            who = "" if target is None else f"{target.name}: "
+            who = "" if target is nobody else f"{target.name}: "
             told = "It is among the rows below." if error.value in lacking else error.remedy
             check = Check("vocabulary", "fail", f"{who}{error.fact}", told)
             wrong.setdefault(error.fact, check)
@@ -314,8 +325,8 @@ def _ysepz(service: Service) -> Iterator[Check]:
     if not wrong:
         rules = service.settings.rules
         names = [rules.instrument, rules.obs_group, *rules.band_map.values()]
-        if service.targets_file().targets:
-            names.append("every name of the targets file")
+        if targets:
+            names.append("every name that the targets use")
         yield Check("vocabulary", "ok", f"YSE-PZ knows {', '.join(names)}")
     yield from missing
 
@@ -355,14 +366,9 @@ def _surveys_in_use(service: Service) -> Iterator[tuple[Survey, list[str]]]:
     vocabulary tells of them.
     """
     from yse_ingest.sources import SOURCES
-    from yse_ingest.targets import Target
 
-    targets = [Target("doctor", ra=0.0, dec=0.0), *service.targets_file().targets]
-    # Redis is told in a line of its own.
-    with contextlib.suppress(StateError):
-        targets += [target for target, _ in service.state.targets.all()]
     found: dict[str, tuple[Survey, list[str]]] = {}
-    asked = [(target, name) for target in targets for name in service.sources_of(target)]
+    asked = [(each, name) for each in _targets(service) for name in service.sources_of(each)]
     for target, name in asked:
         if name not in SOURCES:
             continue
