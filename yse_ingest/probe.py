@@ -191,7 +191,8 @@ def _type(each: fields.Field[Any]) -> str:
         case Number(low=low, high=high):
             return f"number, {low:.10g} to {high:.10g}"
         case Choice(meanings=meanings):
-            return f"one of {', '.join(map(str, meanings))}"
+            # A number, and the same one as text.
+            return f"one of {', '.join(dict.fromkeys(map(str, meanings)))}"
         case NativeId():
             return "whole number"
         case Sign():
