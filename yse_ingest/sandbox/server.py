@@ -17,12 +17,20 @@ import threading
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, TypedDict
 
 from yse_ingest.sandbox.faults import GARBAGE, Fault, FaultPlan
 from yse_ingest.sandbox.wire import CONTROL, Conversation, Reply, Request, shut
 
-__all__ = ["LoggedRequest", "Reply", "Request", "StandIn", "Work", "WorkerAborted"]
+__all__ = [
+    "LoggedRequest",
+    "Reply",
+    "Request",
+    "ServerOptions",
+    "StandIn",
+    "Work",
+    "WorkerAborted",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +139,17 @@ class _Workers:
         with self._change:
             self.closed = True
             self._change.notify_all()
+
+
+class ServerOptions(TypedDict, total=False):
+    """How a `StandIn` is started: its parameters, none of which must be given."""
+
+    workers: int
+    worker_limit_s: float
+    host: str
+    port: int
+    keep_alive: bool
+    real_cost: float
 
 
 class StandIn:

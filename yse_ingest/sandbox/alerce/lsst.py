@@ -9,11 +9,17 @@ from __future__ import annotations
 import statistics
 import threading
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from yse_ingest.sandbox.alerce.catalogue import SORTABLE, Value, separation_arcsec
 from yse_ingest.sandbox.alerce.parameters import all_values
-from yse_ingest.sandbox.server import Reply, Request, StandIn
+from yse_ingest.sandbox.broker import BrokerStandIn
+from yse_ingest.sandbox.server import Reply, Request
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from yse_ingest.sandbox.server import ServerOptions
 
 BAND_MAP: Final = {"6": "u", "1": "g", "2": "r", "3": "i", "4": "z", "5": "y"}
 BAND_NUMBERS: Final = {letter: int(number) for number, letter in BAND_MAP.items()}
@@ -85,37 +91,21 @@ class LsstObject:
         }
 
 
-class AlerceLsstStandIn(StandIn):
+class AlerceLsstStandIn(BrokerStandIn):
     """A multisurvey ALeRCE that holds whatever was measured by LSST.
 
     Parameters
     ----------
-    workers, worker_limit_s, host, port, keep_alive, real_cost
-        As in `StandIn`. No costs are known of this service, so none are charged.
+    server
+        As `BrokerStandIn`.
     """
 
     name: ClassVar[str] = "alerce-lsst"
     list_max: int | None = None
     """A light curve of more objects than this is answered with 500."""
 
-    def __init__(
-        self,
-        *,
-        workers: int = 4,
-        worker_limit_s: float = 30.0,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        keep_alive: bool = True,
-        real_cost: float = 0.0,
-    ) -> None:
-        super().__init__(
-            workers=workers,
-            worker_limit_s=worker_limit_s,
-            host=host,
-            port=port,
-            keep_alive=keep_alive,
-            real_cost=real_cost,
-        )
+    def __init__(self, **server: Unpack[ServerOptions]) -> None:
+        super().__init__(**server)
         self._held = threading.Lock()
         self._objects: dict[int, LsstObject] = {}
         self._number = 0

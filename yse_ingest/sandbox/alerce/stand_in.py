@@ -7,7 +7,7 @@ magstats, features, probabilities and the class filters of the object list.
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlencode
 
 from yse_ingest.sandbox.alerce.catalogue import (
@@ -28,8 +28,14 @@ from yse_ingest.sandbox.alerce.parameters import (
     int_value,
     to_float,
 )
-from yse_ingest.sandbox.server import Reply, Request, StandIn
+from yse_ingest.sandbox.broker import BrokerStandIn
+from yse_ingest.sandbox.server import Reply, Request
 from yse_ingest.sandbox.ztf import BANDS, MJD_ZERO_JD, candid_of
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from yse_ingest.sandbox.server import ServerOptions
 
 BASE_PATH: Final = "/ztf/v1"
 UNDEFINED_SIGMA: Final = 100.0
@@ -42,46 +48,26 @@ _SURVEYS = ("ztf", "atlas")
 _LIGHT_CURVE_PARTS = frozenset({"lightcurve", "detections", "non_detections"})
 
 
-class AlerceStandIn(StandIn):
+class AlerceStandIn(BrokerStandIn):
     """An ALeRCE that holds whatever detections it was given.
 
     Parameters
     ----------
-    workers, worker_limit_s, host, port, keep_alive, real_cost
-        As in `StandIn`. No costs are known of this service, so none are charged.
+    server
+        As `BrokerStandIn`.
     """
 
     name: ClassVar[str] = "alerce"
+    base_path: ClassVar[str] = BASE_PATH
     unlisted: frozenset[str] = frozenset()
     """Objects with a light curve that no list shows."""
     list_max: int | None = None
     """A question about more objects than this is answered with 502, as was seen once."""
 
-    def __init__(
-        self,
-        *,
-        workers: int = 4,
-        worker_limit_s: float = 30.0,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        keep_alive: bool = True,
-        real_cost: float = 0.0,
-    ) -> None:
-        super().__init__(
-            workers=workers,
-            worker_limit_s=worker_limit_s,
-            host=host,
-            port=port,
-            keep_alive=keep_alive,
-            real_cost=real_cost,
-        )
+    def __init__(self, **server: Unpack[ServerOptions]) -> None:
+        super().__init__(**server)
         self._catalogue = Catalogue()
         self._forced = ForcedService()
-
-    @property
-    def api_url(self) -> str:
-        """The base address of the API, without a slash at the end."""
-        return self.url + BASE_PATH
 
     @property
     def forced_url(self) -> str:

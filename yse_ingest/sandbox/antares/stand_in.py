@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlencode
 
 from yse_ingest.sandbox.antares.query import RefusedError, condition_of
-from yse_ingest.sandbox.server import Reply, Request, StandIn
+from yse_ingest.sandbox.broker import BrokerStandIn
+from yse_ingest.sandbox.server import Reply, Request
 from yse_ingest.sandbox.ztf import BANDS, MJD_ZERO_JD, candid_of
 from yse_ingest.targets import separation_arcsec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Unpack
+
+    from yse_ingest.sandbox.server import ServerOptions
 
 BASE_PATH: Final = "/v2"
 JOINED_ARCSEC: Final = 1.0
@@ -46,13 +50,13 @@ class Locus:
         return max(self.alerts, key=lambda alert: float(alert["mjd"]))
 
 
-class AntaresStandIn(StandIn):
+class AntaresStandIn(BrokerStandIn):
     """An ANTARES that holds whatever alerts it was given.
 
     Parameters
     ----------
-    workers, worker_limit_s, host, port, keep_alive, real_cost
-        As in `StandIn`. No costs are known of this service, so none are charged.
+    server
+        As `BrokerStandIn`.
 
     Attributes
     ----------
@@ -63,34 +67,14 @@ class AntaresStandIn(StandIn):
     """
 
     name: ClassVar[str] = "antares"
+    base_path: ClassVar[str] = BASE_PATH
 
-    def __init__(
-        self,
-        *,
-        workers: int = 4,
-        worker_limit_s: float = 30.0,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        keep_alive: bool = True,
-        real_cost: float = 0.0,
-    ) -> None:
-        super().__init__(
-            workers=workers,
-            worker_limit_s=worker_limit_s,
-            host=host,
-            port=port,
-            keep_alive=keep_alive,
-            real_cost=real_cost,
-        )
+    def __init__(self, **server: Unpack[ServerOptions]) -> None:
+        super().__init__(**server)
         self.old_loci = False
         self.alerts_per_page = 0
         self._table_lock = threading.Lock()
         self._loci: list[Locus] = []
-
-    @property
-    def api_url(self) -> str:
-        """The base address of the API, without a slash at the end."""
-        return self.url + BASE_PATH
 
     # What it holds --------------------------------------------------------------------------
 

@@ -18,10 +18,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from yse_ingest.sandbox.atlas.form import RefusedError, Wanted, fields_of, wanted
 from yse_ingest.sandbox.atlas.result import Exposure, result_text
-from yse_ingest.sandbox.server import Reply, Request, StandIn
+from yse_ingest.sandbox.broker import BrokerStandIn
+from yse_ingest.sandbox.server import Reply, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import Unpack
+
+    from yse_ingest.sandbox.server import ServerOptions
 
 BASE_PATH: Final = "/forcedphot"
 TOKEN: Final = "sandbox" + "0123456789abcdef" * 2
@@ -72,13 +76,11 @@ class Throttle:
         return 0.0
 
 
-class AtlasStandIn(StandIn):
+class AtlasStandIn(BrokerStandIn):
     """A forced-photometry server that knows the places it was told of.
 
     Parameters
     ----------
-    workers, worker_limit_s, host, port, keep_alive, real_cost
-        As in `StandIn`.
     finish_after_polls, finish_after_s
         A task has its result once it was looked at so often, and is so old [s]. Both may be set
         while it runs.
@@ -88,6 +90,8 @@ class AtlasStandIn(StandIn):
         Its limits for one user.
     clock
         The time [Unix s].
+    server
+        As `BrokerStandIn`.
 
     Attributes
     ----------
@@ -98,16 +102,11 @@ class AtlasStandIn(StandIn):
     """
 
     name: ClassVar[str] = "atlas"
+    base_path: ClassVar[str] = BASE_PATH
 
     def __init__(
         self,
         *,
-        workers: int = 4,
-        worker_limit_s: float = 30.0,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        keep_alive: bool = True,
-        real_cost: float = 0.0,
         finish_after_polls: int = 0,
         finish_after_s: float = 0.0,
         users: Mapping[str, tuple[str, str]] | None = None,
@@ -115,15 +114,9 @@ class AtlasStandIn(StandIn):
         reads_per_minute: int = READS_PER_MINUTE,
         queued_max: int = QUEUED_MAX,
         clock: Callable[[], float] = time.time,
+        **server: Unpack[ServerOptions],
     ) -> None:
-        super().__init__(
-            workers=workers,
-            worker_limit_s=worker_limit_s,
-            host=host,
-            port=port,
-            keep_alive=keep_alive,
-            real_cost=real_cost,
-        )
+        super().__init__(**server)
         self.finish_after_polls = finish_after_polls
         self.finish_after_s = finish_after_s
         self.users = dict(users or {"ingest": ("sandbox-only", TOKEN)})
@@ -136,11 +129,6 @@ class AtlasStandIn(StandIn):
         self._numbers = itertools.count(4200001)
         self._places: list[tuple[float, float, list[Exposure]]] = []
         self._queue_lock = threading.RLock()
-
-    @property
-    def api_url(self) -> str:
-        """The base address, without a slash at the end."""
-        return self.url + BASE_PATH
 
     # What it holds --------------------------------------------------------------------------
 

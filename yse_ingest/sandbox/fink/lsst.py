@@ -15,8 +15,10 @@ from yse_ingest.sandbox.fink.service import FinkService, Row, check_format, colu
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Unpack
 
     from yse_ingest.sandbox.fink.service import Route
+    from yse_ingest.sandbox.server import ServerOptions
 
 TILE_ARCSEC: Final = 206.0
 """About the size of a tile of the sky, from which a cone search reads."""
@@ -28,8 +30,8 @@ class FinkLsstStandIn(FinkService):
 
     Parameters
     ----------
-    settings
-        As `FinkService` takes them.
+    server
+        As `BrokerStandIn`.
 
     Attributes
     ----------
@@ -43,8 +45,8 @@ class FinkLsstStandIn(FinkService):
     time_column: ClassVar[str] = "r:midpointMjdTai"
     place_columns: ClassVar[tuple[str, str]] = ("r:ra", "r:dec")
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(self, **server: Unpack[ServerOptions]) -> None:
+        super().__init__(**server)
         self.lists_broken = False
         self._table_lock = threading.Lock()
         self._sources: list[Row] = []

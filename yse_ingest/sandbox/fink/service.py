@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from yse_ingest.sandbox.broker import BrokerStandIn
 from yse_ingest.sandbox.fink.payload import RefusedError, number, payload_of, refusal
-from yse_ingest.sandbox.server import Reply, Request, StandIn
+from yse_ingest.sandbox.server import Reply, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -27,44 +28,21 @@ _BROKEN = (
 Row = dict[str, Any]
 
 
-class FinkService(StandIn):
+class FinkService(BrokerStandIn):
     """A server of one of the APIs.
 
     Parameters
     ----------
-    workers, worker_limit_s, host, port, keep_alive, real_cost
-        As in `StandIn`. No costs are known of this service, so none are charged.
+    server
+        As `BrokerStandIn`.
     """
 
     name: ClassVar[str] = "fink"
+    base_path: ClassVar[str] = BASE_PATH
     object_column: ClassVar[str]
     time_column: ClassVar[str]
     place_columns: ClassVar[tuple[str, str]]
     """Right ascension and declination."""
-
-    def __init__(
-        self,
-        *,
-        workers: int = 4,
-        worker_limit_s: float = 30.0,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        keep_alive: bool = True,
-        real_cost: float = 0.0,
-    ) -> None:
-        super().__init__(
-            workers=workers,
-            worker_limit_s=worker_limit_s,
-            host=host,
-            port=port,
-            keep_alive=keep_alive,
-            real_cost=real_cost,
-        )
-
-    @property
-    def api_url(self) -> str:
-        """The base address of the API, without a slash at the end."""
-        return self.url + BASE_PATH
 
     def routes(self) -> Mapping[str, Route]:
         """Return what answers each path below the base."""

@@ -16,8 +16,10 @@ from yse_ingest.sandbox.ztf import BANDS, candid_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Unpack
 
     from yse_ingest.sandbox.fink.service import Route
+    from yse_ingest.sandbox.server import ServerOptions
 
 NO_MATCH: Final = -999.0
 
@@ -29,8 +31,8 @@ class FinkStandIn(FinkService):
 
     Parameters
     ----------
-    workers, worker_limit_s, host, port, keep_alive, real_cost
-        As in `StandIn`. No costs are known of this service, so none are charged.
+    server
+        As `BrokerStandIn`.
 
     Attributes
     ----------
@@ -42,8 +44,8 @@ class FinkStandIn(FinkService):
     time_column: ClassVar[str] = "i:jd"
     place_columns: ClassVar[tuple[str, str]] = ("i:ra", "i:dec")
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(self, **server: Unpack[ServerOptions]) -> None:
+        super().__init__(**server)
         self.loaded_until_jd = math.inf
         self._table_lock = threading.Lock()
         self._alerts: list[Row] = []

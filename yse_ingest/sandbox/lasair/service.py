@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from yse_ingest.sandbox.broker import BrokerStandIn
 from yse_ingest.sandbox.lasair.door import (
     Quota,
     RefusedError,
@@ -15,11 +16,14 @@ from yse_ingest.sandbox.lasair.door import (
     text,
     unauthorised,
 )
-from yse_ingest.sandbox.server import Reply, Request, StandIn
+from yse_ingest.sandbox.server import Reply, Request
 from yse_ingest.targets import separation_arcsec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Unpack
+
+    from yse_ingest.sandbox.server import ServerOptions
 
 BASE_PATH: Final = "/api"
 RADIUS_MAX_ARCSEC: Final = 1000.0
@@ -30,13 +34,13 @@ TOKEN: Final = "0123456789abcdef0123456789abcdef01234567"  # noqa: S105 - opens 
 Row = dict[str, Any]
 
 
-class LasairService(StandIn):
+class LasairService(BrokerStandIn):
     """A server of one of the APIs.
 
     Parameters
     ----------
-    workers, worker_limit_s, host, port, keep_alive, real_cost
-        As in `StandIn`. No costs are known of this service, so none are charged.
+    server
+        As `BrokerStandIn`.
     tokens
         Whom it lets in.
     calls_per_hour
@@ -51,38 +55,22 @@ class LasairService(StandIn):
     """
 
     name: ClassVar[str] = "lasair"
+    base_path: ClassVar[str] = BASE_PATH
     columns: ClassVar[tuple[str, ...]]
     """Of its table of objects; the first is the id, then right ascension and declination."""
 
     def __init__(
         self,
         *,
-        workers: int = 4,
-        worker_limit_s: float = 30.0,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        keep_alive: bool = True,
-        real_cost: float = 0.0,
         tokens: frozenset[str] = frozenset({TOKEN}),
         calls_per_hour: int = 100,
+        **server: Unpack[ServerOptions],
     ) -> None:
-        super().__init__(
-            workers=workers,
-            worker_limit_s=worker_limit_s,
-            host=host,
-            port=port,
-            keep_alive=keep_alive,
-            real_cost=real_cost,
-        )
+        super().__init__(**server)
         self.quota = Quota(calls_per_hour)
         self.empty_is_error = False
         self._tokens = tokens
         self._table_lock = threading.Lock()
-
-    @property
-    def api_url(self) -> str:
-        """The base address of the API, without a slash at the end."""
-        return self.url + BASE_PATH
 
     # What each of them says -----------------------------------------------------------------
 

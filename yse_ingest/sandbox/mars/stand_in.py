@@ -12,6 +12,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from yse_ingest.sandbox.broker import BrokerStandIn
 from yse_ingest.sandbox.mars.alert import Alert, ApplicationError, Value
 from yse_ingest.sandbox.mars.pages import (
     error_reply,
@@ -22,10 +23,13 @@ from yse_ingest.sandbox.mars.pages import (
 )
 from yse_ingest.sandbox.mars.query import parse_query
 from yse_ingest.sandbox.mars.store import AlertTable
-from yse_ingest.sandbox.server import Reply, Request, StandIn
+from yse_ingest.sandbox.server import Reply, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from typing import Unpack
+
+    from yse_ingest.sandbox.server import ServerOptions
 
 PAGE_SIZE: Final = 100
 GET_COST_S: Final = 0.0042
@@ -36,15 +40,15 @@ _METHODS = "HEAD, GET, POST, OPTIONS"
 _OFFSET_LIMIT = 2**63
 
 
-class MarsStandIn(StandIn):
+class MarsStandIn(BrokerStandIn):
     """A MARS that holds whatever alerts it was given.
 
     Parameters
     ----------
     clock
         Says what time it is, for ``time__since``; UTC.
-    workers, worker_limit_s, host, port, keep_alive, real_cost
-        As in `StandIn`; the defaults are those of the original's container.
+    server
+        As `BrokerStandIn`; the worker limit is that of the original's container.
     """
 
     name: ClassVar[str] = "mars"
@@ -53,21 +57,10 @@ class MarsStandIn(StandIn):
         self,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        workers: int = 4,
-        worker_limit_s: float = 300.0,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        keep_alive: bool = True,
-        real_cost: float = 0.0,
+        **server: Unpack[ServerOptions],
     ) -> None:
-        super().__init__(
-            workers=workers,
-            worker_limit_s=worker_limit_s,
-            host=host,
-            port=port,
-            keep_alive=keep_alive,
-            real_cost=real_cost,
-        )
+        server.setdefault("worker_limit_s", 300.0)
+        super().__init__(**server)
         self._clock = clock
         self._table = AlertTable()
         self._signatures = itertools.count(1)
