@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from yse_ingest.cli.overview import look as overview
+from yse_ingest.cli.progress import look as progress
 from yse_ingest.sandbox.alerce import AlerceStandIn
 from yse_ingest.sandbox.faults import Fault
 from yse_ingest.sandbox.fink import FinkStandIn
@@ -422,3 +423,24 @@ def test_one_private_source_makes_a_target_private(brokers: Brokers, tmp_path: P
     assert look(service, service.state).private == {"2019np"}
     (line,) = overview(service, ["2019np"])
     assert line.private
+
+
+def test_up_sees_when_a_target_of_several_sources_is_done(
+    brokers: Brokers, tmp_path: Path
+) -> None:
+    """It looks at the one whose answers hold in each survey: `up --once` ends."""
+    head = "# instrument: ZTF-Cam\n# obs_group: ZTF\n# public: true\nmjd,band,mag,mag_err\n"
+    (tmp_path / "2019np.csv").write_text(f"{head}58600.123456,g-ZTF,17.5,0.05\n")
+    service = brokers.house.service(**brokers.urls, YSE_INGEST_FILES=str(tmp_path))
+    service.enqueue(Target("2019np", source="alerce,fink,files"))
+    (before,) = progress(service)
+    assert (before.source, before.state) == ("alerce, files", "waiting")
+    brokers.publish(0, 4)
+    brokers.alerce.faults.add(Fault("down"))
+    since_ms = service.state.now_ms()
+
+    brokers.house.cycle(service, "2019np")
+
+    (after,) = progress(service, since_ms=since_ms)
+    assert (after.source, after.state, after.delivered) == ("fink, files", "verified", 5)
+    assert progress(service, since_ms=service.state.now_ms() + 1)[0].state == "waiting"

@@ -20,6 +20,7 @@ SHADOW = "shadow"
 """All that would be sent is recorded, and nothing is."""
 REFUSED = "refused"
 """Status of a clock whose question cannot be put at all: asking again is useless."""
+_DONE = {"verified", "nothing to send", SHADOW}
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Progress:
     state: str
     """In one word: waiting, fetched, owed, verified, refused, ..."""
     asked_ms: int = 0
-    """When its source was last asked [Unix ms]; 0: never."""
+    """When its sources were last asked, all of them [Unix ms]; 0: never."""
     fetched: int | None = None
     """Exposures of its source that were compared with YSE-PZ; None: not yet."""
     bands: Mapping[str, Band] = field(default_factory=dict)
@@ -50,7 +51,7 @@ class Progress:
     @property
     def done(self) -> bool:
         """Tell whether everything its source has stands in YSE-PZ, and was seen there."""
-        return self.state in {"verified", "nothing to send", SHADOW}
+        return self.state in _DONE
 
     @property
     def refused(self) -> bool:
@@ -90,18 +91,25 @@ def look(service: Service, *, since_ms: int = 0) -> list[Progress]:
     state = service.state
     owed = {name: row for row in state.outbox.rows(ROWS_MAX) for name in row.targets}
     targets = [target for target, _ in state.targets.all()]
-    clocks = state.clocks.all(target.name for target in targets)
+    names = [target.name for target in targets]
+    clocks, choices = state.clocks.all(names), state.choices.all(names)
     found = []
     for target in targets:
-        source = target.source or service.settings.default_source
-        clock = clocks.get(target.name, {}).get(source)
-        if clock is None or (clock.asked_ms or 0) < since_ms:
+        chosen = choices.get(target.name, {})
+        groups = service.groups_of(target)
+        speaks = [group.speaks(chosen.get(group.survey)) for group in groups]
+        source = ", ".join(speaks)
+        mine = [clock for name in speaks if (clock := clocks.get(target.name, {}).get(name))]
+        asked_ms = min((clock.asked_ms or 0 for clock in mine), default=0)
+        if len(mine) < len(speaks) or asked_ms < since_ms:
             found.append(Progress(target.name, source, "waiting"))
             continue
         known = state.resolutions.get(target.name)
         ledger = None if known is None else service.ledgers.get(int(known["pk"]))
         receipts = [] if known is None else state.receipts.list(str(known["pk"]))
-        state_now, reason = _state(clock, owed.get(target.name), ledger)
+        # Of several surveys, the one that is not done yet.
+        states = [_state(clock, owed.get(target.name), ledger) for clock in mine]
+        state_now, reason = min(states, key=lambda each: each[0] in _DONE)
         if service.settings.shadow and state_now in {"verified", "accepted"}:
             state_now = SHADOW
         found.append(
@@ -109,7 +117,7 @@ def look(service: Service, *, since_ms: int = 0) -> list[Progress]:
                 target.name,
                 source,
                 state_now,
-                asked_ms=clock.asked_ms or 0,
+                asked_ms=asked_ms,
                 fetched=_fetched(receipts, target.name),
                 bands={} if ledger is None else _bands(ledger),
                 reason=reason,
