@@ -30,7 +30,7 @@ MARK = ".yse-ingest-sandbox"
 REQUEST_LIMIT_S = 5.0
 CADENCE_S = 30.0
 FROM_ALERCE = 3
-"""So many of the supernovae come from the stand-in ALeRCE, the others from MARS."""
+"""So many of the supernovae come from the stand-ins ALeRCE and Fink, the others from MARS."""
 
 _KEPT = {
     "CELERY_BROKER_URL",
@@ -108,7 +108,7 @@ class Playground:
         """Return what is followed: the transients by name; YSE-PZ knows where they are."""
         first_from_alerce = max(1, len(self.supernovae) - FROM_ALERCE)
         return [
-            Target(each.name, source="alerce" if row >= first_from_alerce else "mars")
+            Target(each.name, source="alerce,fink" if row >= first_from_alerce else "mars")
             for row, each in enumerate(self.supernovae)
         ]
 
