@@ -411,6 +411,18 @@ class Clients:
         sources = self.sources_of(target)
         return frozenset(group for name in sources for group in self.rules(target, name).groups)
 
+    def private(self, targets: Iterable[Target]) -> frozenset[str]:
+        """Return the names of those of which some photometry is for groups alone."""
+        found: list[str] = []
+        alike: dict[tuple[str | None, str], frozenset[str]] = {}
+        for target in targets:
+            # Nothing else of a target decides it; there may be a hundred thousand.
+            key = (target.source, str(target.overrides.get("groups")))
+            if key not in alike:
+                alike[key] = self.readers(target)
+            found += [target.name] if alike[key] else []
+        return frozenset(found)
+
     def kinds(self, target: Target, source: str = "") -> frozenset[Kind]:
         """Return what is wanted of a target's source, of that which the source has."""
         known = capabilities_of(source or self.source_of(target))

@@ -126,7 +126,7 @@ def schedule_of(clients: Clients, name: str, *, now_ms: int | None = None) -> Sc
     now_ms = state.now_ms() if now_ms is None else now_ms
     cadence = clients.cadence_of(target, now_ms)
     clocks = state.clocks.get(name)
-    private = bool(clients.rules(target).groups)
+    private = bool(clients.readers(target))
     return Schedule(
         target=target,
         now_ms=now_ms,

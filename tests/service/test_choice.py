@@ -16,6 +16,7 @@ from yse_ingest.sandbox.ztf import candid_of
 from yse_ingest.targets import Target
 from yse_ingest.watch.conditions import conditions
 from yse_ingest.watch.sight import look
+from yse_ingest.why import schedule_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -421,6 +422,7 @@ def test_one_private_source_makes_a_target_private(brokers: Brokers, tmp_path: P
 
     assert len(brokers.house.ysepz.rows("2019np")) == 3
     assert look(service, service.state).private == {"2019np"}
+    assert schedule_of(service, "2019np").is_private
     (line,) = overview(service, ["2019np"])
     assert line.private
 

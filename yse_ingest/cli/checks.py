@@ -144,14 +144,21 @@ def _targets_file(service: Service) -> Iterator[Check]:
 
 
 def _targets(service: Service) -> list[Target]:
-    """Return one of whom nothing is said, then all of the targets file or added by hand."""
+    """Return one of whom nothing is said, then those of the file and those added by hand.
+
+    Of all that differ in name and place alone the first stands for the others.
+    """
     from yse_ingest.targets import Target
 
     found = {each.name: each for each in service.targets_file().targets}
     # Redis is told in a line of its own.
     with contextlib.suppress(StateError):
         found |= {each.name: each for each, _ in service.state.targets.all()}
-    return [Target("doctor", ra=0.0, dec=0.0), *found.values()]
+    alike: dict[tuple[str, ...], Target] = {}
+    for each in found.values():
+        said = (each.source, sorted(each.overrides.items()), each.creation)
+        alike.setdefault(tuple(map(str, said)), each)
+    return [Target("doctor", ra=0.0, dec=0.0), *alike.values()]
 
 
 def _without_magnitude(service: Service) -> Iterator[Check]:

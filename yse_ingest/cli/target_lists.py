@@ -139,7 +139,8 @@ def _newest(service: Service, found: list[tuple[Target, Origin]]) -> Mapping[str
     """Return the time of each target's newest point [Unix ms]; of private ones nothing."""
     from yse_ingest.cli.render import progress
 
-    names = [target.name for target, _ in found if not service.rules(target).groups]
+    private = service.private(target for target, _ in found)
+    names = [target.name for target, _ in found if target.name not in private]
     newest: dict[str, int] = {}
     with progress("reading", len(names)) as advance:
         for start in range(0, len(names), 1000):

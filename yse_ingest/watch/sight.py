@@ -78,8 +78,7 @@ class Sight:
         """Return the names of targets of which nothing but counts may be told."""
         if self.file_error is not None:
             return frozenset(target.name for target in self.targets)
-        readers = self.clients.readers
-        return frozenset(target.name for target in self.targets if readers(target))
+        return self.clients.private(self.targets)
 
     def is_private(self, row: RowSummary) -> bool:
         """Tell whether an owed row is of a private target."""
