@@ -130,6 +130,12 @@ class Alerts(Columns):
     dec: Floats
     quality: Floats
 
+    @property
+    def repeats(self) -> bool:
+        """Tell whether a row stands there twice: the same id under the same object."""
+        ids = zip(self.native_id.tolist(), self.object_id.tolist(), strict=True)
+        return len(set(ids)) < len(self)
+
     @classmethod
     def from_rows(cls, rows: list[Mapping[str, Any]], *, time_ms: Ints) -> Self:
         """Build the table from parsed rows (keys as the columns) and their times."""

@@ -75,6 +75,8 @@ class Reading:
         parts = list(readings)
         if not parts:
             return cls(Alerts.empty())
+        if len(parts) == 1 and not parts[0].refused and not parts[0].alerts.repeats:
+            return parts[0]
         refused: dict[object, Refusal] = {}
         for part in parts:
             for refusal in part.refused:
