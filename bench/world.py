@@ -45,7 +45,7 @@ def _place(number: int) -> tuple[float, float]:
 
 
 def _alert(mars: MarsStandIn, number: int, night: int) -> None:
-    jd = FIRST_JD + night + 1e-6 * (number % 1000)
+    jd = FIRST_JD + night + (number % 8) / 8  # whole milliseconds, exact as a float
     candid = (number + 1) * 10_000 + night
     place = _place(number)
     band = "gr"[night % 2]
