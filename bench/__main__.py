@@ -10,7 +10,15 @@ from rich.console import Console
 
 from bench.figures import Figure, show
 
-COMMANDS = ("server_seconds", "quiet_target", "parse", "start_up", "ledger_size")
+COMMANDS = (
+    "server_seconds",
+    "quiet_target",
+    "parse",
+    "start_up",
+    "ledger_size",
+    "celery_overhead",
+    "growth",
+)
 
 
 def run() -> None:

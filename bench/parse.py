@@ -21,7 +21,7 @@ from yse_ingest.sources.reply import HttpReply
 from yse_ingest.targets import Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from yse_ingest.targets import Target
 
@@ -32,37 +32,36 @@ REPEATS = 15
 
 
 class _Replay:
-    """A client that gives the bytes of one reply again and again."""
+    """A client that gives the same pages again and again."""
 
     base_url = ""
 
-    def __init__(self, body: bytes) -> None:
-        self.body = body
+    def __init__(self, bodies: Sequence[bytes]) -> None:
+        self.bodies = bodies
 
     def deadline(self) -> float:
         return 0.0
 
-    def get(self, *_: object, **__: object) -> HttpReply:
-        return HttpReply("MARS", 200, "application/json", self.body)
+    def get(self, _: str, query: Mapping[str, str], **__: object) -> HttpReply:
+        body = self.bodies[int(query["page"]) - 1]
+        return HttpReply("MARS", 200, "application/json", body)
 
 
-def body_of(target: Target, url: str) -> bytes:
-    """Return the page that MARS sends of a target."""
+def body_of(target: Target, url: str, *, page: int = 1) -> bytes:
+    """Return a page that MARS sends of a target."""
     cone: Mapping[str, str] = {
         "format": "json",
         "cone": f"{target.ra},{target.dec},0.0014",
         "sort_value": "id",
         "sort_order": "asc",
+        "page": str(page),
     }
     return requests.get(url, params=cone, timeout=30).content
 
 
-def figures(*, profile: bool = False) -> Iterator[Figure]:
-    """Measure reading, checking, light curve and comparison of one reply."""
-    with World() as world:
-        (target,) = world.seed(1, POINTS, transients=False)
-        body = body_of(target, world.mars_url)
-    source = MarsSource(_Replay(body))  # type: ignore[arg-type]  # all that is asked of it
+def reading_of(target: Target, bodies: Sequence[bytes]) -> Callable[[], int]:
+    """Return what reads these pages and compares them with an empty ledger: points owed."""
+    source = MarsSource(_Replay(bodies))  # type: ignore[arg-type]  # all that is asked of it
     ledger = Ledger.empty()
 
     def read() -> int:
@@ -79,6 +78,15 @@ def figures(*, profile: bool = False) -> Iterator[Figure]:
         )
         return verdicts.count(Verdict.NEW)
 
+    return read
+
+
+def figures(*, profile: bool = False) -> Iterator[Figure]:
+    """Measure reading, checking, light curve and comparison of one reply."""
+    with World() as world:
+        (target,) = world.seed(1, POINTS, transients=False)
+        body = body_of(target, world.mars_url)
+    read = reading_of(target, [body])
     if read() != POINTS:
         raise RuntimeError("the reply was not read whole")
     if profile:

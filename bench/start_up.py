@@ -82,14 +82,14 @@ def worker_ready_s(world: World) -> tuple[float, float, float]:
         for line in worker.stdout or ():
             told.append(line)
             if re.search(r"\bready\b", line):
-                return time.perf_counter() - began, *_used(worker.pid)
+                return time.perf_counter() - began, *used_by(worker.pid)
         raise RuntimeError("the worker ended: " + "".join(told)[-2000:])
     finally:
         worker.terminate()
         worker.communicate()
 
 
-def _used(pid: int) -> tuple[float, float]:
+def used_by(pid: int) -> tuple[float, float]:
     """Return the processor time [s] and the resident memory [byte] of a process."""
     parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     ticks = int(parts[11]) + int(parts[12])
