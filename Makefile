@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long lint scale chaos outage drill follow cutover cadence rates fuzz guards audit clean
+.PHONY: help run test test-long lint scale chaos outage drill bench follow cutover cadence rates fuzz guards audit clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -57,6 +57,9 @@ drill: $(VENV)/.installed ## Three brokers of ZTF, one dead for six hours, one g
 
 follow: $(VENV)/.installed ## A YSE-PZ with 5,000 transients, followed by status, tag and saved query; renames
 	$(BIN)/python -m tests.campaigns.follow
+
+bench: $(VENV)/.installed ## Every figure of speed beside its reference; docs/performance.md explains them
+	$(BIN)/python -m bench
 
 audit: ## Known vulnerabilities of the locked dependencies (asks PyPI)
 	@PYTHON=$(PYTHON) .ci/audit

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from astropy.time import Time
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from yse_ingest import times
@@ -36,6 +38,20 @@ def test_jd_and_mjd_are_the_same_moment(values: list[float]) -> None:
     ms = times.to_time_ms(jd)
 
     assert times.to_time_ms(jd - times.MJD_ZERO_JD, date_format="mjd").tolist() == ms.tolist()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(jds | seven_decimals, min_size=1, max_size=8), st.sampled_from(["utc", "tai"]))
+@example([2457754.4999999], "utc")
+@example([2457754.5, 2457754.499994], "utc")
+def test_milliseconds_are_those_of_the_text(values: list[float], scale: Any) -> None:
+    """Numbers and text are rounded alike, in a leap second as well."""
+    jd = np.array(values)
+
+    text = times.to_obs_date(jd, scale=scale)
+
+    expected = times.parse_obs_dates(text).tolist()
+    assert times.to_time_ms(jd, scale=scale).tolist() == expected
 
 
 @settings(max_examples=50, deadline=None)

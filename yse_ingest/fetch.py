@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 import zlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,9 +44,10 @@ from yse_ingest.sources import SOURCES, Ask, Kind, Status
 from yse_ingest.state import CREDENTIALS, Choice
 from yse_ingest.targets import ADAPTIVE, canonical_name
 from yse_ingest.watch.freshness import REFUSED, UNREADABLE
+from yse_ingest.ysepz import Transient
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from yse_ingest.choice import Course, Group
     from yse_ingest.clients import Clients
@@ -53,9 +55,10 @@ if TYPE_CHECKING:
     from yse_ingest.photometry import LightCurve
     from yse_ingest.state import Backfill
     from yse_ingest.state.breaker import Breaker
+    from yse_ingest.state.clocks import Clock
+    from yse_ingest.state.connection import Read
     from yse_ingest.targets import Target
     from yse_ingest.union import Sightings
-    from yse_ingest.ysepz import Transient
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +66,8 @@ REFUSED_BY_YSEPZ = "YSE-PZ"
 """The source noted in quarantine for points that YSE-PZ itself refused."""
 SPREAD_S = 5.0
 """Targets of a source that is down come back over this time, each at its own moment [s]."""
+QUIET_S = 1.0
+"""Answers with nothing new that come within this time are noted in one go [s]."""
 ITS_TIME = 0.75
 """A survey is asked when so much of a target's cadence is over since it was asked last."""
 DOWN_IN_A_ROW = 2
@@ -100,6 +105,14 @@ class Fetch:
         self.ledgers = clients.ledgers
         self.settings = clients.settings
 
+        self.began_ms, self.began_s = 0, 0.0
+        """When this message was begun, by the clock of Redis [ms] and by our own [s]."""
+        self.quiet: list[tuple[Fetched, _Round, int]] = []
+        """Answers with nothing new that are still to be noted, and when they were asked [ms].
+        A crash before costs their questions, which are asked again."""
+        self.quiet_since_s = 0.0
+        self.free: set[str] = set()
+        """Sources without a budget, which nobody has paused as this message was begun."""
         self.breakers: dict[str, Breaker] = {}
         self.waits: dict[str, float] = {}
         self.again_s: dict[str, dict[str, float]] = {}
@@ -113,12 +126,11 @@ class Fetch:
         Each target is committed by itself: a bad one stops only itself, a crash repeats only
         the unfinished. Safe to repeat: the outbox merges, and the ledger knows what is stored.
         """
-        began_ms = self.state.now_ms()
-        rounds = [
-            one
-            for name in dict.fromkeys(canonical_name(each) for each in names)
-            for one in self._rounds(name)
-        ]
+        began_ms, self.began_s = self.state.now_ms(), time.monotonic()
+        self.began_ms = began_ms
+        names = list(dict.fromkeys(canonical_name(each) for each in names))
+        with self.state.reading_ahead(self._whom_to_ask(names)):
+            rounds = [one for name in names for one in self._rounds(name)]
         asked: set[str] = set()
         hints: list[Hint] = []
         wave = [(source, one) for one in rounds for source in one.course.ask]
@@ -148,6 +160,10 @@ class Fetch:
             self._early(name, self.again_s[name].keys() - heard)
         return hints
 
+    def _now_ms(self) -> int:
+        """Return the time of Redis [ms] without asking for it at every target."""
+        return self.began_ms + round(1000 * (time.monotonic() - self.began_s))
+
     def _early(self, name: str, sources: Collection[str]) -> None:
         """Ask these sources about a target before its time: nobody answered for them."""
         if not sources:
@@ -155,6 +171,26 @@ class Fetch:
         wait_s = min(self.again_s[name][source] for source in sources)
         self.state.targets.set_due(name, self.state.now_ms() + int(wait_s * 1000))
         self.state.choices.wait_for(name, sources)
+
+    def _whom_to_ask(self, names: Iterable[str]) -> Iterator[Read]:
+        """Yield what `_rounds` reads of each target."""
+        state = self.state
+        for name in names:
+            yield from state.targets.reads_of(name)
+            yield state.targets.backfill_read_of(name)
+            yield state.choices.read_of(name)
+            yield state.resolutions.read_of(name)
+
+    def _what_is_known(self, rounds: Iterable[_Round]) -> Iterator[Read]:
+        """Yield what `_question` reads of each target."""
+        state = self.state
+        for one in rounds:
+            name = one.target.name
+            yield state.clocks.read_of(name)
+            yield state.shadow.read_of(name)
+            yield state.quarantine.read_of(name)
+            if one.place is not None:
+                yield self.ledgers.read_of(one.place.pk)
 
     def _its_time(self, target: Target, groups: list[Group]) -> list[Group]:
         """Return the surveys that are asked now: all, or those on which somebody waits.
@@ -248,7 +284,8 @@ class Fetch:
         """Ask one source about several targets, and commit its answers."""
         asked_ms = self.state.now_ms()
         by_name = {one.target.name: one for one in rounds}
-        asks = [self._question(one, source) for one in rounds]
+        with self.state.reading_ahead(self._what_is_known(rounds)):
+            asks = [self._question(one, source, asked_ms) for one in rounds]
         hints: list[Hint] = []
         hearing = Hearing(self.clients, source, self.breakers[source])
         in_a_row = 0
@@ -275,6 +312,8 @@ class Fetch:
                 self._unasked(one.target, source, error)
             self.breakers[source].withdraw()
             return hints
+        finally:
+            self._note_quiet()
         for one in by_name.values():
             one.failed[source] = reason = f"{source} is down"
             self.state.clocks.unasked(one.target.name, source, reason=reason)
@@ -338,10 +377,13 @@ class Fetch:
 
     def _out_of_budget(self, target: Target, source: str) -> str | None:
         """Return why a source may not be asked now; the target's place in the line stays."""
-        if source not in SOURCES:
-            return None  # it says so itself when it is asked
-        wait_s, why = self.clients.meter(source).admit(target.name)
+        if source not in SOURCES or source in self.free:
+            return None  # an unknown one says so itself when it is asked
+        meter = self.clients.meter(source)
+        wait_s, why = meter.admit(target.name)
         if not wait_s:
+            if not meter.rates:
+                self.free.add(source)
             return None
         self._soon(target, source, wait_s)
         reason = f"is held back: {why}"
@@ -352,6 +394,7 @@ class Fetch:
 
     def _held_back(self, target: Target, source: str, error: SourceHeldBackError) -> None:
         """Put a target off for which the budget did not reach."""
+        self.free.discard(source)
         if self._out_of_budget(target, source) is None:
             self.state.clocks.unasked(target.name, source, reason=error.fact)
             self._soon(target, source, error.retry_after or 0.0)
@@ -386,21 +429,23 @@ class Fetch:
 
     def _place(self, target: Target) -> tuple[str, Transient | None]:
         """Return the target's outbox key and its transient; look it up where need be."""
-        if self.state.resolutions.get(target.name) is None:
-            held = self.clients.held_back("lookup", [target.name])
-            if held is not None:
-                raise held
-        place = self.clients.locate(target)
-        return (CREATION_KEY + target.name if place is None else str(place.pk)), place
+        known = self.state.resolutions.get(target.name)
+        if known is not None:
+            place = Transient.from_dict(known)
+            return str(place.pk), place
+        held = self.clients.held_back("lookup", [target.name])
+        if held is not None:
+            raise held
+        found = self.clients.locate(target)
+        return (CREATION_KEY + target.name if found is None else str(found.pk)), found
 
-    def _question(self, one: _Round, source: str) -> Ask:
-        """Return what to ask a source about a target."""
+    def _question(self, one: _Round, source: str, now_ms: int) -> Ask:
+        """Return what to ask a source about a target now [Unix ms]."""
         target, place = one.target, one.place
         clocks = self.state.clocks.get(target.name)
         known = clocks.get(source)
         detail = dict(known.detail) if known else {}
         ledger = None if place is None else self.ledgers.get(place.pk)
-        now_ms = self.state.now_ms()
         full_read_ms = detail.get("full_read_ms") or 0
         due_in_full = (
             one.backfill is not None
@@ -463,7 +508,11 @@ class Fetch:
         # Only now: whoever dies in between asks for the same again, and owes it.
         if one.sightings is not None:
             self.state.choices.keep_sightings(name, one.group.survey, one.sightings)
-        self._record(fetched, one, asked_ms)
+        if len(owed) or shrunk or answer.full or answer.refused or answer.twins:
+            self._note_answers([(fetched, one, asked_ms)])
+            self._quarantine(fetched)
+        else:
+            self._leave_quiet(fetched, one, asked_ms)
         answer.clean_up()
         logger.info(
             "fetched",
@@ -516,55 +565,49 @@ class Fetch:
             return known, fetched
         return known, replace(fetched, curve=part_of(known, fetched, one.group))
 
-    def _record(self, fetched: Fetched, one: _Round, asked_ms: int) -> None:
+    def _leave_quiet(self, fetched: Fetched, one: _Round, asked_ms: int) -> None:
+        """Note an answer with nothing new soon, together with others."""
+        if not self.quiet:
+            self.quiet_since_s = time.monotonic()
+        self.quiet.append((fetched, one, asked_ms))
+        if time.monotonic() - self.quiet_since_s > QUIET_S:
+            self._note_quiet()
+
+    def _note_quiet(self) -> None:
+        quiet, self.quiet = self.quiet, []
+        if quiet:
+            self._note_answers(quiet)
+
+    def _note_answers(self, answers: Sequence[tuple[Fetched, _Round, int]]) -> None:
+        """Note what one source answered, each answer over what was known just before."""
+        source = answers[0][0].source
+        known = self.state.clocks.all(fetched.target.name for fetched, _, _ in answers)
+        noted, paces = [], []
+        for fetched, one, asked_ms in answers:
+            name, now_ms = fetched.target.name, self._now_ms()
+            clocks = known[name]
+            detail = _detail(clocks.get(source), fetched, one.backfill, now_ms)
+            if self.clients.cadence_of(one.target, now_ms) == ADAPTIVE:
+                details = {other: clock.detail for other, clock in clocks.items()}
+                pace = pace_of(
+                    self.clients,
+                    one.target,
+                    details | {source: detail},
+                    discovery_ms=None if one.place is None else one.place.discovery_ms,
+                    now_ms=now_ms,
+                )
+                detail = told_with(detail, pace)
+                paces.append((name, pace.every_s, now_ms + round(1000 * pace.seconds)))
+            status = str(fetched.answer.status)
+            times = {"asked_ms": asked_ms, "answered_ms": now_ms}
+            noted.append((name, {**times, "status": status, "detail": detail}))
+        self.state.clocks.record_answers(source, noted)
+        for name, every_s, due_ms in paces:
+            self.state.targets.set_pace(name, every_s, due_ms)
+
+    def _quarantine(self, fetched: Fetched) -> None:
+        """Keep the rows of an answer that were refused, with the reasons."""
         name, answer = fetched.target.name, fetched.answer
-        clocks = self.state.clocks.get(name)
-        before = clocks.get(fetched.source)
-        detail = dict(before.detail) if before else {}
-        newest = answer.newest_ms
-        now_ms = self.state.now_ms()
-        # Of a range only a part was looked at: what lies beside it is still to be asked for.
-        whole = one.backfill is None or not one.backfill.is_range
-        if whole and newest is not None and newest > (detail.get("newest_ms") or 0):
-            detail |= {"newest_ms": newest, "news_ms": now_ms}
-        if whole:
-            detail |= trend_of(fetched.curve)
-        if whole and answer.full:
-            detail["full_read_ms"] = now_ms
-            detail["object_ids"] = list(answer.accepted_objects)
-            detail["kinds"] = sorted(fetched.kinds)
-            detail["dropped"] = dict(fetched.dropped)
-            detail["first_ms"] = answer.first_ms
-        elif answer.first_ms is not None:
-            # An alert may come late, and be the earliest.
-            detail["first_ms"] = min(answer.first_ms, detail.get("first_ms") or math.inf)
-        detail["reason"] = answer.reason
-        detail["set_aside"] = dict(answer.set_aside)
-        detail["negative"] = fetched.negative
-        # What is new is a part: the counts of all are those of the last full read.
-        detail["dropped_lately"] = {} if answer.full else dict(fetched.dropped)
-        pace = None
-        if self.clients.cadence_of(one.target, now_ms) == ADAPTIVE:
-            details = {source: clock.detail for source, clock in clocks.items()}
-            pace = pace_of(
-                self.clients,
-                one.target,
-                details | {fetched.source: detail},
-                discovery_ms=None if one.place is None else one.place.discovery_ms,
-                now_ms=now_ms,
-            )
-            detail = told_with(detail, pace)
-        self.state.clocks.record(
-            name,
-            fetched.source,
-            asked_ms=asked_ms,
-            answered_ms=now_ms,
-            status=str(answer.status),
-            detail=detail,
-        )
-        if pace is not None:
-            due_ms = now_ms + round(1000 * pace.seconds)
-            self.state.targets.set_pace(name, pace.every_s, due_ms)
         refused = [
             {
                 "native_id": refusal.native_id or "",
@@ -598,6 +641,9 @@ class Fetch:
         """
         empty = fetched.curve.take(slice(0, 0))
         if fetched.answer.status is not Status.OK:
+            return empty, None
+        nothing = not len(fetched.curve) and not fetched.gaps
+        if nothing and not fetched.answer.full:
             return empty, None
         curve = wanted(fetched.curve, self.clients, fetched.target)
         ledger = None if key.startswith(CREATION_KEY) else self.ledgers.get(int(key))
@@ -636,6 +682,36 @@ def within(curve: LightCurve, backfill: Backfill) -> LightCurve:
     if backfill.to_ms is not None:
         keep &= curve.time_ms <= backfill.to_ms
     return curve.take(keep)
+
+
+def _detail(
+    before: Clock | None, fetched: Fetched, backfill: Backfill | None, now_ms: int
+) -> dict[str, Any]:
+    """Return what is to be known of a source's answers to one target, after this one."""
+    answer = fetched.answer
+    detail = dict(before.detail) if before else {}
+    newest = answer.newest_ms
+    # Of a range only a part was looked at: what lies beside it is still to be asked for.
+    whole = backfill is None or not backfill.is_range
+    if whole and newest is not None and newest > (detail.get("newest_ms") or 0):
+        detail |= {"newest_ms": newest, "news_ms": now_ms}
+    if whole:
+        detail |= trend_of(fetched.curve)
+    if whole and answer.full:
+        detail["full_read_ms"] = now_ms
+        detail["object_ids"] = list(answer.accepted_objects)
+        detail["kinds"] = sorted(fetched.kinds)
+        detail["dropped"] = dict(fetched.dropped)
+        detail["first_ms"] = answer.first_ms
+    elif answer.first_ms is not None:
+        # An alert may come late, and be the earliest.
+        detail["first_ms"] = min(answer.first_ms, detail.get("first_ms") or math.inf)
+    detail["reason"] = answer.reason
+    detail["set_aside"] = dict(answer.set_aside)
+    detail["negative"] = fetched.negative
+    # What is new is a part: the counts of all are those of the last full read.
+    detail["dropped_lately"] = {} if answer.full else dict(fetched.dropped)
+    return detail
 
 
 def wanted(curve: LightCurve, clients: Clients, target: Target) -> LightCurve:

@@ -93,10 +93,13 @@ class Columns:
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(next(iter(self._columns().values())))
+        columns = (getattr(self, each.name) for each in fields(self))
+        return len(next(column for column in columns if isinstance(column, np.ndarray)))
 
     def take(self, rows: Ints | Bools | slice) -> Self:
         """Return the rows that a mask, an index array or a slice selects, in its order."""
+        if not len(self):  # quiet targets, and the kinds that nobody asked for
+            return self
         picked = {name: column[rows] for name, column in self._columns().items()}
         return replace(self, **picked)
 
@@ -129,6 +132,12 @@ class Alerts(Columns):
     ra: Floats
     dec: Floats
     quality: Floats
+
+    @property
+    def repeats(self) -> bool:
+        """Tell whether a row stands there twice: the same id under the same object."""
+        ids = zip(self.native_id.tolist(), self.object_id.tolist(), strict=True)
+        return len(set(ids)) < len(self)
 
     @classmethod
     def from_rows(cls, rows: list[Mapping[str, Any]], *, time_ms: Ints) -> Self:

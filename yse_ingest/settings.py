@@ -8,6 +8,7 @@ used and never stand in a ``repr``.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import re
@@ -845,7 +846,7 @@ class Settings:
             probe_max_s=self.probe_wait_max_s,
         )
 
-    @property
+    @functools.cached_property
     def rules(self) -> Rules:
         """Return the default rules; sources and targets lay theirs over them."""
         return Rules(
@@ -856,7 +857,7 @@ class Settings:
             }
         )
 
-    @property
+    @functools.cached_property
     def default_source(self) -> str:
         """Return the source, or the sources in order, of a target that names none."""
         mars_url = _optional(_text)(self.environment.get("MARS_URL", ""))

@@ -14,6 +14,7 @@ import requests
 from astropy.time import Time
 
 CONE_DEG = 0.0014
+PAGE_SIZE = 100
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,18 @@ class DocumentedCron:
     ysepz_url: str
     username: str
     password: str
+    every_page: bool = False
+    """Mended: not the first page alone."""
 
     def run(self, name: str, ra: float, dec: float) -> str:
         """Do one object; return what the job prints."""
         cone = f"{ra},{dec},{CONE_DEG}"
         query = {"format": "json", "sort_value": "jd", "sort_order": "desc", "cone": cone}
-        alerts = requests.get(self.mars_url, params=query, timeout=60).json()["results"]
+        alerts = self._page(query)
+        page = 1
+        while self.every_page and len(alerts) == PAGE_SIZE * page:
+            page += 1
+            alerts += self._page({**query, "page": str(page)})
         points = [_point(alert["candidate"]) for alert in alerts if _is_kept(alert)]
         upload = {"noupdatestatus": True, name: _transient(name, ra, dec, points)}
         answer = requests.post(
@@ -39,6 +46,10 @@ class DocumentedCron:
             timeout=60,
         )
         return str(answer.json()["message"]) if answer.ok else "successful upload!"
+
+    def _page(self, query: dict[str, str]) -> list[dict[str, Any]]:
+        answer = requests.get(self.mars_url, params=query, timeout=60)
+        return list(answer.json()["results"]) if answer.status_code != 404 else []
 
 
 def _is_kept(alert: dict[str, Any]) -> bool:

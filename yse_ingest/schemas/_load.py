@@ -14,6 +14,8 @@ from typing import Any, cast
 
 from marshmallow import Schema, ValidationError, fields
 
+from yse_ingest.schemas.plain_rows import PlainReader, plain_reader
+
 EXCERPT_LENGTH = 500
 _VALUE_LENGTH = 80
 
@@ -104,9 +106,10 @@ def load_rows(
         tables.append((schema, rows))
     loaded: list[dict[str, Any]] = []
     refused: list[Refusal] = []
+    plain = plain_reader(schema)
     for number, row in enumerate(rows):
         try:
-            loaded.append(load(schema, row))
+            loaded.append(load(schema, row) if plain is None else _read(plain, schema, row))
         except ValidationError as error:
             refused.append(
                 Refusal(
@@ -117,6 +120,13 @@ def load_rows(
                 )
             )
     return loaded, refused
+
+
+def _read(plain: PlainReader, schema: Schema, row: object) -> dict[str, Any]:
+    try:
+        return plain.read(row)
+    except ValidationError:
+        return load(schema, row)
 
 
 def faults_of(error: ValidationError, data: object) -> tuple[Fault, ...]:

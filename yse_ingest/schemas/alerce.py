@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import fields, post_load
+from marshmallow import fields
 
 from yse_ingest.photometry import MAG_PER_RELATIVE_FLUX, ZERO_POINT
 from yse_ingest.schemas.alert_fields import (
@@ -110,8 +110,8 @@ class ForcedSchema(AlertPart):
         ExtraFieldsSchema, data_key="extra_fields", load_default=dict, allow_none=True
     )
 
-    @post_load
-    def _as_flux(self, row: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def finish(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return the row with flux and error in place of its magnitude."""
         row["native_id"] = f"fp:{row['native_id']}"
         flux = 10.0 ** (-0.4 * (row.pop("mag") - ZERO_POINT))
         row["flux_err"] = flux * row.pop("mag_err") / MAG_PER_RELATIVE_FLUX

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from marshmallow import post_load, pre_load
+from marshmallow import pre_load
 
 from yse_ingest.schemas.alert_fields import (
     MJD_LIMITS,
@@ -73,8 +73,7 @@ class ForcedSchema(_MeasuredSchema):
 
     visit = NativeId(required=True)
 
-    @post_load
-    def at_zero_point(self, row: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def finish(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the row with flux and error at our zero point."""
         for name in ("flux", "flux_err"):
             row[name] = at_our_zero_point(row[name], zero_point=NANOJANSKY_ZERO_POINT)

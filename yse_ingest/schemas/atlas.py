@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from marshmallow import post_load
-
 from yse_ingest.schemas.alert_fields import AlertPart, ObjectId
 from yse_ingest.schemas.value_fields import Number, Text, ValueField
 
@@ -29,7 +27,7 @@ class TableNumber(Number):
     def _number(self, value: Any) -> float:
         try:
             return float(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise self.make_error("number", value=value) from error
 
 
@@ -40,7 +38,7 @@ class Figure(ValueField):
         """Return the value, or refuse it."""
         try:
             return float(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise self.make_error("number", value=value) from error
 
 
@@ -62,8 +60,7 @@ class RowSchema(AlertPart):
     mag5sig = Figure(required=True)
     sky = Figure(data_key="Sky", required=True)
 
-    @post_load
-    def _scaled(self, row: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def finish(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return fluxes at zero point 27.5, and beside them what the cleaning looks at."""
         atlas = {name: row.pop(name) for name in ("err", "x", "y", "maj", "min", "apfit")}
         atlas |= {"mag5sig": row.pop("mag5sig"), "Sky": row.pop("sky")}

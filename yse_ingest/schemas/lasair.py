@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from marshmallow import post_load
-
 from yse_ingest.schemas.alert_fields import (
     BANDS_BY_FID,
     JD_LIMITS,
@@ -64,8 +62,7 @@ class TimedDetectionSchema(DetectionSchema):
 
         exclude = ("native_id",)
 
-    @post_load
-    def identify(self, row: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def finish(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the row with an id that no broker can take for a candid."""
         return row | {"native_id": f"{row['object_id']}@{row['time']:.5f}"}
 
@@ -89,8 +86,7 @@ class ForcedSchema(_RowSchema):
         data_key="magzpsci", required=True, low=ZERO_POINT_LIMITS[0], high=ZERO_POINT_LIMITS[1]
     )
 
-    @post_load
-    def at_zero_point(self, row: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def finish(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the row with flux and error at our zero point, and an id of its exposure."""
         zero_point = row.pop("zero_point")
         for name in ("flux", "flux_err"):

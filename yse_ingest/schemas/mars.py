@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import fields, post_load
+from marshmallow import fields
 
 from yse_ingest.schemas.alert_fields import (
     BANDS_BY_FID,
@@ -67,6 +67,6 @@ class AlertSchema(AlertPart):
         },
     )
 
-    @post_load
-    def _flatten(self, row: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def finish(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return the row with the columns of its candidate beside its ids."""
         return {**row.pop("candidate"), **row}

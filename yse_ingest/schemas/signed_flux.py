@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from marshmallow import post_load
-
 from yse_ingest.photometry import MAG_PER_RELATIVE_FLUX, ZERO_POINT
 from yse_ingest.schemas.alert_fields import AlertPart
 
@@ -40,8 +38,7 @@ def detection_of(flux: float, flux_err: float, *, zero_point: float) -> dict[str
 class NanojanskySource(AlertPart):
     """One detection whose fields ``flux`` and ``flux_err`` are in nJy."""
 
-    @post_load
-    def as_detection(self, row: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def finish(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the row with magnitude and sign in place of its flux."""
         flux, flux_err = row.pop("flux"), row.pop("flux_err")
         return row | detection_of(flux, flux_err, zero_point=NANOJANSKY_ZERO_POINT)
@@ -50,8 +47,7 @@ class NanojanskySource(AlertPart):
 class NanojanskyForced(AlertPart):
     """One forced measurement whose fields ``flux`` and ``flux_err`` are in nJy."""
 
-    @post_load
-    def at_zero_point(self, row: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def finish(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the row with flux and error at our zero point, and an id of its exposure."""
         for name in ("flux", "flux_err"):
             row[name] = at_our_zero_point(row[name], zero_point=NANOJANSKY_ZERO_POINT)

@@ -51,6 +51,8 @@ class ValueField(fields.Field[Any]):
 
     def _number(self, value: Any) -> float:
         """Return a number of the wire as a float, which may not be finite."""
+        if type(value) is float:  # nearly always
+            return value
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.make_error("number", value=value)
         try:
@@ -87,6 +89,10 @@ class Number(ValueField):
         number = self._number(value)
         if not math.isfinite(number):
             raise self.make_error("finite", value=value)
+        return self._within(number, value)
+
+    def _within(self, number: float, value: Any) -> float:
+        """Return a finite number that lies within the limits, or refuse ``value``."""
         if self.positive and number <= 0:
             raise self.make_error("positive", value=value)
         if not self.low <= number <= self.high:

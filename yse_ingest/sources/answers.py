@@ -66,6 +66,12 @@ class Reading:
     lacking: str = ""
     """What was wanted and could not be read, while the rest could: a sentence."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether there was no row at all, of whatever kind."""
+        tables = (self.alerts, self.limits, self.forced)
+        return not (self.refused or self.dropped or any(map(len, tables)))
+
     @classmethod
     def merged(cls, readings: Iterable[Self]) -> Self:
         """Return all rows, each once.
@@ -75,6 +81,8 @@ class Reading:
         parts = list(readings)
         if not parts:
             return cls(Alerts.empty())
+        if len(parts) == 1 and not parts[0].refused and not parts[0].alerts.repeats:
+            return parts[0]
         refused: dict[object, Refusal] = {}
         for part in parts:
             for refusal in part.refused:
@@ -422,6 +430,9 @@ def _unread(reading: Reading) -> bool:
 def _recent_answer(ask: Ask, reading: Reading, *, service: str) -> Answer | None:
     check_format(reading, service=service)
     alerts = reading.alerts
+    if reading.is_empty and ask.target.since is None:  # of a quiet target: most answers
+        name, reason = ask.target.name, reading.lacking
+        return Answer(name, Status.EMPTY, alerts=alerts, full=False, reason=reason)
     if ask.since_ms is not None:
         alerts = alerts.take(alerts.time_ms > ask.since_ms)
     association = associate_recent(alerts, ask)

@@ -41,6 +41,7 @@ class Registry(Mapping[str, "type[Source]"]):
         self._found: dict[str, dict[str, EntryPoint]] = {}
         for entry in found:
             self._found.setdefault(entry.name, {})[entry.value] = entry
+        self._usable: dict[str, type[Source]] = {}
 
     @classmethod
     def installed(cls) -> Registry:
@@ -57,6 +58,8 @@ class Registry(Mapping[str, "type[Source]"]):
         SettingsError
             When its package cannot be imported, or holds no source of this name.
         """
+        if name in self._usable:
+            return self._usable[name]
         entry, *rivals = self._found[name].values()
         if rivals:
             raise _unusable(name, entry, f"{rivals[0].value} is registered under it, too")
@@ -73,6 +76,7 @@ class Registry(Mapping[str, "type[Source]"]):
             raise _unusable(name, entry, f"it has no {', '.join(lacking)}")
         if source.name != name:
             raise _unusable(name, entry, f"it calls itself {source.name!r}")
+        self._usable[name] = source
         return source
 
     def __contains__(self, name: object) -> bool:

@@ -8,6 +8,7 @@ import zlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from yse_ingest.state.connection import Read
 from yse_ingest.state.keys import dumps
 from yse_ingest.targets import canonical_name
 from yse_ingest.union import Sightings
@@ -67,9 +68,16 @@ class Choices:
 
     def waiting(self, name: str) -> set[str]:
         """Return the sources noted by `wait_for`, and forget them; none: all are asked."""
+        read = self.read_of(name)
+        if not self._connection.call(*read.command):
+            return set()
         key = self._keys("waiting", canonical_name(name))
         found, _ = self._connection.batch([("SMEMBERS", key), ("DEL", key)], atomic=True)
         return set(found)
+
+    def read_of(self, name: str) -> Read:
+        """Return what `waiting` reads first: most targets wait for nobody."""
+        return Read(("SMEMBERS", self._keys("waiting", canonical_name(name))))
 
     def sightings(self, name: str, survey: str) -> Sightings:
         """Return what the sources of a survey reported of a target."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from yse_ingest.state import scripts
+from yse_ingest.state.connection import Read
 from yse_ingest.state.keys import dumps, loads
 from yse_ingest.targets import canonical_name
 
@@ -101,6 +102,47 @@ class Clocks:
         detail
             What the answer said; JSON. None keeps the known one.
         """
+        commands = self._recording(
+            name,
+            source,
+            asked_ms=asked_ms,
+            status=status,
+            answered_ms=answered_ms,
+            error=error,
+            detail=detail,
+        )
+        self._connection.batch(commands, atomic=True)
+
+    def record_answers(
+        self, source: str, answers: Iterable[tuple[str, Mapping[str, Any]]]
+    ) -> None:
+        """Note the answers to several questions in one go.
+
+        Parameters
+        ----------
+        source
+            Who answered.
+        answers
+            Target, and what `record` takes by keyword.
+        """
+        commands = [
+            command
+            for name, noted in answers
+            for command in self._recording(name, source, **noted)
+        ]
+        self._connection.batch(commands, atomic=True)
+
+    def _recording(
+        self,
+        name: str,
+        source: str,
+        *,
+        asked_ms: int,
+        status: str,
+        answered_ms: int | None = None,
+        error: str | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> list[tuple[Any, ...]]:
         name = canonical_name(name)
         key = self._keys("clock", name)
         noted: dict[str, str | int] = {"asked_ms": asked_ms, "status": status}
@@ -126,7 +168,7 @@ class Clocks:
             commands.append(("ZREM", self._troubled, member))
         else:
             commands.append(("ZADD", self._troubled, "NX", asked_ms, member))
-        self._connection.batch(commands, atomic=True)
+        return commands
 
     def pending(self, name: str, source: str, *, asked_ms: int) -> None:
         """Note that a source was asked, and works on the question.
@@ -167,9 +209,11 @@ class Clocks:
 
     def get(self, name: str) -> dict[str, Clock]:
         """Return the clocks of a target by source; a source never asked is missing."""
-        return _clocks(
-            self._connection.call("HGETALL", self._keys("clock", canonical_name(name)))
-        )
+        return _clocks(self._connection.call(*self.read_of(name).command))
+
+    def read_of(self, name: str) -> Read:
+        """Return what `get` reads."""
+        return Read(("HGETALL", self._keys("clock", canonical_name(name))))
 
     def all(self, names: Iterable[str]) -> dict[str, dict[str, Clock]]:
         """Return the clocks of many targets in one go, by name as given."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import redis
 from redis import exceptions
@@ -16,7 +17,7 @@ from redis.retry import Retry
 from yse_ingest.errors import SettingsError, StateError, StateUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from redis.commands.core import Script
 
@@ -38,6 +39,13 @@ class Finding:
     """What was found."""
     remedy: str | None = None
     """What to do about it: a sentence."""
+
+
+class Read(NamedTuple):
+    """A command that only reads, to be sent with others: see `Connection.reading_ahead`."""
+
+    command: tuple[Any, ...]
+    binary: bool = False
 
 
 class _Pool(redis.ConnectionPool):
@@ -71,6 +79,7 @@ class Connection:
         # redis-py declares too little of the two calls used here to type them.
         self._client: Any = client
         self._scripts: dict[str, Script] = {}
+        self._ahead = threading.local()
         self.address = address
 
     @classmethod
@@ -108,17 +117,57 @@ class Connection:
 
     def call(self, *command: Any, binary: bool = False) -> Any:
         """Send one command and return its reply; ``binary``: as bytes."""
+        ahead = self._read_ahead()
+        if ahead and (command, binary) in ahead:
+            return ahead.pop((command, binary))
         options = {NEVER_DECODE: True} if binary else {}
         with translated(self.address):
             return self._client.execute_command(*command, **options)
 
     def batch(self, commands: Sequence[Sequence[Any]], *, atomic: bool = False) -> list[Any]:
         """Send commands in one go and return their replies; ``atomic``: as a transaction."""
+        ahead = self._read_ahead()
+        if (
+            ahead
+            and not atomic
+            and all((tuple(command), False) in ahead for command in commands)
+        ):
+            return [ahead.pop((tuple(command), False)) for command in commands]
         with translated(self.address), self._client.pipeline(transaction=atomic) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)
             replies: list[Any] = pipeline.execute()
             return replies
+
+    @contextlib.contextmanager
+    def reading_ahead(self, reads: Iterable[Read]) -> Iterator[None]:
+        """Send reads in one go; within the block each that is asked for has its reply.
+
+        It is for reads that follow each other at once: what one of them returns is as old as
+        the block. A reply is given once, to this thread, and none outlives the block.
+
+        Parameters
+        ----------
+        reads
+            Each a command that only reads.
+        """
+        wanted = list(dict.fromkeys(reads))
+        with translated(self.address), self._client.pipeline(transaction=False) as pipeline:
+            for read in wanted:
+                options = {NEVER_DECODE: True} if read.binary else {}
+                pipeline.execute_command(*read.command, **options)
+            replies = pipeline.execute() if wanted else []
+        keys = [(read.command, read.binary) for read in wanted]
+        self._ahead.replies = dict(zip(keys, replies, strict=True))
+        try:
+            yield
+        finally:
+            self._ahead.replies = {}
+
+    def _read_ahead(self) -> dict[tuple[tuple[Any, ...], bool], Any]:
+        replies: dict[tuple[tuple[Any, ...], bool], Any] | None
+        replies = getattr(self._ahead, "replies", None)
+        return {} if replies is None else replies
 
     def run(self, lua: str, *, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
         """Run a script and return its reply."""

@@ -8,6 +8,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.ledger import Ledger, Slot
+from yse_ingest.state.connection import Read
 from yse_ingest.state.keys import dumps, loads
 
 if TYPE_CHECKING:
@@ -30,9 +31,7 @@ class LedgerStore:
 
     def get(self, transient_id: int) -> Ledger | None:
         """Return the ledger of a transient; None when there is none, or it is damaged."""
-        meta, points = self._connection.call(
-            "HMGET", self._key(transient_id), "meta", "points", binary=True
-        )
+        meta, points = self._connection.call(*self.read_of(transient_id).command, binary=True)
         if meta is None and points is None:
             return None
         try:
@@ -45,6 +44,10 @@ class LedgerStore:
             )
             self.drop(transient_id)
             return None
+
+    def read_of(self, transient_id: int) -> Read:
+        """Return what `get` reads."""
+        return Read(("HMGET", self._key(transient_id), "meta", "points"), binary=True)
 
     def put(self, transient_id: int, ledger: Ledger, *, name: str, slug: str) -> None:
         """Keep the ledger of a transient, with the name and slug YSE-PZ has for it."""

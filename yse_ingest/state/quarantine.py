@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from yse_ingest.state import scripts
+from yse_ingest.state.connection import Read
 from yse_ingest.state.keys import dumps, loads
 from yse_ingest.targets import canonical_name
 
@@ -149,8 +150,12 @@ class Quarantine:
 
     def refusals(self, target: str) -> dict[str, RefusedPoint]:
         """Return what YSE-PZ refused, by native id."""
-        raw = self._connection.call("HGETALL", self._refused(canonical_name(target)))
+        raw = self._connection.call(*self.read_of(target).command)
         return {native_id: RefusedPoint(**loads(text)) for native_id, text in raw.items()}
+
+    def read_of(self, target: str) -> Read:
+        """Return what `refusals` and `retries` read."""
+        return Read(("HGETALL", self._refused(canonical_name(target))))
 
     def refused(self, target: str) -> dict[str, str]:
         """Return what is not to be sent yet: native id to the values that were refused."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from yse_ingest.state.connection import Read
 from yse_ingest.state.keys import dumps, loads
 from yse_ingest.targets import canonical_name
 
@@ -47,8 +48,12 @@ class ResolutionStore:
 
     def get(self, name: str) -> dict[str, Any] | None:
         """Return the look-up of a name, or None when it was never made or is too old."""
-        raw = self._connection.call("GET", self._key(name))
+        raw = self._connection.call(*self.read_of(name).command)
         return None if raw is None else loads(raw)
+
+    def read_of(self, name: str) -> Read:
+        """Return what `get` reads."""
+        return Read(("GET", self._key(name)))
 
     def drop(self, name: str) -> None:
         """Forget the look-up of a name: the next cycle asks again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from yse_ingest.state.connection import Read
 from yse_ingest.state.ledgers import LedgerStore
 from yse_ingest.targets import canonical_name
 
@@ -71,7 +72,11 @@ class Shadow:
 
     def holds(self, name: str) -> bool:
         """Tell whether a target was followed in shadow and not for real since."""
-        return bool(self._connection.call("HEXISTS", self._targets, canonical_name(name)))
+        return bool(self._connection.call(*self.read_of(name).command))
+
+    def read_of(self, name: str) -> Read:
+        """Return what `holds` reads."""
+        return Read(("HEXISTS", self._targets, canonical_name(name)))
 
     def leave(self, name: str) -> None:
         """Forget a target: from now on it is followed for real."""

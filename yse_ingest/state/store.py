@@ -46,11 +46,13 @@ from yse_ingest.state.tombstones import Tombstones
 from yse_ingest.state.troubles import STATE_LOST, Troubles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from types import TracebackType
 
     from yse_ingest.meter import Rate
+    from yse_ingest.state.connection import Read
     from yse_ingest.state.decisions import Decision
 
 logger = logging.getLogger(__name__)
@@ -215,6 +217,10 @@ class State:
     def now_ms(self) -> int:
         """Return the time of Redis, the one clock of all processes [Unix ms]."""
         return self._connection.now_ms()
+
+    def reading_ahead(self, reads: Iterable[Read]) -> AbstractContextManager[None]:
+        """Read in one round trip what is asked for next; see `Connection.reading_ahead`."""
+        return self._connection.reading_ahead(reads)
 
     def started_ms(self) -> int:
         """Return since when this Redis runs [Unix ms]: a kill may have cost it a second."""

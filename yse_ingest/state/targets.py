@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from yse_ingest.cadence import BASE_S
 from yse_ingest.state import scripts
 from yse_ingest.state.clocks import troubled_member
+from yse_ingest.state.connection import Read
 from yse_ingest.state.keys import dumps, loads
 from yse_ingest.targets import ADAPTIVE, Target, canonical_name, phase_of
 from yse_ingest.times import time_ms_of_date
@@ -137,10 +138,13 @@ class TargetStore:
     def get(self, name: str) -> Target | None:
         """Return a target with the cadence that holds, or None."""
         name = canonical_name(name)
-        raw, cadence = self._connection.batch(
-            [("HGET", self._targets, name), ("HGET", self._cadence, name)]
-        )
+        raw, cadence = self._connection.batch([read.command for read in self.reads_of(name)])
         return _target(raw, cadence)[0] if raw else None
+
+    def reads_of(self, name: str) -> tuple[Read, Read]:
+        """Return what `get` reads."""
+        name = canonical_name(name)
+        return Read(("HGET", self._targets, name)), Read(("HGET", self._cadence, name))
 
     def by_hand(self, names: Iterable[str]) -> set[str]:
         """Return which of these were added by hand, or are not followed at all."""
@@ -413,8 +417,12 @@ class TargetStore:
 
     def backfill(self, name: str) -> Backfill | None:
         """Return what is to be read again of a target."""
-        raw = self._connection.call("HGET", self._backfill, canonical_name(name))
+        raw = self._connection.call(*self.backfill_read_of(name).command)
         return None if raw is None else Backfill(*loads(raw))
+
+    def backfill_read_of(self, name: str) -> Read:
+        """Return what `backfill` reads."""
+        return Read(("HGET", self._backfill, canonical_name(name)))
 
     def filled(self, name: str) -> None:
         """Note that it was read again."""

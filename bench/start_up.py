@@ -1,0 +1,103 @@
+"""How long the terminal, the library and a worker take to be there, and what they weigh."""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.figures import Figure, main
+from bench.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BIN = Path(sys.executable).parent
+REPEATS = 11
+MB = 1024 * 1024
+
+
+def child_s(*command: str) -> tuple[float, float]:
+    """Return how long a command takes: by the clock, and of the processor [s]."""
+    before, began = os.times(), time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  ours
+    wall, after = time.perf_counter() - began, os.times()
+    used = after.children_user - before.children_user
+    return wall, used + after.children_system - before.children_system
+
+
+def figures() -> Iterator[Figure]:
+    """Measure the starts; each beside that of a Python that does nothing."""
+    bare = [sys.executable, "-c", "pass"]
+    for name, command, goal in (
+        ("yse-ingest --help", [str(BIN / "yse-ingest"), "--help"], 0.15),
+        ("import yse_ingest", [sys.executable, "-c", "import yse_ingest"], 0.10),
+    ):
+        pairs = [(child_s(*command), child_s(*bare)) for _ in range(REPEATS)]
+        wall, used, nothing, _ = (
+            statistics.median(column)
+            for column in zip(*[(*ours, *theirs) for ours, theirs in pairs], strict=True)
+        )
+        yield Figure(
+            name,
+            "s",
+            wall,
+            goal,
+            note=f"{used:.3f} s of the processor; python -c pass takes {nothing:.3f} s",
+        )
+    with World() as world:
+        ready = [worker_ready_s(world) for _ in range(3)]
+        wall, used, weight = (statistics.median(column) for column in zip(*ready, strict=True))
+    yield Figure("fetch worker ready", "s", wall, 1.0, note=f"{used:.2f} s of the processor")
+    yield Figure("memory of an idle fetch worker at 64 threads", "MB", weight / MB, 150.0)
+
+
+def worker_ready_s(world: World) -> tuple[float, float, float]:
+    """Start a fetch worker; return when it was ready [s], its processor time [s], its size."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "YSE_INGEST_LOG"},
+        **world.environment,
+        "CELERY_BROKER_URL": world.redis.url(0),
+    }
+    folder = world.directory / "deployment"
+    folder.mkdir(exist_ok=True)
+    command = [*(str(BIN / "celery"), "-A", "workers", "worker"), "-Q", "fetch"]
+    command += [*("--pool", "threads", "--concurrency", "64"), "-n", "bench@%h"]
+    command += ["--without-gossip", "--without-mingle"]  # as in the Procfile
+    began = time.perf_counter()
+    worker = subprocess.Popen(  # noqa: S603  ours
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        told = []
+        for line in worker.stdout or ():
+            told.append(line)
+            if re.search(r"\bready\b", line):
+                return time.perf_counter() - began, *used_by(worker.pid)
+        raise RuntimeError("the worker ended: " + "".join(told)[-2000:])
+    finally:
+        worker.terminate()
+        worker.communicate()
+
+
+def used_by(pid: int) -> tuple[float, float]:
+    """Return the processor time [s] and the resident memory [byte] of a process."""
+    parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = int(parts[11]) + int(parts[12])
+    status = Path(f"/proc/{pid}/status").read_text()
+    kilobytes = int(status.split("VmRSS:")[1].split()[0])
+    return ticks / os.sysconf("SC_CLK_TCK"), 1024.0 * kilobytes
+
+
+if __name__ == "__main__":
+    main(figures)
