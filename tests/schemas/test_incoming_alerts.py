@@ -339,3 +339,11 @@ def check(schema: Schema, rows: Any) -> None:
         assert str(refusal)
         assert len(refusal.excerpt) <= 500
         json.dumps([fault.value for fault in refusal.faults])
+
+
+@pytest.mark.parametrize("drb", [True, "", "null", [], None])
+def test_no_row_is_lost_for_its_second_score(drb: object) -> None:
+    """A ``drb`` that is no number counts as none; the detection stands."""
+    (loaded,), refused = read(alert(drb=drb))
+    assert not refused
+    assert loaded["drb"] is None or math.isnan(loaded["drb"])

@@ -62,7 +62,7 @@ class DetectionSchema(AlertPart):
     ra = RightAscension(required=True)
     dec = Measurement(required=True, low=-90.0, high=90.0)
     quality = Score(data_key="rb")
-    drb = Score()
+    drb = Score(spare=True)
 
 
 class LimitSchema(AlertPart):

@@ -71,13 +71,22 @@ class RightAscension(Measurement):
 
 
 class Score(ValueField):
-    """A real-bogus score; nan, or None for a null, where there is none."""
+    """A real-bogus score; nan, or None for a null, where there is none.
 
-    def __init__(self, **kwargs: Any) -> None:
+    Parameters
+    ----------
+    spare
+        What is no number counts as no score: a row is not lost for a second one.
+    """
+
+    def __init__(self, *, spare: bool = False, **kwargs: Any) -> None:
         super().__init__(load_default=math.nan, allow_none=True, **kwargs)
+        self._spare = spare
 
     def read(self, value: Any) -> float:
         """Return the value, or refuse it."""
+        if self._spare and (isinstance(value, bool) or not isinstance(value, int | float)):
+            return math.nan
         number = self._number(value)
         # An integer beyond all floats is no score either: as infinity it would win every twin.
         return number if math.isfinite(number) and number not in MISSING else math.nan

@@ -72,7 +72,7 @@ class DetectionSchema(_AlertSchema):
     ra = RightAscension(data_key="ant_ra", required=True)
     dec = Measurement(data_key="ant_dec", required=True, low=-90.0, high=90.0)
     quality = Score(data_key="ztf_rb")
-    drb = Score(data_key="ztf_drb")
+    drb = Score(spare=True, data_key="ztf_drb")
 
 
 class LimitSchema(_AlertSchema):

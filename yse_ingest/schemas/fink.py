@@ -49,7 +49,7 @@ class AlertSchema(AlertPart):
     ra = RightAscension(data_key="i:ra", required=True)
     dec = Measurement(data_key="i:dec", required=True, low=-90.0, high=90.0)
     quality = Score(data_key="i:rb")
-    drb = Score(data_key="i:drb")
+    drb = Score(spare=True, data_key="i:drb")
 
 
 ALERT_COLUMNS: Final = tuple(

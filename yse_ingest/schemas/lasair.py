@@ -51,7 +51,7 @@ class DetectionSchema(_RowSchema):
     dec = Measurement(required=True, low=-90.0, high=90.0)
     # It serves drb alone; rb is read in case it comes.
     quality = Score(data_key="rb")
-    drb = Score()
+    drb = Score(spare=True)
 
 
 class TimedDetectionSchema(DetectionSchema):

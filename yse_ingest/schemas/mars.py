@@ -45,7 +45,7 @@ class CandidateSchema(AlertPart):
     ra = RightAscension(required=True)
     dec = Measurement(required=True, low=-90.0, high=90.0)
     quality = Score(data_key="rb")
-    drb = Score()
+    drb = Score(spare=True)
 
     error_messages = {"type": "is no JSON object"}  # noqa: RUF012
 

@@ -251,7 +251,7 @@ def lists(one: Any) -> None:
 
 def _transients_must_hold(found: Any) -> None:
     for each in found if isinstance(found, list) else [found]:
-        transient = each[0] if isinstance(each, tuple) and hasattr(each[0], "ra") else each
+        transient = each[0] if isinstance(each, tuple) and each else each
         if not hasattr(transient, "ra"):
             continue
         numbers = (oracle.number(transient.ra), oracle.number(transient.dec))
