@@ -155,7 +155,9 @@ def test_why_tells_what_keeps_a_target_from_being_asked(console: Console) -> Non
     service.state.targets.set_cadence(NP, 60.0)
     assert terms(why(console))["cadence"] == "every 60 s, as a person set it"
     service.state.targets.pause(NP, "host nucleus")
-    assert terms(why(console))["next"] == "never: paused, host nucleus"
+    assert terms(why(console))["next"] == (
+        "never: host nucleus; `yse-ingest targets resume 2019np` ends it"
+    )
     service.state.targets.resume(NP)
     service.enqueue(Target(NP, expires="2020-01-01"))
     document = why(console)

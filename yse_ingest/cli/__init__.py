@@ -40,6 +40,7 @@ class Commands(click.Group):
         "hold": "hold",
         "resume": "hold",
         "up": "up",
+        "sandbox": "sandbox",
         "shadow": "shadow",
         "adopt": "adopt",
     }
@@ -60,6 +61,16 @@ class Commands(click.Group):
         module = importlib.import_module(f"yse_ingest.cli.{self.modules[cmd_name]}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the command of targets, too, where somebody leaves that word out."""
+        if args and args[0] not in self.modules:
+            group = self.get_command(ctx, "targets")
+            if isinstance(group, click.Group) and args[0] in group.commands:
+                ctx.fail(f"No such command '{args[0]}': `yse-ingest targets {args[0]}`?")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; 0: done, 1: owed or failed, 2: wrong usage or settings."""
@@ -89,7 +100,8 @@ def main(ctx: click.Context) -> None:
       yse-ingest doctor                is everything as it should be?
       yse-ingest fetch 2019np          what a source has, and what would be sent
       yse-ingest push 2019np           send it now, and prove it
-      yse-ingest up --sandbox          the whole service on stand-ins
+      yse-ingest up                    start it
+      yse-ingest up --sandbox          the whole service on stand-ins, without a folder
     """
     terminal = Terminal.of(ctx)
     path = Path(ENV_FILE)

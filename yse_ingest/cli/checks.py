@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from yse_ingest.cli.overview import sources
+from yse_ingest.cli.render import plural
 from yse_ingest.errors import (
     SettingsError,
     StateError,
@@ -137,10 +138,13 @@ def _targets_file(service: Service) -> Iterator[Check]:
     file = service.targets_file()
     for problem in file.problems:
         yield Check("targets file", "fail", str(problem), f"Correct {path}.")
-    if file.targets:
-        yield Check("targets file", "ok", f"{path}: {len(file.targets)} targets")
+    if file.targets or file.following:
+        lists = ", and what [follow] names in YSE-PZ" if file.following else ""
+        told = f"{path}: {plural(len(file.targets), 'target')}{lists}"
+        yield Check("targets file", "ok", told)
     else:
-        yield Check("targets file", "warn", f"{path} names no target", "Add a [[targets]].")
+        remedy = f"Write [[targets]] or [follow] into {path}, or `yse-ingest enqueue NAME`."
+        yield Check("targets file", "warn", f"{path} names no target yet", remedy)
 
 
 def _targets(service: Service) -> list[Target]:

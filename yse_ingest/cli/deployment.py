@@ -17,7 +17,7 @@ from yse_ingest.envfile import ENV_FILE
 from yse_ingest.errors import SettingsError, YseIngestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 SECRET_MODE = 0o600
 SECOND_FLOWER_PORT = 5556
@@ -32,7 +32,11 @@ class _File:
 
 
 def write_deployment(
-    folder: Path, *, force: bool = False, namespace: str | None = None
+    folder: Path,
+    *,
+    force: bool = False,
+    namespace: str | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write the files of a deployment into a folder, which is made where it is missing.
 
@@ -42,13 +46,15 @@ def write_deployment(
         Overwrite what is there.
     namespace
         Of the state, the queues and the units, where this is not the only deployment.
+    settings
+        What its env file says instead of the usual.
 
     Raises
     ------
     YseIngestError
         When files are there already (all are named, none is written), or cannot be written.
     """
-    files = list(_files(folder.absolute(), namespace))
+    files = list(_files(folder.absolute(), namespace, settings or {}))
     present = [file.name for file in files if (folder / file.name).exists()]
     if present and not force:
         raise YseIngestError(
@@ -76,7 +82,9 @@ def _write(folder: Path, file: _File) -> Path:
     return path
 
 
-def _files(folder: Path, namespace: str | None) -> Iterator[_File]:
+def _files(
+    folder: Path, namespace: str | None, settings: Mapping[str, str]
+) -> Iterator[_File]:
     procfile = template("Procfile")
     group_name = "yse-ingest" if namespace is None else f"yse-ingest-{namespace}"
     readme = template("README.txt").replace("yse-ingest.target", f"{group_name}.target")
@@ -87,11 +95,9 @@ def _files(folder: Path, namespace: str | None) -> Iterator[_File]:
     env = template(ENV_FILE).replace("FLOWER_PASSWORD", new_password())
     if namespace is not None:
         # Two deployments on one host and one Redis share neither keys nor ports.
-        env = env.replace(
-            "#YSE_INGEST_NAMESPACE=yse_ingest", f"YSE_INGEST_NAMESPACE={namespace}"
-        )
-        env = env.replace("#FLOWER_PORT=5555", f"FLOWER_PORT={SECOND_FLOWER_PORT}")
-    yield _File(ENV_FILE, env, SECRET_MODE)
+        second = {"YSE_INGEST_NAMESPACE": namespace, "FLOWER_PORT": str(SECOND_FLOWER_PORT)}
+        settings = {**second, **settings}
+    yield _File(ENV_FILE, _with_values(env, settings), SECRET_MODE)
     unit = Template(template("process.service"))
     names = []
     for name, command in processes(procfile):
@@ -106,6 +112,14 @@ def _files(folder: Path, namespace: str | None) -> Iterator[_File]:
         yield _File(f"systemd/{names[-1]}", text)
     group = Template(template("yse-ingest.target"))
     yield _File(f"systemd/{group_name}.target", group.substitute(units=" ".join(names)))
+
+
+def _with_values(env: str, values: Mapping[str, str]) -> str:
+    """Return an env file with settings in their places; what has none stands at its end."""
+    for name, value in values.items():
+        env, found = re.subn(rf"(?m)^#?{name}=.*$", f"{name}={value}", env)
+        env += "" if found else f"{name}={value}\n"
+    return env
 
 
 def template(name: str) -> str:

@@ -17,8 +17,15 @@ from yse_ingest.cli.terminal import Terminal, terminal_options
     metavar="NAME",
     help="For a second service on one host or Redis (another YSE-PZ): they share nothing.",
 )
+@click.option(
+    "--sandbox",
+    is_flag=True,
+    help="To practise: its settings are those of `yse-ingest sandbox`.",
+)
 @terminal_options
-def init(terminal: Terminal, folder: Path, *, force: bool, namespace: str | None) -> None:
+def init(
+    terminal: Terminal, folder: Path, *, force: bool, namespace: str | None, sandbox: bool
+) -> None:
     """Write the folder of a deployment.
 
     It gets celeryconfig.py (the knobs of Celery), Procfile (the processes), targets.toml (what
@@ -28,6 +35,7 @@ def init(terminal: Terminal, folder: Path, *, force: bool, namespace: str | None
     \b
     Examples:
       yse-ingest init ~/yse && cd ~/yse && yse-ingest doctor
+      yse-ingest init ~/practice --sandbox      nothing leaves this machine
       yse-ingest init ~/yse-test --namespace yse-test
     """
     from yse_ingest.cli.deployment import write_deployment
@@ -36,11 +44,18 @@ def init(terminal: Terminal, folder: Path, *, force: bool, namespace: str | None
 
     if namespace is not None:
         Keys(namespace)  # refuses what cannot be one
-    written = write_deployment(folder, force=force, namespace=namespace)
+    settings = {}
+    if sandbox:
+        from yse_ingest.cli.practice import settings_of_practice
+
+        settings = settings_of_practice()
+    written = write_deployment(folder, force=force, namespace=namespace, settings=settings)
     if terminal.as_json:
         terminal.result({"folder": str(folder), "written": [str(path) for path in written]})
         return
-    for path in written:
-        say(f"wrote {path}")
+    say(f"wrote {', '.join(sorted({path.relative_to(folder).parts[0] for path in written}))}")
+    if sandbox:
+        say(f"\nNext: cd {folder} && yse-ingest sandbox")
+        return
     say(f"\nNext: put YSE_PZ_URL and the account into {folder / 'yse-ingest.env'}, the")
     say(f"targets into {folder / 'targets.toml'}, then: cd {folder} && yse-ingest doctor")

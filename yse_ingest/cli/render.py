@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 WIDTH_OF_FILES = 130
 """Width of tables where the output is no terminal [characters]."""
+GAP = 3
+"""Between two columns [characters]."""
 PROGRESS_FROM = 2000
 """Work of fewer steps is over before a bar could be read."""
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
@@ -25,6 +27,7 @@ def table(
     *,
     right: Sequence[str] = (),
     styles: Mapping[str, str] | None = None,
+    spare: Sequence[str] = (),
 ) -> None:
     """Print a table.
 
@@ -38,6 +41,9 @@ def table(
         Headings of columns whose cells end at the right: numbers.
     styles
         Cell text to rich's style of it.
+    spare
+        Headings of columns that are left out, in this order, where the terminal is too narrow;
+        a line below says so.
     """
     from rich import box
     from rich.console import Console
@@ -46,20 +52,50 @@ def table(
 
     styles = styles or {}
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for column in columns:
-        shown.add_column(column, justify="right" if column in right else "left")
-    for row in rows:
-        cells = ["" if cell is None else str(cell) for cell in row]
-        shown.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in cells))
     console = Console(
         file=sys.stdout,
         highlight=False,
         width=None if sys.stdout.isatty() else WIDTH_OF_FILES,
     )
+    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    without = _left_out(columns, texts, spare, width=console.width)
+    for column in columns:
+        if column not in without:
+            shown.add_column(
+                column,
+                justify="right" if column in right else "left",
+                no_wrap=column == columns[0],
+                # A name that is cut is none.
+                min_width=max((len(row[0]) for row in texts), default=0)
+                if column == columns[0]
+                else None,
+            )
+    for row in texts:
+        cells = [cell for column, cell in zip(columns, row, strict=True) if column not in without]
+        shown.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in cells))
     with console.capture() as captured:
         console.print(shown)
     # rich fills lines up with blanks.
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    if without:
+        say(f"(for want of width without: {', '.join(without)})")
+
+
+def _left_out(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str], *, width: int
+) -> list[str]:
+    """Return the headings that have no room."""
+    widths = {
+        column: max([len(column), *(len(row[number]) for row in rows)]) + GAP
+        for number, column in enumerate(columns)
+    }
+    without: list[str] = []
+    for column in spare:
+        if sum(widths.values()) - GAP <= width:
+            break
+        del widths[column]
+        without.append(column)
+    return without
 
 
 def say(text: str = "", *, style: str | None = None) -> None:

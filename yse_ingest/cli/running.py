@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -38,6 +39,8 @@ FLOWER_PORT = 5555
 LOOK_EVERY_S = 0.5
 STOP_MARGIN_S = 10.0
 _LOUD = ("WARNING", "ERROR", "CRITICAL")
+_IDS = re.compile(r" task=\S+ task_id=\S+ attempt=\d+")
+"""What tells two runs of a task apart: it stands in the log, and only fills a terminal."""
 
 
 class Run:
@@ -245,7 +248,8 @@ class Run:
     def _show(self, name: str, line: str, *, quiet: bool) -> None:
         level = severity(line)
         if level in _LOUD or (level and not quiet):
-            self.say(f"{name:8} {line}", style="yellow" if level in _LOUD else None)
+            told = line if line.startswith("{") else _IDS.sub("", line)
+            self.say(f"{name:8} {told}", style="yellow" if level in _LOUD else None)
 
     def _say_once(self, what: str, text: str) -> None:
         if self._trouble.get(what) != text:

@@ -169,6 +169,7 @@ def _show_all(lines: list[SourceLine], now_ms: int | None) -> None:
             for line in lines
         ],
         right=["targets"],
+        spare=["survey", "kinds", "since"],
         styles={
             "ok": "green",
             "no answer": "red",

@@ -210,6 +210,7 @@ def _show_all(lines: list[Line], below: Machinery) -> None:
             for line in lines
         ],
         right=["owed"],
+        spare=["source", "asked", "newest (UTC)"],
         styles={
             "idle": "green",
             "never asked": "yellow",

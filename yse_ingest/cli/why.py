@@ -112,7 +112,8 @@ def _next(schedule: Schedule) -> str:
     from yse_ingest.cli.render import ago, ahead, minute_of
 
     if schedule.paused is not None:
-        return f"never: paused, {schedule.paused}"
+        resume = f"`yse-ingest targets resume {schedule.target.name}`"
+        return f"never: {schedule.paused}; {resume} ends it"
     if schedule.next_ms is None:
         return "never: it has no time"
     when = f"{minute_of(schedule.next_ms)} UTC ({ahead(schedule.next_ms, schedule.now_ms)})"
