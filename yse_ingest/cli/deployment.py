@@ -82,9 +82,7 @@ def _write(folder: Path, file: _File) -> Path:
     return path
 
 
-def _files(
-    folder: Path, namespace: str | None, settings: Mapping[str, str]
-) -> Iterator[_File]:
+def _files(folder: Path, namespace: str | None, settings: Mapping[str, str]) -> Iterator[_File]:
     procfile = template("Procfile")
     group_name = "yse-ingest" if namespace is None else f"yse-ingest-{namespace}"
     readme = template("README.txt").replace("yse-ingest.target", f"{group_name}.target")

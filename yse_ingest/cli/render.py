@@ -71,7 +71,9 @@ def table(
                 else None,
             )
     for row in texts:
-        cells = [cell for column, cell in zip(columns, row, strict=True) if column not in without]
+        cells = [
+            cell for column, cell in zip(columns, row, strict=True) if column not in without
+        ]
         shown.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in cells))
     with console.capture() as captured:
         console.print(shown)

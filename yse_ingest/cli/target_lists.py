@@ -86,6 +86,7 @@ def list_targets(terminal: Terminal, *, limit: int, sort: str, **chosen: Any) ->
             for row in rows
         ],
         right=["ra", "dec"],
+        spare=["ra", "dec", "newest (UTC)"],
     )
     if len(shown) < len(found):
         say(f"{len(shown)} of {plural(len(found), 'target')}; --limit shows more, 0 all")
