@@ -120,12 +120,12 @@ def test_sync_reads_the_file_now(console: Console) -> None:
     first = told(console.run("targets", "sync", "--json", YSE_INGEST_TARGETS=path))
     assert first["synced"]["targets file"] == {
         "new or changed": 2,
-        "left, paused": 0,
+        "gone and paused": 0,
         "back": 0,
     }
     console.targets_file('[[targets]]\nname = "a"\nra = 400\ndec = 1\n')
     second = console.run("targets", "sync", "--json", YSE_INGEST_TARGETS=path)
-    assert told(second, code=1)["synced"]["targets file"]["left, paused"] == 2
+    assert told(second, code=1)["synced"]["targets file"]["gone and paused"] == 2
     assert "ra is 400" in second.stdout
 
 
@@ -135,7 +135,7 @@ def test_sync_asks_ysepz_for_its_lists_now(console: Console) -> None:
     run = ("targets", "sync", "--json")
     assert told(console.run(*run, YSE_INGEST_TARGETS=path))["synced"]["YSE-PZ"] == {
         "new or changed": 1,
-        "left, paused": 0,
+        "gone and paused": 0,
         "back": 0,
         "renamed": 0,
     }
@@ -149,6 +149,21 @@ def test_sync_asks_ysepz_for_its_lists_now(console: Console) -> None:
     console.ysepz.rename("2027abc", "2027xyz")
     renamed = told(console.run(*run, YSE_INGEST_TARGETS=path))["synced"]["YSE-PZ"]
     assert (renamed["renamed"], renamed["new or changed"], renamed["left, paused"]) == (1, 0, 0)
+
+
+def test_a_tag_that_ysepz_does_not_know_is_named(console: Console) -> None:
+    """A slip of the pen in [follow] stands in the answer of `sync`, and above `status`."""
+    path = console.targets_file('[follow]\ntags = ["YES"]\n')
+    result = console.run("targets", "sync", YSE_INGEST_TARGETS=path)
+    assert result.exit_code == 1
+    assert "the targets could not be listed" in result.stderr
+    assert "YES" in result.stderr
+    above = console.run("status", YSE_INGEST_TARGETS=path).stdout
+    assert "the targets could not be listed" in above
+    assert "YES" in above
+    path = console.targets_file('[follow]\nstatus = ["Following"]\n')
+    assert console.run("targets", "sync", YSE_INGEST_TARGETS=path).exit_code == 0
+    assert "could not be listed" not in console.run("status", YSE_INGEST_TARGETS=path).stdout
 
 
 def test_the_list_is_filtered_sorted_and_cut(console: Console) -> None:

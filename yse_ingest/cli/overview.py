@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from yse_ingest.cli.preview import unclear
 from yse_ingest.clients import CREATION_KEY
 from yse_ingest.errors import SettingsError
+from yse_ingest.follow import FOLLOW
 from yse_ingest.ledger import Flag
 from yse_ingest.sources import Status
 from yse_ingest.targets import source_names
@@ -160,6 +161,8 @@ class Machinery:
     now_ms: int
     writers: Sequence[Mapping[str, Any]]
     """Other accounts that write where we do: `yse_ingest.state.audits.Audits.writers`."""
+    lists: str | None
+    """Why the lists of YSE-PZ that are followed could not be read."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for JSON."""
@@ -178,6 +181,7 @@ class Machinery:
             "quiet_until": _iso(quiet),
             "queues": self.queues,
             "writers": [dict(writer) for writer in self.writers],
+            "lists": self.lists,
             "now": _iso(self.now_ms),
         }
 
@@ -288,7 +292,13 @@ def machinery(service: Service) -> Machinery:
         queues=queue_lengths(service),
         now_ms=state.now_ms(),
         writers=state.audits.writers(),
+        lists=unlisted(state),
     )
+
+
+def unlisted(state: State) -> str | None:
+    """Return why the lists of YSE-PZ that are followed could not be read; None: they could."""
+    return next((each.fact for each in state.troubles.all() if each.kind == FOLLOW), None)
 
 
 def sources(service: Service) -> list[str]:

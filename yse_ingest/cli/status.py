@@ -150,6 +150,9 @@ def _show_machinery(below: Machinery) -> None:
         say(f"All uploads are held: {below.held}. `yse-ingest resume` ends it.", style="yellow")
     for writer in below.writers:
         say(second_writer(writer), style="yellow")
+    if below.lists is not None:
+        remedy = "Correct [follow] in the targets file"
+        say(f"{below.lists}. {remedy}; until then targets stay as they are.", style="yellow")
     if below.breaker["open"]:
         probe = ahead(below.breaker["next_ms"], below.now_ms)
         say(f"YSE-PZ does not answer; it is tried again {probe}", style="yellow")

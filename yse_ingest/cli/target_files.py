@@ -178,6 +178,7 @@ def sync(terminal: Terminal) -> None:
     Example:
       yse-ingest targets sync
     """
+    from yse_ingest.cli.overview import unlisted
     from yse_ingest.cli.render import say
 
     service = terminal.service()
@@ -191,7 +192,8 @@ def sync(terminal: Terminal) -> None:
     if file.following:
         listed = service.follow(now=True)
         if listed is None:
-            problems.append("YSE-PZ's lists could not be read: see `yse-ingest status`")
+            why = unlisted(service.state) or "YSE-PZ's lists could not be read"
+            problems.append(f"{why}. All targets stay as they are.")
         else:
             counts = _counts(listed.new, listed.gone, listed.back)
             told["YSE-PZ"] = counts | {"renamed": len(listed.renamed)}
@@ -210,4 +212,4 @@ def sync(terminal: Terminal) -> None:
 
 
 def _counts(changed: Sequence[str], gone: Sequence[str], back: Sequence[str]) -> dict[str, int]:
-    return {"new or changed": len(changed), "left, paused": len(gone), "back": len(back)}
+    return {"new or changed": len(changed), "gone and paused": len(gone), "back": len(back)}
