@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 import pytest
@@ -89,6 +90,34 @@ def test_init_overwrites_nothing_unasked(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["Procfile"]
     assert run("init", str(tmp_path), "--force").exit_code == 0
     assert "mine" not in (tmp_path / "Procfile").read_text()
+
+
+def test_a_folder_to_practise_in_names_stand_ins_alone(tmp_path: Path) -> None:
+    """Every address of it is of this machine, and its YSE-PZ has an account."""
+    assert run("init", str(tmp_path / "practice"), "--sandbox").exit_code == 0
+    env = parse_env((tmp_path / "practice" / ENV_FILE).read_text(), name=ENV_FILE)
+    addresses = [value for name, value in env.items() if name.endswith("_URL")]
+    assert len(addresses) == 5
+    assert {urlsplit(address).hostname for address in addresses} == {"127.0.0.1"}
+    settings = Settings.from_env(env)
+    assert settings.account() is not None
+    assert settings.default_source == "alerce"
+
+
+def test_the_sandbox_is_not_run_at_addresses_of_others(console: Console) -> None:
+    """A folder with a real YSE-PZ is refused, and told what to do."""
+    result = console.run("sandbox", YSE_PZ_URL="https://ziggy.example.org/yse")
+    assert result.exit_code == 2
+    assert "is no address of a sandbox" in result.stderr
+    assert "yse-ingest init DIR --sandbox" in result.stderr
+
+
+def test_a_command_of_targets_without_that_word_is_named() -> None:
+    """Who types `pause NAME` is told `targets pause`; another word gets the usual answer."""
+    result = run("pause", "2019np")
+    assert result.exit_code == 2
+    assert "`yse-ingest targets pause`?" in result.output
+    assert "targets" not in run("pose", "2019np").output
 
 
 def test_units_name_folder_program_and_env_file(tmp_path: Path) -> None:

@@ -148,7 +148,11 @@ def test_sync_asks_ysepz_for_its_lists_now(console: Console) -> None:
     ]
     console.ysepz.rename("2027abc", "2027xyz")
     renamed = told(console.run(*run, YSE_INGEST_TARGETS=path))["synced"]["YSE-PZ"]
-    assert (renamed["renamed"], renamed["new or changed"], renamed["left, paused"]) == (1, 0, 0)
+    assert (renamed["renamed"], renamed["new or changed"], renamed["gone and paused"]) == (
+        1,
+        0,
+        0,
+    )
 
 
 def test_a_tag_that_ysepz_does_not_know_is_named(console: Console) -> None:

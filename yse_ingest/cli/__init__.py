@@ -7,6 +7,7 @@ is imported when it runs, so that ``yse-ingest --help`` answers at once.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from pathlib import Path
 from typing import ClassVar
@@ -17,6 +18,8 @@ from yse_ingest import __version__
 from yse_ingest.cli.terminal import Terminal, exit_code, report
 from yse_ingest.envfile import ENV_FILE, load_env_file
 from yse_ingest.errors import YseIngestError
+
+_NOWHERE = logging.NullHandler()
 
 
 class Commands(click.Group):
@@ -103,6 +106,9 @@ def main(ctx: click.Context) -> None:
       yse-ingest up                    start it
       yse-ingest up --sandbox          the whole service on stand-ins, without a folder
     """
+    # Each command says itself what it found: a line of the log beside it, without its fields,
+    # explains nothing. With --verbose the log is shown whole.
+    logging.getLogger("yse_ingest").addHandler(_NOWHERE)
     terminal = Terminal.of(ctx)
     path = Path(ENV_FILE)
     try:
