@@ -208,6 +208,7 @@ def test_show_says_how_a_target_is_followed(console: Console) -> None:
     assert shown["origin"] == "adhoc"
     text = console.run("targets", "show", "2019np").stdout
     assert "a person" in text
+    assert "every           2.0 h" in text
     assert "UTC" in text
     assert console.run("targets", "show", "nobody").exit_code == 1
 

@@ -191,7 +191,7 @@ def show(terminal: Terminal, name: str) -> None:
     Example:
       yse-ingest targets show 2019np
     """
-    from yse_ingest.cli.render import ahead, both_times, say
+    from yse_ingest.cli.render import ahead, both_times, duration, say
     from yse_ingest.errors import UnknownTargetError
     from yse_ingest.state.targets import target_to_json
 
@@ -217,6 +217,8 @@ def show(terminal: Terminal, name: str) -> None:
     now_ms = service.state.now_ms()
     due_ms, since_ms = told.pop("due_ms"), told.pop("followed_since_ms")
     told["origin"] = ORIGIN_WORDS[origin]
+    told = {"every": _every(told.pop("cadence_s"), duration), **told}
+    told["priority"] = told["priority"] or None
     if newest_ms := told.pop("newest_ms"):
         told["newest"] = both_times(newest_ms)
     if since_ms:
