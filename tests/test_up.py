@@ -26,7 +26,7 @@ from yse_ingest.cli.processes import (
     read_procfile,
     supervisor_config,
 )
-from yse_ingest.cli.running import severity
+from yse_ingest.cli.running import severity, shortened
 from yse_ingest.errors import SettingsError
 from yse_ingest.sandbox import supernovae
 from yse_ingest.state import side_connection
@@ -164,6 +164,15 @@ def test_the_log_is_followed_through_its_rotation(tmp_path: Path) -> None:
 def test_only_log_lines_are_shown(line: str, level: str | None) -> None:
     """Banners and other output stay in the log."""
     assert severity(line) == level
+
+
+def test_a_line_in_the_terminal_has_no_ids() -> None:
+    """What tells runs of a task apart stands in the log file; JSON stays whole."""
+    said = "2026-11-23T09:20:01.123Z INFO    fetched target=2019np"
+    line = f"{said} task=fetch task_id=a-1 attempt=1 seconds=0.6"
+    assert shortened(line) == f"{said} seconds=0.6"
+    as_json = json.dumps({"level": "INFO", "event": "x task=fetch task_id=a-1 attempt=1"})
+    assert shortened(as_json) == as_json
 
 
 class Up:

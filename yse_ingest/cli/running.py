@@ -248,8 +248,7 @@ class Run:
     def _show(self, name: str, line: str, *, quiet: bool) -> None:
         level = severity(line)
         if level in _LOUD or (level and not quiet):
-            told = line if line.startswith("{") else _IDS.sub("", line)
-            self.say(f"{name:8} {told}", style="yellow" if level in _LOUD else None)
+            self.say(f"{name:8} {shortened(line)}", style="yellow" if level in _LOUD else None)
 
     def _say_once(self, what: str, text: str) -> None:
         if self._trouble.get(what) != text:
@@ -297,6 +296,11 @@ class Run:
         first = still[0]
         reason = f" ({first.reason})" if first.reason else ""
         return f"{len(still)} of {len(rows)} targets, as {first.target}: {first.state}{reason}"
+
+
+def shortened(line: str) -> str:
+    """Return a line of our log for a terminal: what happened, without the ids of the task."""
+    return line if line.startswith("{") else _IDS.sub("", line)
 
 
 def severity(line: str) -> str | None:
