@@ -20,11 +20,12 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 run: $(VENV)/.installed ## The whole service on the sandbox: 31 real supernovae (ONCE=1 ends when all are stored)
 	$(BIN)/yse-ingest up --sandbox $(if $(ONCE),--once)
 
-# Three at a time: most of them wait. Those of the workers run in processes of their own, for
+# Four at a time: most of them wait. Those of the workers run in processes of their own, for
 # Celery sets up logging once per process.
-TOGETHER := -n 3 --dist loadfile
+TOGETHER := -n 4 --dist loadfile
 LONG     := tests/workers/test_secrets.py tests/campaigns/test_beside_the_crons.py \
-            tests/campaigns/test_short_drill.py
+            tests/campaigns/test_short_drill.py tests/campaigns/test_short_rates.py \
+            tests/campaigns/test_short_scale.py
 
 test: $(VENV)/.installed ## The tests
 	$(BIN)/pytest $(TOGETHER) --ignore=tests/workers --ignore=tests/test_up.py \
