@@ -133,9 +133,9 @@ GUARDS = (
         'default=True,\n        doc="Let YSE-PZ overwrite',
     ),
     _ysepz(
-        11, "times.py:parse_obs_dates", "a_leap_second_does_not_stop_the_light_curve",
-        '    text = np.char.replace(text, ":60.", ":59.")\n',
-        "",
+        11, "times.py:to_time_ms", "a_leap_second_does_not_stop_the_light_curve",
+        'np.minimum(clock["s"], 59)',
+        'clock["s"]',
     ),
     _ysepz(
         12, "planning.py:plan_upload", "public_points_are_never_hidden_by_groups",
