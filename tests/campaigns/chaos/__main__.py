@@ -72,6 +72,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
             folder = Path(scratch) if given.keep is None else given.keep / str(seed)
             folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                say(f"{folder} is not empty: what is left of another run would be judged, too")
+                return 2
             say(f"seed {seed}: {size.targets} targets, faults for {size.seconds:g} s")
             started = time.monotonic()
             report = Campaign(folder, seed, size, say).run()
