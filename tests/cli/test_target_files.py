@@ -266,6 +266,8 @@ def test_status_is_watched_until_it_is_ended(console: Console, tmp_path: Path) -
     """It shows itself again, and Ctrl-C ends it as done."""
     console.service().state.targets.put(Target("2019np"), origin="adhoc")
     with TemporaryFile(dir=tmp_path) as output:
+        # Tests that run in the background of a shell are deaf to Ctrl-C, and so were this one.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         process = Popen(
             [PROGRAM, "status", "--watch"],
             cwd=console.folder,
@@ -274,6 +276,7 @@ def test_status_is_watched_until_it_is_ended(console: Console, tmp_path: Path) -
             stdout=output,
             stderr=output,
         )
+        signal.signal(signal.SIGINT, before)
 
         def text() -> str:
             output.seek(0)
