@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from yse_ingest.clients import CREATION_KEY, Clients, Hint
 from yse_ingest.errors import LeaseLostError, StateError, TargetError, YseIngestError
-from yse_ingest.fetch import Fetch
+from yse_ingest.fetch import Fetch, owed
 from yse_ingest.follow import Followed, follow
 from yse_ingest.targets import canonical_name
 from yse_ingest.upload import Upload, UploadOutcome
@@ -158,7 +158,7 @@ class Service(Clients):
 
     def owed(self, fetched: Fetched, key: str) -> tuple[LightCurve, Ledger | None]:
         """Return the exposures that YSE-PZ does not hold as they are, and its ledger."""
-        return Fetch(self).owed(fetched, key)
+        return owed(self, fetched, key)
 
     def drain(self) -> list[Hint]:
         """Claim every outbox row that is due, as many as may be in flight.

@@ -19,7 +19,7 @@ from yse_ingest.errors import (
     YseIngestError,
     YsePzReplyError,
 )
-from yse_ingest.fetch import REFUSED_BY_YSEPZ, wanted
+from yse_ingest.fetch import wanted
 from yse_ingest.judge import Judge, second_installation
 from yse_ingest.pipeline import Outcome, Receipt, State, deliver, plan_upload
 from yse_ingest.shadow import (
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+REFUSED_BY_YSEPZ = "YSE-PZ"
+"""The source noted in quarantine for points that YSE-PZ itself refused."""
 _WELL = {State.VERIFIED, State.ACCEPTED, State.SHADOW}
 _HELD = (
     Outcome.ACCEPTED,

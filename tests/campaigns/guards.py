@@ -194,8 +194,8 @@ GUARDS = (
         '"sort_value": "jd", "sort_order": "desc"}',
     ),
     _mars(
-        3, "fetch.py:_question", "an_alert_that_was_ingested_late_is_found",
-        'detail["newest_ms"] - self.settings.overlap_s * 1000)',
+        3, "fetch/questions.py:question", "an_alert_that_was_ingested_late_is_found",
+        'detail["newest_ms"] - clients.settings.overlap_s * 1000)',
         'detail["newest_ms"])',
     ),
     _mars(
