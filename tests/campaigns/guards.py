@@ -128,7 +128,8 @@ GUARDS = (
         '"mjdmatchmin": 0.01}',
     ),
     _ysepz(
-        10, "settings.py:Settings.clobber", "two_rows_never_become_copies_and_keep_their_flags",
+        10, "settings/table.py:Table.clobber",
+        "two_rows_never_become_copies_and_keep_their_flags",
         'default=False,\n        doc="Let YSE-PZ overwrite',
         'default=True,\n        doc="Let YSE-PZ overwrite',
     ),
