@@ -216,6 +216,17 @@ def one_per_exposure(curve: LightCurve, window: Mapping[str, float]) -> Bools:
     return stands
 
 
+def beside_detections(curve: LightCurve) -> Bools:
+    """Return which negative subtractions have a detection as their twin, shape (n,).
+
+    ZTF reports an exposure twice now and then, also once with each sign.
+    """
+    rank = curve.rank
+    window = dict.fromkeys(np.unique(curve.band).tolist(), float(TWIN_MS))
+    twins: Bools = (rank == Rank.NEGATIVE) & _beside(curve, rank == Rank.DETECTION, window)
+    return twins
+
+
 def _beside(curve: LightCurve, others: Bools, window: Mapping[str, float]) -> Bools:
     """Return which rows have one of ``others`` in their band and window, shape (n,)."""
     beside = np.zeros(len(curve), dtype=bool)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from yse_ingest.delivery import Outcome, Receipt, State, deliver
-from yse_ingest.delta import one_per_exposure, smallest_gaps, windows
+from yse_ingest.delta import beside_detections, one_per_exposure, smallest_gaps, windows
 from yse_ingest.ledger import merge_gaps
 from yse_ingest.photometry import (
     LightCurve,
@@ -158,8 +158,13 @@ def _fetched(answer: Answer, ask: Ask, source: Source) -> Fetched:
     every, negative = light_curve(answer.alerts, **names, keep_negatives=True)
     # By the exposures that were seen, whatever is kept of them.
     gaps = smallest_gaps(every.time_ms, every.band, instrument=rules.instrument)
-    detections = every if rules.negatives == "flux" else every.take(np.isfinite(every.mag))
     dropped = Counter(answer.dropped)
+    if rules.negatives == "flux":
+        twins = beside_detections(every)
+        dropped["negative beside the detection of its exposure"] += int(np.count_nonzero(twins))
+        detections = every.take(~twins)
+    else:
+        detections = every.take(np.isfinite(every.mag))
     parts = [detections]
     if Kind.FORCED in ask.kinds:
         forced = forced_curve(answer.forced, **names)

@@ -98,6 +98,22 @@ def test_a_real_visit_39_s_away_is_kept(house: Any) -> None:
     assert len(house.ysepz.rows("2019np")) == 2
 
 
+@pytest.mark.parametrize("sign", ["f", "0"])
+def test_an_exposure_reported_with_both_signs_is_sent_once(house: Any, sign: str) -> None:
+    """Where negative subtractions are kept as flux, the detection of their exposure stands."""
+    house.mars.add_alert("ZTF19aacgslb", 2458500.5, "g", 18.4, 0.05, RA, DEC, isdiffpos=sign)
+    house.mars.add_alert("ZTF19aacgslb", 2458500.5, "g", 18.0, 0.05, RA, DEC, isdiffpos="1")
+    house.mars.add_alert("ZTF19aacgslb", 2458501.5, "g", 18.4, 0.05, RA, DEC, isdiffpos=sign)
+    both = Target("2019np", overrides={"negatives": "flux"})
+
+    first, second = house.push(both), house.push(both)
+
+    assert (first.state, first.sent, first.negative) == ("verified", 2, 2)
+    assert first.dropped == {"negative beside the detection of its exposure": 1}
+    assert (second.state, second.sent) == ("verified", 0)
+    assert [row["mag"] for row in house.ysepz.rows("2019np")] == [18.0, None]
+
+
 def test_a_changed_value_is_corrected_in_its_own_row(house: Any) -> None:
     """A reprocessed magnitude becomes one PATCH: flag, creator and the other rows stay."""
     candid = 740000000315015001
