@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -286,6 +287,48 @@ def test_a_wrong_password_is_named_and_loses_nothing(house: Any) -> None:
 
     assert "wrong-one" not in str(caught.value)
     assert house.writes() == []
+
+
+@pytest.mark.parametrize(
+    ("ra", "dec", "field"), [(361.0, 10.0, "ra"), (-5.0, 10.0, "ra"), (20.0, 95.0, "dec")]
+)
+def test_a_transient_without_a_place_stops_its_own_target(
+    house: Any, ra: float, dec: float, field: str
+) -> None:
+    """YSE-PZ stores any coordinates; the others of the same message are followed on."""
+    house.alerts("ZTF19aacgslb", 3)
+    house.ysepz.add_transient("2019ab", ra, dec)
+    service = house.service()
+    for name in ("2019ab", "2019np"):
+        service.enqueue(Target(name))
+
+    house.cycle(service, "2019ab", "2019np")
+
+    assert len(house.ysepz.rows("2019np")) == 3
+    told = service.state.clocks.get("2019ab")["mars"].error
+    assert told.startswith(f"YSE-PZ: 2019ab: its transient 2019ab stands at ra {ra:g}")
+    assert f"{field} is outside" in told
+
+    with house.ysepz.store.connect() as database:
+        database.update("transient", [2], {"ra": 20.0, "dec": 10.0})
+    house.cycle(service, "2019ab", "2019np")
+    assert service.state.clocks.get("2019ab")["mars"].answered_ms is not None
+
+
+def test_a_place_that_was_spoilt_since_its_look_up_stops_its_own_target(house: Any) -> None:
+    """A list of YSE-PZ may have told the place; it is looked up anew once it is mended."""
+    house.alerts("ZTF19aacgslb", 3)
+    house.ysepz.add_transient("2019ab", 20.0, 10.0)
+    service = house.service()
+    for name in ("2019ab", "2019np"):
+        service.enqueue(Target(name))
+    found = service.ysepz.transient_by_name("2019ab")
+    service.remember("2019ab", replace(found, ra=361.0))
+
+    house.cycle(service, "2019ab", "2019np")
+
+    assert len(house.ysepz.rows("2019np")) == 3
+    assert service.state.resolutions.get("2019ab") is None
 
 
 def test_what_is_owed_for_a_removed_target_is_not_sent(house: Any) -> None:

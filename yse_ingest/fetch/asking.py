@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from yse_ingest.choice import is_usable
 from yse_ingest.drift import DOWN, Hearing
-from yse_ingest.errors import SettingsError
+from yse_ingest.errors import SettingsError, StateError, YseIngestError
 from yse_ingest.fetch.answers import Answers
 from yse_ingest.fetch.questions import question, reads_of
 from yse_ingest.fetch.rounds import Rounds
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from yse_ingest.clients import Clients, Hint
     from yse_ingest.fetch.rounds import Round
+    from yse_ingest.sources import Ask
 
 DOWN_IN_A_ROW = 2
 """After so many targets without an answer, the others are asked at their next source."""
@@ -76,9 +77,9 @@ class Fetch:
     def _ask(self, source: str, rounds: Sequence[Round]) -> list[Hint]:
         """Ask one source about several targets, and commit its answers."""
         asked_ms = self._state.now_ms()
-        by_name = {one.target.name: one for one in rounds}
-        with self._state.reading_ahead(reads_of(self._clients, rounds)):
-            asks = [question(self._clients, one, source, asked_ms) for one in rounds]
+        asks = self._questions(source, rounds, asked_ms)
+        asked = {ask.target.name for ask in asks}
+        by_name = {one.target.name: one for one in rounds if one.target.name in asked}
         hints: list[Hint] = []
         hearing = Hearing(self._clients, source, self._turns.breakers[source])
         in_a_row = 0
@@ -113,3 +114,17 @@ class Fetch:
             self._turns.soon(one.target, source, self._settings.ask_again_s)
         hearing.close()
         return hints
+
+    def _questions(self, source: str, rounds: Sequence[Round], asked_ms: int) -> list[Ask]:
+        """Return what to ask; a target whose rules or place are at fault is left out."""
+        asks = []
+        with self._state.reading_ahead(reads_of(self._clients, rounds)):
+            for one in rounds:
+                try:
+                    asks.append(question(self._clients, one, source, asked_ms))
+                except StateError:
+                    raise
+                except YseIngestError as error:
+                    one.failed[source] = error.fact
+                    self._turns.unasked(one.target, source, error)
+        return asks

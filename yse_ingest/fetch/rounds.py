@@ -12,7 +12,7 @@ from yse_ingest.clients import CREATION_KEY
 from yse_ingest.errors import StateError, YseIngestError
 from yse_ingest.state import Choice
 from yse_ingest.targets import ADAPTIVE
-from yse_ingest.ysepz import Transient
+from yse_ingest.ysepz import Transient, check_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -154,6 +154,12 @@ class Rounds:
         known = self._state.resolutions.get(target.name)
         if known is not None:
             place = Transient.from_dict(known)
+            try:
+                check_place(target, place)
+            except YseIngestError:
+                # Once it is corrected there, the next question is answered.
+                self._state.resolutions.drop(target.name)
+                raise
             return str(place.pk), place
         held = self._clients.held_back("lookup", [target.name])
         if held is not None:

@@ -8,7 +8,7 @@ from yse_ingest.ysepz.cost import Speed, cut, modelled_seconds, read_back_second
 from yse_ingest.ysepz.creation import create
 from yse_ingest.ysepz.gate import LocalGate
 from yse_ingest.ysepz.http import Answer, Timeouts
-from yse_ingest.ysepz.lookup import Resolution, resolve
+from yse_ingest.ysepz.lookup import OFFSET_MAX_ARCSEC, Resolution, check_place, resolve
 from yse_ingest.ysepz.missing import MissingRow, missing_rows
 from yse_ingest.ysepz.readback import Header, ReadBack
 from yse_ingest.ysepz.transients import Transient, name_key
@@ -21,6 +21,7 @@ from yse_ingest.ysepz.uploads import (
 from yse_ingest.ysepz.vocabulary import Band, Vocabulary, nearest
 
 __all__ = [
+    "OFFSET_MAX_ARCSEC",
     "Account",
     "Alias",
     "Answer",
@@ -37,6 +38,7 @@ __all__ = [
     "Transient",
     "Vocabulary",
     "YsePz",
+    "check_place",
     "create",
     "creation_request",
     "cut",

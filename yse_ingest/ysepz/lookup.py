@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from yse_ingest.errors import AmbiguousTargetError, PlaceTakenError, TargetError
-from yse_ingest.targets import canonical_name, separation_arcsec
+from yse_ingest.targets import canonical_name, check_position, separation_arcsec
 from yse_ingest.ysepz.http import SERVICE
 from yse_ingest.ysepz.transients import Transient, name_key
 
@@ -53,7 +53,7 @@ def resolve(client: YsePz, target: Target) -> Resolution:
     ------
     TargetError
         Its coordinates are more than 2" from those of the transient of its name, or YSE-PZ has
-        several of that name.
+        several of that name, or that transient's coordinates are none.
     AmbiguousTargetError
         Its name is an alias of several transients.
     PlaceTakenError
@@ -61,6 +61,35 @@ def resolve(client: YsePz, target: Target) -> Resolution:
     YsePzError
         YSE-PZ did not do its part.
     """
+    found = _resolve(client, target)
+    if found.transient is not None:
+        check_place(target, found.transient)
+    return found
+
+
+def check_place(target: Target, transient: Transient) -> None:
+    """Refuse a transient whose coordinates are none: YSE-PZ stores them as they come.
+
+    Raises
+    ------
+    TargetError
+        Nobody can tell where to look for its photometry.
+    """
+    try:
+        check_position(transient.name, transient.ra, transient.dec)
+    except TargetError as error:
+        raise TargetError(
+            f"its transient {transient.name} stands at ra {transient.ra:g}, dec "
+            f"{transient.dec:g}: {error.fact}",
+            service=SERVICE,
+            target=target.name,
+            field=error.field,
+            value=error.value,
+            remedy="Correct its coordinates in YSE-PZ.",
+        ) from error
+
+
+def _resolve(client: YsePz, target: Target) -> Resolution:
     transient = client.transient_by_name(target.name)
     if transient is not None:
         return _known(target, transient, by="name")
