@@ -15,6 +15,8 @@ from yse_ingest.audit import Finding, Findings, examine, renewed
 from yse_ingest.errors import HeldError, SecondInstallationError, UnknownTargetError
 from yse_ingest.ledger import WRITTEN, Flag, Ledger
 from yse_ingest.pushed import journal_path, places
+from yse_ingest.targets import separation_arcsec
+from yse_ingest.ysepz import OFFSET_MAX_ARCSEC
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from yse_ingest.clients import Clients
     from yse_ingest.photometry import LightCurve
     from yse_ingest.state import OwedRow
-    from yse_ingest.ysepz import ReadBack, Transient
+    from yse_ingest.ysepz import ReadBack, Transient, YsePz
 
 logger = logging.getLogger(__name__)
 
@@ -166,6 +168,24 @@ class Judge:
         if not doomed.all():
             self.fetch_again()
         return ledger
+
+    def still_there(self, client: YsePz) -> bool:
+        """Look the transient up by its number; tell whether that is still the same thing.
+
+        Its name may be another one: `transient` is what it is now.
+        """
+        known = self.transient
+        found = client.transient_by_pk(known.pk)
+        # A YSE-PZ that was set back gives numbers anew: name or place must be the old one.
+        if found is None or (
+            found.name != known.name
+            and separation_arcsec(found.ra, found.dec, known.ra, known.dec) > OFFSET_MAX_ARCSEC
+        ):
+            return False
+        self.transient = found
+        for name in self.row.targets:
+            self.clients.remember(name, found)
+        return True
 
     def missing(self) -> UnknownTargetError:
         """Note that the whole transient is gone, and return the error that says so.

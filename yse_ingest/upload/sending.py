@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from yse_ingest.clients import CREATION_KEY
 from yse_ingest.delta import Verdict, compare, one_per_exposure, windows
-from yse_ingest.errors import YsePzReplyError
+from yse_ingest.errors import UploadRefusedError, YsePzReplyError
 from yse_ingest.fetch import wanted
 from yse_ingest.judge import Judge, second_installation
 from yse_ingest.pipeline import State, deliver, plan_upload
@@ -101,7 +101,8 @@ class Upload:
             if verify and stored is None:
                 stored = self.read_back(judge)
                 ledger = self.weigh(judge, stored, ledger)
-            receipt = self.send(target, curve, transient, ledger, stored)
+            receipt = self._sent(judge, target, curve, ledger, stored)
+            transient = judge.transient
             waits = verify and _proof_waits(receipt)
             ledger = self._known_after(receipt, ledger, proof_waits=waits)
             stored, verify = receipt.read_back, verify and not waits
@@ -156,13 +157,12 @@ class Upload:
         except YsePzReplyError as error:
             if error.field != "slug":
                 raise
-            found = self.client.transient_by_pk(transient.pk)
-            if found is None or found.name != transient.name:
+            if not judge.still_there(self.client):
                 raise judge.missing() from error
-            judge.transient = found
-            self.clients.remember(self.name, found)
-            stored = self.client.read_back(found.slug)
+            stored = self.client.read_back(judge.transient.slug)
         if stored.pk != transient.pk:
+            raise judge.missing()
+        if stored.name != judge.transient.name and not judge.still_there(self.client):
             raise judge.missing()
         return stored
 
@@ -236,6 +236,23 @@ class Upload:
             prover=self.prover,
             deadline=self.deadline,
         )
+
+    def _sent(
+        self,
+        judge: Judge,
+        target: Target,
+        curve: LightCurve,
+        ledger: Ledger | None,
+        stored: ReadBack | None,
+    ) -> Receipt:
+        """Send one target's points, under the new name where the transient was renamed."""
+        receipt = self.send(target, curve, judge.transient, ledger, stored)
+        if not isinstance(receipt.error, UploadRefusedError) or receipt.error.field != "name":
+            return receipt
+        # Nothing was written: renamed there since it was looked up, or deleted.
+        if not judge.still_there(self.client):
+            raise judge.missing() from receipt.error
+        return self.send(target, curve, judge.transient, ledger, stored)
 
     def prover(self, may_wait: bool) -> YsePz | None:
         """Return the client that proves an upload; None where the budget leaves no time.

@@ -1,0 +1,98 @@
+"""A transient that people or TNS rename in YSE-PZ goes on as the same target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from yse_ingest.reconcile import Auditor
+from yse_ingest.targets import Target
+
+if TYPE_CHECKING:
+    from tests.service.conftest import House
+    from yse_ingest.service import Service
+
+RA, DEC = 157.3415, 29.5106667
+OLD, NEW = "ZTF19aacgslb", "2019zz"
+
+
+@pytest.fixture(name="service")
+def _service(house: House) -> Service:
+    """One target with three points in YSE-PZ, whose look-up is kept."""
+    house.ysepz.add_transient(OLD, RA + 1.0, DEC)
+    for day in range(3):
+        alert(house, day)
+    service = house.service()
+    service.enqueue(Target(OLD))
+    house.cycle(service, OLD)
+    assert len(house.ysepz.rows(OLD)) == 3
+    return service
+
+
+def alert(house: House, day: int) -> None:
+    house.mars.add_alert(OLD, 2458500.5 + day, "g", 18.0, 0.05, RA + 1.0, DEC)
+
+
+def renamed(house: House, *, slug: str) -> None:
+    with house.ysepz.store.connect() as database:
+        pk = database.named("transient", OLD)[0]["id"]
+        database.update("transient", [pk], {"name": NEW, "slug": slug})
+
+
+def known_as(service: Service) -> str:
+    found = service.locate(Target(OLD))
+    assert found is not None
+    return found.name
+
+
+@pytest.mark.parametrize("slug", ["2019zz", "ztf19aacgslb"], ids=["new-slug", "old-slug"])
+def test_a_renamed_transient_gets_its_points_at_once(
+    house: House, service: Service, slug: str
+) -> None:
+    """The refusal of the old name has it looked up by its number, and nothing is owed."""
+    renamed(house, slug=slug)
+    alert(house, 3)
+
+    house.cycle(service, OLD)
+
+    assert len(house.ysepz.rows(NEW)) == 4
+    assert service.state.outbox.rows(10) == []
+    assert known_as(service) == NEW
+    written = len(house.writes())
+    house.cycle(service, OLD)
+    assert len(house.writes()) == written
+
+
+@pytest.mark.parametrize("slug", ["2019zz", "ztf19aacgslb"], ids=["new-slug", "old-slug"])
+def test_a_read_back_shows_the_new_name(house: House, service: Service, slug: str) -> None:
+    """Whoever reads back first learns of it there, and nothing is taken for gone."""
+    renamed(house, slug=slug)
+    hint = Auditor(service).claim("2", Target(OLD))
+    assert hint is not None
+
+    assert service.upload(hint.name, hint.key, hint.fence, attempt=1).state == "audited"
+
+    assert known_as(service) == NEW
+    alert(house, 3)
+    house.cycle(service, OLD)
+    assert len(house.ysepz.rows(NEW)) == 4
+    assert [each.status for each in house.ysepz.log if each.method == "POST"] == [200, 200]
+
+
+def test_a_number_that_was_given_anew_is_not_believed(house: House, service: Service) -> None:
+    """After a set-back another thing may have the number: neither name nor place are ours."""
+    with house.ysepz.store.connect() as database:
+        database.run("DELETE FROM YSE_App_transient WHERE id = ?", [2])
+    with house.ysepz.store.connect() as database:
+        database.run("DELETE FROM sqlite_sequence WHERE name = 'YSE_App_transient'", [])
+    assert house.ysepz.add_transient("2026zz", 20.0, 10.0) == 2
+    alert(house, 3)
+
+    house.cycle(service, OLD)
+
+    assert house.ysepz.rows("2026zz") == []
+    (row,) = service.state.outbox.rows(10)
+    assert row.place == "refused"
+    assert "number 2 of this name any more" in str(row.reason)
+    assert service.state.resolutions.get(OLD) is None
