@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from yse_ingest.reconcile import Auditor
+from yse_ingest.state.resolutions import KEEP_S
 from yse_ingest.targets import Target
 
 if TYPE_CHECKING:
@@ -96,3 +97,39 @@ def test_a_number_that_was_given_anew_is_not_believed(house: House, service: Ser
     assert row.place == "refused"
     assert "number 2 of this name any more" in str(row.reason)
     assert service.state.resolutions.get(OLD) is None
+
+
+@pytest.mark.parametrize("number", [2, 3], ids=["known-number", "other-number"])
+def test_nothing_goes_to_another_transient_that_has_the_name_now(
+    house: House, service: Service, number: int
+) -> None:
+    """A look-up of an hour ago is made again by number: points cannot be taken back."""
+    if number == 2:
+        renamed(house, slug="2019zz")
+    else:
+        with house.ysepz.store.connect() as database:
+            database.run("DELETE FROM YSE_App_transient WHERE id = 2", [])
+    assert house.ysepz.add_transient(OLD, 20.0, 10.0) == 3
+    known = service.state.resolutions.get(OLD)
+    assert known is not None
+    service.state.resolutions.put(OLD, known, keep_s=KEEP_S - 3601)
+    alert(house, 3)
+
+    house.cycle(service, OLD)
+
+    assert house.ysepz.rows(OLD) == []
+    if number == 2:
+        assert len(house.ysepz.rows(NEW)) == 4
+    else:
+        (row,) = service.state.outbox.rows(10)
+        assert "number 2 of this name any more" in str(row.reason)
+
+
+def test_a_recent_look_up_is_not_made_again(house: House, service: Service) -> None:
+    """A new point costs YSE-PZ one request."""
+    alert(house, 3)
+    requests = len(house.ysepz.log)
+
+    house.cycle(service, OLD)
+
+    assert [each.path for each in list(house.ysepz.log)[requests:]] == ["/add_transient_phot/"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.state.connection import Read
@@ -50,6 +51,11 @@ class ResolutionStore:
         """Return the look-up of a name, or None when it was never made or is too old."""
         raw = self._connection.call(*self.read_of(name).command)
         return None if raw is None else loads(raw)
+
+    def age_s(self, name: str) -> float:
+        """Return how long ago the look-up of a name was made [s]; infinity: it is not kept."""
+        left_ms = int(self._connection.call("PTTL", self._key(name)))
+        return KEEP_S - left_ms / 1000 if left_ms >= 0 else math.inf
 
     def read_of(self, name: str) -> Read:
         """Return what `get` reads."""

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LOOK_UP_AGE_S = 3600.0
+"""A name that was looked up longer ago than this is looked up again before it is sent [s]."""
+
 
 class Upload:
     """One upload under one lease: settle, create, read back, send, record."""
@@ -245,7 +248,14 @@ class Upload:
         ledger: Ledger | None,
         stored: ReadBack | None,
     ) -> Receipt:
-        """Send one target's points, under the new name where the transient was renamed."""
+        """Send one target's points, under the new name where the transient was renamed.
+
+        Points go by name, and cannot be taken back: a name that was looked up long ago may be
+        that of another transient now.
+        """
+        old = stored is None and self.state.resolutions.age_s(self.name) > LOOK_UP_AGE_S
+        if old and not self.settings.shadow and not judge.still_there(self.client):
+            raise judge.missing()
         receipt = self.send(target, curve, judge.transient, ledger, stored)
         if not isinstance(receipt.error, UploadRefusedError) or receipt.error.field != "name":
             return receipt
