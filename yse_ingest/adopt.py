@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from yse_ingest.delta import differs, match, outranked, windows
+from yse_ingest.delta import differs, match, outranked, own_windows, windows
 from yse_ingest.errors import StateError, YseIngestError
 from yse_ingest.inventory import Finding, take_inventory
 from yse_ingest.ledger import Ledger
@@ -146,6 +146,12 @@ def _ledger(fetched: Fetched, stored: ReadBack, *, account: str, at_ms: int) -> 
         gaps=fetched.gaps,
         tolerance_ms=fetched.tolerance_ms,
         mjdmatchmin=fetched.rules.mjdmatchmin,
+    )
+    window = own_windows(
+        window,
+        instrument=curve.instrument,
+        gaps=fetched.gaps,
+        tolerance_ms=fetched.tolerance_ms,
     )
     index, _ = match(curve, stored.photometry, window)
     off = differs(curve, stored.photometry, index)

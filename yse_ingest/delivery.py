@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from yse_ingest.audit import displaced, examine, renewed
-from yse_ingest.delta import Verdict, differs, match, outranked, window_days
+from yse_ingest.delta import Verdict, differs, is_own, match, outranked, window_days
 from yse_ingest.errors import (
     LeaseLostError,
     OutcomeUnknownError,
@@ -194,7 +194,7 @@ class Receipt:
         )
         # The source's own values are the trigger from now on: a rounding is no change, and a
         # person's edit is not undone at every fetch.
-        index, _ = match(curve, ledger.standing, self.plan.window)
+        index, _ = match(curve, ledger.standing, self.plan.own_window)
         # A correction that is still owed must be seen again: its row keeps the hash it had.
         owed = np.array([outcome is Outcome.OWED for outcome in self.outcome], dtype=bool)
         # Nor is a lesser row of the source any news of a better one that stands.
@@ -454,6 +454,7 @@ def _verify(receipt: Receipt, client: YsePz, *, clock: Callable[[], float]) -> N
     off = differs(plan.curve, now.photometry, index)
     ours = np.zeros(len(plan.curve), dtype=bool)
     ours[index >= 0] = now.photometry.written_by(client.account.username)[index[index >= 0]]
+    ours &= is_own(plan.curve, now.photometry, index, plan.own_window)
     delivered = receipt.rows(Outcome.ACCEPTED, Outcome.CORRECTED)
     known = plan.stored.photometry.pk if plan.stored is not None else now.photometry.pk
     receipt.moved_since = displaced(

@@ -58,7 +58,7 @@ class Verdict(IntEnum):
     CHANGED = 2
     """A row of ours stands for it, and the source has other values now."""
     ADOPTED = 3
-    """Somebody else's row stands for it, whatever its values."""
+    """Somebody else's row, or one of another exposure, stands for it, whatever its values."""
     ELSEWHERE = 4
     """A row of the same instrument under another group stands for it."""
     MOVED = 5
@@ -114,6 +114,30 @@ def windows(
         str(band): window_ms(tolerance_ms, gaps.get(gap_key(instrument, str(band))))
         for band in np.unique(bands)
     }
+
+
+def own_windows(
+    window: Mapping[str, float],
+    *,
+    instrument: str,
+    gaps: Mapping[str, int],
+    tolerance_ms: float,
+) -> dict[str, float]:
+    """Return within which time of an exposure a row of ours is its own, per band [ms].
+
+    An operator's wide window lets one row stand for several exposures; it has the values of
+    one of them, and is never corrected to those of another.
+
+    Parameters
+    ----------
+    window
+        Band to match window [ms].
+    instrument, gaps, tolerance_ms
+        As `windows` takes them.
+    """
+    bands = np.array(list(window), dtype="U")
+    computed = windows(bands, instrument=instrument, gaps=gaps, tolerance_ms=tolerance_ms)
+    return {band: min(width, computed[band]) for band, width in window.items()}
 
 
 def twins(alerts: Alerts) -> Bools:
@@ -278,6 +302,7 @@ def compare(
     changed: Bools | None = None,
     value_hash: NDArray[np.uint32] | None = None,
     send_stored_elsewhere: bool = False,
+    own_window: Mapping[str, float] | None = None,
 ) -> Comparison:
     """Return what is to be done about each exposure.
 
@@ -298,6 +323,8 @@ def compare(
         Instead of hashes: which exposures differ from their row (see `differs`).
     send_stored_elsewhere
         Treat an exposure that stands under another group as new.
+    own_window
+        From `own_windows`: a row of ours farther off is adopted like anybody's. None: the same.
     """
     row, elsewhere = match(curve, rows, window)
     if send_stored_elsewhere:
@@ -312,12 +339,31 @@ def compare(
             changed[found] = outranks(mine, stored) | (other & ~outranked(mine, stored))
     own = np.zeros(len(curve), dtype=bool)
     own[found] = ours[row[found]]
+    if own_window is not None:
+        own &= is_own(curve, rows, row, own_window)
     verdict = np.select(
         [~found, elsewhere, ~own, changed],
         [Verdict.NEW, Verdict.ELSEWHERE, Verdict.ADOPTED, Verdict.CHANGED],
         default=Verdict.SAME,
     )
     return Comparison(verdict=verdict.astype(np.int8), row=row)
+
+
+def is_own(curve: LightCurve, rows: Rows, row: Ints, own_window: Mapping[str, float]) -> Bools:
+    """Return which exposures have their row within their own window, shape (n,).
+
+    Parameters
+    ----------
+    row
+        Row of ``rows`` for each exposure, -1 for none; shape (n,).
+    own_window
+        From `own_windows` [ms].
+    """
+    is_near = row >= 0
+    widths = np.array([own_window[band] for band in curve.band[is_near].tolist()], dtype="f8")
+    away = np.abs(curve.time_ms[is_near] - rows.time_ms[row[is_near]])
+    is_near[is_near] = away < widths + TRUNCATION_MS
+    return is_near
 
 
 def differs(curve: LightCurve, stored: StoredPhotometry, row: Ints) -> Bools:

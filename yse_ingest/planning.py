@@ -17,6 +17,7 @@ from yse_ingest.delta import (
     compare,
     differs,
     match,
+    own_windows,
     smallest_stored_gap_ms,
     windows,
 )
@@ -61,6 +62,8 @@ class Plan:
     """The exposures considered."""
     window: Mapping[str, float]
     """Band to match window [ms]."""
+    own_window: Mapping[str, float]
+    """Band to the window within which a row of ours is an exposure's own [ms]."""
     comparison: Comparison
     chunks: tuple[Ints, ...]
     """Rows of the light curve, one request each."""
@@ -152,6 +155,11 @@ def plan_upload(
     )
     if rules.clobber:
         window = _window_for_clobber(window, rows, rules)
+    own_window = window
+    if rules.mjdmatchmin is not None:
+        own_window = own_windows(
+            window, instrument=rules.instrument, gaps=known_gaps, tolerance_ms=tolerance_ms
+        )
     changed = None
     if stored is not None:
         index, _ = match(curve, rows, window)
@@ -168,6 +176,7 @@ def plan_upload(
         changed=changed,
         value_hash=rows.value_hash,
         send_stored_elsewhere=rules.send_stored_elsewhere,
+        own_window=own_window,
     )
     moved: dict[int, int] = {}
     if not rules.clobber:
@@ -204,6 +213,7 @@ def plan_upload(
         rules=rules,
         curve=curve,
         window=window,
+        own_window=own_window,
         comparison=comparison,
         chunks=chunks,
         predicted_s=predicted,

@@ -99,6 +99,45 @@ def test_a_real_visit_39_s_away_is_kept(house: Any) -> None:
     assert len(house.ysepz.rows("2019np")) == 2
 
 
+@pytest.mark.parametrize("clobber", [False, True])
+def test_a_wide_window_turns_no_row_into_another_exposure(house: Any, clobber: bool) -> None:
+    """With the old job's 0.01 d one row stands for two visits, and keeps the values it has."""
+    wide = Target("2019np", overrides={"mjdmatchmin": 0.01, "clobber": clobber})
+    house.mars.add_alert("ZTF19aacgslb", 2458500.5, "g", 18.0, 0.05, RA, DEC)
+    assert house.push(wide).state == "verified"
+    before = house.ysepz.rows("2019np")
+    house.mars.add_alert("ZTF19aacgslb", 2458500.5 + 8 / 1440, "g", 17.0, 0.05, RA, DEC)
+
+    results = [house.push(wide) for _ in range(2)]
+
+    told = [(one.state, one.same, one.adopted, one.differs, one.changed) for one in results]
+    assert told == [("verified", 1, 1, 1, 0)] * 2
+    service = house.service()
+    service.enqueue(wide)
+    for _ in range(3):
+        house.cycle(service, "2019np")
+    assert house.ysepz.rows("2019np") == before
+    assert len(house.writes()) == 1
+    requests = len(house.ysepz.log)
+    house.cycle(service, "2019np")
+    assert len(house.ysepz.log) == requests
+
+
+def test_a_wide_window_still_corrects_an_exposures_own_row(house: Any) -> None:
+    """What the source changes is changed in the row of that very exposure."""
+    wide = Target("2019np", overrides={"mjdmatchmin": 0.01})
+    candid = 740000000315015001
+    house.mars.add_alert("ZTF19aacgslb", 2458500.5, "g", 18.0, 0.05, RA, DEC, candid=candid)
+    house.mars.add_alert("ZTF19aacgslb", 2458500.5 + 8 / 1440, "g", 17.0, 0.05, RA, DEC)
+    assert house.push(wide).sent == 2
+    house.mars.update_alert(candid, magpsf=18.5)
+
+    result = house.push(wide)
+
+    assert (result.changed, result.corrected, result.state) == (1, 1, "verified")
+    assert [row["mag"] for row in house.ysepz.rows("2019np")] == [18.5, 17.0]
+
+
 @pytest.mark.parametrize("sign", ["f", "0"])
 def test_an_exposure_reported_with_both_signs_is_sent_once(house: Any, sign: str) -> None:
     """Where negative subtractions are kept as flux, the detection of their exposure stands."""

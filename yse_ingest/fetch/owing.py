@@ -8,7 +8,7 @@ import numpy as np
 
 from yse_ingest.choice import first_ms
 from yse_ingest.clients import CREATION_KEY
-from yse_ingest.delta import Verdict, compare, outranks, windows
+from yse_ingest.delta import Verdict, compare, outranks, own_windows, windows
 from yse_ingest.ledger import MEMORY
 from yse_ingest.photometry import PointKind
 from yse_ingest.sources import Status
@@ -52,6 +52,14 @@ def owed(clients: Clients, fetched: Fetched, key: str) -> tuple[LightCurve, Ledg
         ours=ledger.ours,
         value_hash=ledger.value_hash,
         send_stored_elsewhere=fetched.rules.send_stored_elsewhere,
+        own_window=None
+        if fetched.rules.mjdmatchmin is None
+        else own_windows(
+            window,
+            instrument=curve.instrument,
+            gaps=ledger.with_gaps(fetched.gaps).gaps,
+            tolerance_ms=fetched.tolerance_ms,
+        ),
     )
     rows = verdicts.where(Verdict.NEW, Verdict.CHANGED)
     if len(ledger):
