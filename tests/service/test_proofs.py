@@ -207,6 +207,26 @@ def test_a_header_that_is_new_is_proven_at_once(house: House) -> None:
     assert "verify" in by(service)
 
 
+def test_nothing_under_a_header_that_shows_none_of_it_counts_as_stored(house: House) -> None:
+    """A private header of others takes public points, too: each upload says that they hide."""
+    house.ysepz.add_photometry(
+        "2019np",
+        [{"obs_date": "2018-01-17T00:00:00", "band": "g-ZTF", "mag": 18.0, "mag_err": 0.1}],
+        user="human",
+        groups=["YSE"],
+    )
+    service = house.service()
+    service.enqueue(NP)
+    for day in range(2):
+        house.mars.add_alert(OBJECT, 2458530.5 + day, "g", 19.0, 0.1, RA, DEC)
+        house.cycle(service, "2019np")
+
+        (row,) = service.state.outbox.rows(10)
+        assert row.place == "refused"
+        assert "accepted, but invisible to this user" in str(row.reason)
+    assert len(house.ysepz.rows("2019np")) == 3
+
+
 def test_a_correction_is_proven_at_once(house: House) -> None:
     """Which value its row has now is known from the read-back alone."""
     service = followed(house, alerts=0)
