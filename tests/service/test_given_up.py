@@ -49,5 +49,34 @@ def test_both_server_workers_are_busy_when_the_client_gives_up(house: Any) -> No
     assert len(house.ysepz.rows("2019np")) == 10
 
 
+def test_what_ends_unclear_again_and_again_comes_back_less_and_less_often(house: Any) -> None:
+    """Each time is looked into; between two that follow each other the wait doubles."""
+    house.alerts("ZTF19aacgslb", 5)
+    bare = Fault("status", path="^/add_transient_phot", times=4, status=500, body="<h1>Oh</h1>")
+    house.ysepz.faults.add(bare)
+    service = house.service(YSE_PZ_REQUEST_LIMIT="0.2", YSE_INGEST_SETTLE_GAP="0.05")
+    service.enqueue(Target("2019np"))
+    hints = service.refresh(["2019np"])
+    waits_ms: list[tuple[int, int]] = []
+    end = time.monotonic() + 30
+    while hints or service.state.outbox.rows(1):
+        assert time.monotonic() < end
+        for each in hints:
+            before_ms = service.state.now_ms()
+            service.upload(each.name, each.key, each.fence, attempt=1)
+            (row,) = service.state.outbox.rows(1) or [None]
+            if row is not None and row.settle is not None and row.settle["stage"] == "ping":
+                waits_ms.append((row.at_ms - service.state.now_ms(), row.at_ms - before_ms))
+        hints = service.drain()
+
+    assert len(waits_ms) == 4
+    assert waits_ms[0][0] <= 0
+    for (least_ms, most_ms), expected_ms in zip(waits_ms[1:], (200, 400, 800), strict=True):
+        assert most_ms >= expected_ms
+        assert least_ms <= 1.5 * expected_ms
+    assert len(house.ysepz.rows("2019np")) == 5
+    assert len(house.writes()) == 5
+
+
 def _ask(url: str) -> None:
     requests.get(f"{url}/get_transient/x/", auth=("othercron", "sandbox-only"), timeout=20)

@@ -77,9 +77,10 @@ def stopped(work: Work, error: YseIngestError) -> UploadOutcome:
             work.fence,
             sent=work.row,
             result="settling",
-            due_ms=work.state.now_ms(),
+            due_ms=work.state.now_ms() + int(_pause_s(work) * 1000),
             settle={"stage": "ping", "seconds": seconds},
             reason=str(error),
+            attempts_delta=1,
         )
         return UploadOutcome("settling", error=error)
     if error.retryable:
@@ -100,6 +101,22 @@ def stopped(work: Work, error: YseIngestError) -> UploadOutcome:
         attempts_delta=1,
     )
     return UploadOutcome("refused", error=error)
+
+
+def _pause_s(work: Work) -> float:
+    """Return how long to leave YSE-PZ alone after an unclear outcome, longer each time.
+
+    The first is looked into at once. A request that ends so whenever it is sent would else come
+    back at every `YSE_PZ_REQUEST_LIMIT`, for ever.
+    """
+    if not work.row.attempts:
+        return 0.0
+    return backoff_delay(
+        work.row.attempts,
+        base=work.settings.request_limit_s,
+        cap=work.settings.owed_wait_max_s,
+        jitter=work.clients.draw(),
+    )
 
 
 def _again(work: Work, error: YseIngestError) -> UploadOutcome:
