@@ -72,7 +72,7 @@ GUARDS = (
         "",
     ),
     _ysepz(
-        2, "ysepz/lookup.py:resolve", "a_second_name_at_one_place_is_never_created",
+        2, "ysepz/lookup.py:_resolve", "a_second_name_at_one_place_is_never_created",
         "    near = client.transients_near(target.ra, target.dec, NEIGHBOUR_ARCSEC)\n",
         "    near: list[Neighbour] = []\n",
     ),
@@ -113,7 +113,7 @@ GUARDS = (
         "",
     ),
     _ysepz(
-        8, "ysepz/lookup.py:resolve", "an_alias_leads_to_the_transient_it_names",
+        8, "ysepz/lookup.py:_resolve", "an_alias_leads_to_the_transient_it_names",
         "    transient = transient_by_alias(client, target.name)\n",
         "    transient = None\n",
     ),
@@ -174,7 +174,7 @@ GUARDS = (
         "            raise\n            waiting.extendleft",
     ),
     _ysepz(
-        17, "ysepz/lookup.py:resolve", "points_go_under_the_primary_name",
+        17, "ysepz/lookup.py:_resolve", "points_go_under_the_primary_name",
         '        return _known(target, transient, by="alias")\n',
         '        alias = type(transient)(**{**vars(transient), "name": target.name})\n'
         '        return _known(target, alias, by="alias")\n',

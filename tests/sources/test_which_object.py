@@ -173,6 +173,23 @@ def test_since_ends_the_ambiguity_by_age(
     assert answer.set_aside == {"ZTF19aacgslb": 2}
 
 
+def test_since_may_say_that_the_old_detections_belong(
+    mars: MarsStandIn,
+    ask_mars: Source,
+    question: Question,
+    shower: Shower,
+) -> None:
+    """A date long before the discovery is an answer, too: a precursor is the target's."""
+    shower(mars, count=5)
+    shower(mars, count=2, start=-200)
+    discovery = time_ms_of_date("2019-01-09T15:57:00")
+
+    answer = one(ask_mars, question(discovery_ms=discovery, since="2018-01-01"))
+
+    assert answer.status is Status.OK
+    assert len(answer.alerts) == 7
+
+
 def test_since_ends_the_ambiguity_of_an_object_that_faded(
     mars: MarsStandIn,
     ask_mars: Source,

@@ -291,8 +291,8 @@ def _groups(alerts: Alerts, chosen: Bools, *, ra: float, dec: float) -> list[_Gr
 
 
 def _too_old(alerts: Alerts, belongs: Bools, ask: Ask) -> str | None:
-    if ask.discovery_ms is None:
-        return None
+    if ask.discovery_ms is None or ask.target.since is not None:
+        return None  # nobody knows, or a person has said it
     limit = ask.discovery_ms - AGE_LIMIT_DAYS * MS_PER_DAY
     old = belongs & (alerts.time_ms < limit)
     if not np.any(old):
