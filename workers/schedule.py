@@ -53,12 +53,13 @@ class Scheduler(PersistentScheduler):
     Beat's own handler of SIGTERM closes the schedule's file and raises from wherever it
     happens to interrupt. Measured with Celery 5.7: in the first 50 ms an error on the
     half-opened file takes the place of the exit, and now and then is swallowed; beat then runs
-    on until it is killed. Here a signal waits for the end of the tick.
+    on until it is killed. Here a signal waits for the end of the tick, but not for a broker
+    that is away: that may be for ever.
     """
 
     schedule_filename: str
     _asked_to_end = False
-    _between_ticks = False
+    _may_end = False
 
     def setup_schedule(self) -> None:
         """Open the schedule's file; without an announcement of each tick to Flower."""
@@ -71,15 +72,24 @@ class Scheduler(PersistentScheduler):
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Send what is due; return how long nothing else is [s]."""
-        self._between_ticks = False
+        self._may_end = False
         if self._asked_to_end:
             raise SystemExit
         self._heed_the_clock()
         wait: float = super().tick(*args, **kwargs)
-        self._between_ticks = True
+        self._may_end = True
         if self._asked_to_end:
             raise SystemExit
         return wait
+
+    def _ensure_connected(self) -> Any:
+        """Wait for the broker; a signal ends it, for no file is open half here."""
+        self._may_end = True
+        if self._asked_to_end:
+            raise SystemExit
+        connection = super()._ensure_connected()  # type: ignore[misc]
+        self._may_end = False
+        return connection
 
     def _heed_the_clock(self) -> None:
         """Forget times that lie ahead.
@@ -95,5 +105,5 @@ class Scheduler(PersistentScheduler):
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
         self._asked_to_end = True
-        if self._between_ticks:
+        if self._may_end:
             raise SystemExit

@@ -13,8 +13,10 @@ from celery import Celery
 from workers.schedule import Scheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.workers.conftest import Program
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +69,18 @@ def test_a_clock_that_is_set_back_does_not_silence_beat(tmp_path: Path) -> None:
     beat.populate_heap()
     assert beat.tick() <= 0.5
     beat.close()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_told_while_the_broker_is_away_beat_ends(
+    start: Callable[..., Program], tmp_path: Path, how: signal.Signals
+) -> None:
+    """Beat that waits for a broker is ended by SIGTERM and by Ctrl-C, as one that ticks."""
+    nobody = {
+        "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
+        "YSE_INGEST_STATE_DIR": str(tmp_path),
+    }
+    beat = start("-A", "workers", "beat", env=nobody)
+    beat.wait_for("beat: Connection error")
+
+    assert beat.stop(how, within=10) == 0
