@@ -1,9 +1,10 @@
 """Follow: the targets are whatever has a status or a tag in YSE-PZ, or a saved query lists.
 
-What leaves the list is paused, not forgotten. What a person added, or the targets file has, is
-theirs: the list neither changes nor pauses it. A transient is one target whatever it is called:
-one that was renamed in YSE-PZ goes on under its new name, with its pause, cadence and rejected
-points; one that people follow under another of its names is not followed twice.
+Which lists these are, the targets file says and people decide (`follow_lists`). What leaves all
+of them is paused, not forgotten. What a person added, or the targets file has, is theirs: the
+lists neither change nor pause it. A transient is one target whatever it is called: one that was
+renamed in YSE-PZ goes on under its new name, with its pause, cadence and rejected points; one
+that people follow under another of its names is not followed twice.
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from yse_ingest.errors import StateError, TargetError, YseIngestError
+from yse_ingest.errors import SettingsError, StateError, YseIngestError
+from yse_ingest.listing import listing
 from yse_ingest.state.targets import LEFT_FILE
 from yse_ingest.targets import Target, canonical_name
-from yse_ingest.ysepz import Listed, name_key
+from yse_ingest.ysepz import name_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from yse_ingest.clients import Clients
-    from yse_ingest.schemas.targets import Following
-    from yse_ingest.ysepz import Transient
+    from yse_ingest.listing import Listing
+    from yse_ingest.selection import Selection
+    from yse_ingest.state import FileSync
+    from yse_ingest.ysepz import Transient, YsePz
 
 logger = logging.getLogger(__name__)
 
@@ -32,15 +36,54 @@ FOLLOW = "follow"
 
 @dataclass(frozen=True)
 class Followed:
-    """What one look at the lists changed: names of targets."""
+    """What one look at the lists changed, or would change: names of targets."""
 
     new: tuple[str, ...]
     gone: tuple[str, ...]
     back: tuple[str, ...]
     unusable: tuple[str, ...]
     """Names that cannot be followed, or that several transients have."""
-    renamed: tuple[str, ...] = ()
-    """New names of targets that were followed under another one."""
+    renamed: Mapping[str, str]
+    """New names of targets that were followed under another one, with that one."""
+    kept: tuple[str, ...]
+    """Those of the lists that stay as they are, whoever follows them."""
+    counts: Mapping[Selection, int]
+    """How many transients each list has."""
+    requests: int
+    """How many YSE-PZ was sent for it."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the lists said, and what that means for the registry."""
+
+    wanted: frozenset[Selection]
+    """The lists that were looked at."""
+    listing: Listing
+    targets: tuple[Target, ...]
+    """What is to be followed because of them, under today's names."""
+    theirs: tuple[str, ...]
+    """Targets of people and of the file that the lists have under another name."""
+    renames: tuple[tuple[str, str], ...]
+    """Old and new names of targets."""
+    places: Mapping[str, Mapping[str, Any]]
+    """What a look-up of these targets would say."""
+    requests: int
+
+    def followed(self, sync: FileSync) -> Followed:
+        """Return what it changed, or would change."""
+        renamed = {new: old for old, new in self.renames}
+        others = {*sync.changed, *sync.back, *renamed}
+        return Followed(
+            new=tuple(sync.changed),
+            gone=tuple(sync.gone),
+            back=tuple(sync.back),
+            unusable=self.listing.unusable,
+            renamed=renamed,
+            kept=(*(one.name for one in self.targets if one.name not in others), *self.theirs),
+            counts=self.listing.counts,
+            requests=self.requests,
+        )
 
 
 def follow(clients: Clients, *, now: bool = False) -> Followed | None:
@@ -51,20 +94,19 @@ def follow(clients: Clients, *, now: bool = False) -> Followed | None:
     Parameters
     ----------
     now
-        A person wants it, due or not.
+        A person wants it, due or not, and whatever the budget says.
     """
-    following = clients.targets_file().following
-    if following is None or not (following or clients.state.targets.knows_list()):
+    wanted = wanted_lists(clients)
+    if wanted is None or not (wanted or clients.state.targets.knows_list()):
         return None
     every_s = clients.settings.follow_every_s
     lease = clients.state.leases.take(FOLLOW, every_s)
     if lease is None and not now:
         return None
     try:
-        if (held := clients.held_back("lookup", [])) is not None:
+        if not now and (held := clients.held_back("lookup", [])) is not None:
             raise held
-        usable, unusable = _usable(_listed(clients, following))
-        targets, renamed = _in_step(clients, usable)
+        return _brought_in_step(clients, look(clients, wanted))
     except StateError:
         raise
     except YseIngestError as error:
@@ -77,100 +119,170 @@ def follow(clients: Clients, *, now: bool = False) -> Followed | None:
         again_s = max(clients.settings.ask_again_s, error.retry_after or 0.0)
         clients.state.leases.renew(FOLLOW, lease, lease_s=min(every_s, again_s))
         return None
-    synced = clients.state.targets.sync_list(targets)
-    _note_unusable(clients, unusable)
-    followed = Followed(
-        new=tuple(synced.changed),
-        gone=tuple(synced.gone),
-        back=tuple(synced.back),
-        unusable=tuple(unusable),
-        renamed=tuple(renamed),
-    )
-    if synced.changed or synced.gone or synced.back or renamed:
-        logger.info("targets listed", extra={"targets": len(targets), **vars(followed)})
-    return followed
 
 
-def _listed(clients: Clients, following: Following) -> list[Listed]:
-    """Return the transients that are followed; each once, where its number is known."""
-    client = clients.ysepz.for_purpose("lookup")
-    found: dict[int, Listed] = {}
-    for name in following.status:
-        found |= {
-            one.pk: Listed(one.name, one) for one in client.transients_with("status", name)
-        }
-    for name in following.tags:
-        found |= {one.pk: Listed(one.name, one) for one in client.transients_with("tag", name)}
-    if following.query is None:
-        return list(found.values())
-    names_only: dict[str, Listed] = {}
-    known = {name_key(one.name) for one in found.values()}
-    for one in client.listed_by_query(following.query):
-        if one.transient is not None:
-            found.setdefault(one.transient.pk, one)
-            known.add(name_key(one.name))
-        else:
-            names_only.setdefault(name_key(one.name), one)
-    # A query that joins tables has a name many times.
-    return [*found.values(), *(one for key, one in names_only.items() if key not in known)]
+def follow_lists(clients: Clients, selections: Iterable[Selection]) -> Followed:
+    """Follow lists from now on, as a person decided, and look at every list at once.
 
+    Safe to repeat. Nothing is written where an error is raised.
 
-def _usable(found: list[Listed]) -> tuple[dict[str, Transient | None], list[str]]:
-    """Return the names that can be followed, each with its transient; and those that cannot."""
-    names: dict[str, list[Listed]] = {}
-    for one in found:
-        names.setdefault(name_key(one.name), []).append(one)
-    usable: dict[str, Transient | None] = {}
-    unusable = []
-    for same in names.values():
-        try:
-            name = Target(same[0].name).name
-        except TargetError:
-            unusable.append(same[0].name)
-            continue
-        if len(same) > 1:
-            unusable.append(name)
-        else:
-            usable[name] = same[0].transient
-    return usable, unusable
-
-
-def _in_step(
-    clients: Clients, usable: dict[str, Transient | None]
-) -> tuple[list[Target], list[str]]:
-    """Return the targets of the list, under today's names; and which of them are new names.
-
-    Remembers where each is: the list has said everything that a look-up would ask for.
+    Raises
+    ------
+    VocabularyError
+        When YSE-PZ does not know one of the names.
+    SettingsError
+        When no YSE-PZ is configured, or `[follow]` of the targets file cannot be used.
+    YsePzError
+        When it does not answer as it should.
     """
+    selections = frozenset(selections)
+    seen = look(clients, _usable_lists(clients) | selections)
+    clients.state.lists.add(selections)
+    return _brought_in_step(clients, seen)
+
+
+def preview(
+    clients: Clients,
+    *,
+    adding: Iterable[Selection] = (),
+    ending: Collection[Selection] = (),
+    file: Iterable[Target] | None = None,
+) -> tuple[FileSync | None, Followed | None]:
+    """Return what a look would change, and change nothing.
+
+    Parameters
+    ----------
+    adding, ending
+        Lists that a person would follow, or not any more.
+    file
+        What the targets file has; None: there is none.
+
+    Returns
+    -------
+    tuple
+        What the targets file would change, and the lists; None: there is nothing to look at.
+
+    Raises
+    ------
+    YseIngestError
+        As `follow_lists`.
+    """
+    registry = clients.state.targets
+    wanted = _usable_lists(clients, ending=ending) | set(adding)
+    if not (wanted or registry.knows_list()):
+        return registry.preview(file=file, renamed=(), listed=None)[0], None
+    seen = look(clients, wanted)
+    of_file, sync = registry.preview(file=file, renamed=seen.renames, listed=seen.targets)
+    return of_file, None if sync is None else seen.followed(sync)
+
+
+def lists_of_file(clients: Clients) -> tuple[Selection, ...] | None:
+    """Return the lists of the targets file; None: what it says of them cannot be used."""
+    following = clients.targets_file().following
+    return None if following is None else following.lists
+
+
+def wanted_lists(
+    clients: Clients, *, ending: Collection[Selection] = ()
+) -> frozenset[Selection] | None:
+    """Return the lists of the targets file and of people; None as `lists_of_file`.
+
+    Parameters
+    ----------
+    ending
+        Lists of people that do not count.
+    """
+    of_file = lists_of_file(clients)
+    if of_file is None:
+        return None
+    return frozenset({*of_file, *(clients.state.lists.all().keys() - set(ending))})
+
+
+def _usable_lists(
+    clients: Clients, *, ending: Collection[Selection] = ()
+) -> frozenset[Selection]:
+    wanted = wanted_lists(clients, ending=ending)
+    if wanted is None:
+        raise SettingsError(
+            "what [follow] of the targets file says cannot be used",
+            service="settings",
+            field="YSE_INGEST_TARGETS",
+            value=str(clients.settings.targets_file),
+            remedy="Correct it first: `yse-ingest targets sync` names the line.",
+        )
+    return wanted
+
+
+def look(clients: Clients, wanted: frozenset[Selection]) -> Look:
+    """Return what the lists hold, and what that means for the registry; change nothing.
+
+    Raises
+    ------
+    YseIngestError
+        As `yse_ingest.listing.listing`.
+    """
+    sent: list[None] = []
+    client = clients.ysepz.for_purpose("lookup", keep=lambda: sent.append(None))
+    # A saved query says less of a transient than the other lists, and comes last.
+    found = listing(client, sorted(wanted, key=lambda one: (one.terms[0].kind == "query", one)))
     state = clients.state
     origins = {target.name: origin for target, origin in state.targets.all()}
     cached = state.resolutions.many(list(origins))
-    by_pk = _by_pk(clients, origins, usable, cached)
+    by_pk = _by_pk(client, origins, found.usable, cached)
     paused = state.targets.paused()
-    remembered: dict[str, dict[str, Any]] = {}
-    targets, renamed = [], []
-    for name, transient in usable.items():
+    places: dict[str, dict[str, Any]] = {}
+    targets, renames, followed_otherwise = [], [], []
+    for name, transient in found.usable.items():
         place = cached.get(name) if transient is None else transient.as_dict()
         others = [each for each in by_pk.get(place["pk"], ()) if each != name] if place else []
         theirs = [
             each for each in others if origins[each] != "list" and paused.get(each) != LEFT_FILE
         ]
         if transient is not None:
-            remembered |= dict.fromkeys((name, *theirs), transient.as_dict())
+            places |= dict.fromkeys((name, *theirs), transient.as_dict())
         if theirs:
+            followed_otherwise += theirs
             continue
-        for old in (each for each in others if origins[each] == "list"):
-            for native_id, reason in state.quarantine.rejected(old).items():
-                state.quarantine.reject(name, native_id, reason)
-            state.targets.rename(old, name)
-            renamed.append(name)
+        renames += [(old, name) for old in others if origins[old] == "list"]
         targets.append(Target(name))
-    state.resolutions.put_many(remembered)
-    return targets, renamed
+    return Look(
+        wanted=wanted,
+        listing=found,
+        targets=tuple(targets),
+        theirs=tuple(followed_otherwise),
+        renames=tuple(renames),
+        places=places,
+        requests=len(sent),
+    )
+
+
+def _brought_in_step(clients: Clients, seen: Look) -> Followed:
+    """Make the registry what a look says, and remember where each target is."""
+    state = clients.state
+    # Lists that were added or ended in the meantime are looked at, too.
+    while (wanted := wanted_lists(clients)) is not None and wanted != seen.wanted:
+        seen = look(clients, wanted)
+    for old, new in seen.renames:
+        for native_id, reason in state.quarantine.rejected(old).items():
+            state.quarantine.reject(new, native_id, reason)
+        state.targets.rename(old, new)
+    state.resolutions.put_many(seen.places)
+    followed = seen.followed(state.targets.sync_list(seen.targets))
+    _note_unusable(clients, followed.unusable)
+    if followed.new or followed.gone or followed.back or followed.renamed:
+        changed = {
+            "new": followed.new,
+            "gone": followed.gone,
+            "back": followed.back,
+            "renamed": followed.renamed,
+            "unusable": followed.unusable,
+        }
+        logger.info("targets listed", extra={"targets": len(seen.targets), **changed})
+    return followed
 
 
 def _by_pk(
-    clients: Clients,
+    client: YsePz,
     origins: Mapping[str, str],
     usable: Mapping[str, Transient | None],
     cached: Mapping[str, Mapping[str, Any]],
@@ -186,17 +298,17 @@ def _by_pk(
     }
     if lost and usable.keys() - origins.keys():
         # Their look-up is too old: the old name of one that was renamed is an alias now.
-        for alias in clients.ysepz.for_purpose("lookup").aliases():
+        for alias in client.aliases():
             old = lost.get(name_key(canonical_name(alias.name)))
             if old is not None and alias.transient is not None:
                 found.setdefault(alias.transient, []).append(old)
     return found
 
 
-def _note_unusable(clients: Clients, unusable: list[str]) -> None:
+def _note_unusable(clients: Clients, unusable: Collection[str]) -> None:
     clients.state.troubles.clear(FOLLOW)
     if unusable:
         count = len(unusable)
         fact = f"{count} names of YSE-PZ's lists cannot be followed: see the log"
         clients.state.troubles.note(FOLLOW, fact=fact)
-        logger.warning("cannot be followed", extra={"names": unusable})
+        logger.warning("cannot be followed", extra={"names": list(unusable)})

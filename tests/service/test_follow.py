@@ -331,7 +331,7 @@ def test_a_renamed_transient_is_the_same_target(survey: Survey, is_kept: bool) -
 
     followed = survey.follow(service)
 
-    assert (followed.renamed, followed.new, followed.gone) == (("2020zz",), (), ())
+    assert (followed.renamed, followed.new, followed.gone) == ({"2020zz": "2020aa"}, (), ())
     assert names(service, "list") == ["2020bb", "2020cc", "2020zz"]
     assert state.targets.paused() == {"2020zz": "a person"}
     target = state.targets.get("2020zz")
@@ -344,7 +344,7 @@ def test_a_renamed_transient_is_the_same_target(survey: Survey, is_kept: bool) -
     survey.house.mars.add_alert("ZTF20aa", 2458901.5, "g", 18.1, 0.1, 10.0, 5.0)
     survey.house.cycle(service, "2020zz")
     assert len(survey.house.ysepz.rows("2020zz")) == 2
-    assert survey.follow(service).renamed == ()
+    assert survey.follow(service).renamed == {}
 
 
 def test_a_pause_that_nobody_decided_is_no_decision_afterwards(survey: Survey) -> None:
@@ -359,7 +359,7 @@ def test_a_pause_that_nobody_decided_is_no_decision_afterwards(survey: Survey) -
 
     followed = survey.follow(service)
 
-    assert (followed.renamed, followed.back) == (("2020zz",), ("2020zz",))
+    assert (followed.renamed, followed.back) == ({"2020zz": "2020aa"}, ("2020zz",))
     assert service.state.targets.paused() == {}
     assert len(service.state.decisions.entries()) == decided
 

@@ -22,6 +22,7 @@ from marshmallow import (
 from yse_ingest.schemas._load import load
 from yse_ingest.schemas.payload import MJDMATCHMIN_FLOOR, RA_MAX, TransientFieldsSchema
 from yse_ingest.schemas.value_fields import Number, Text, ValueField
+from yse_ingest.selection import MATCHES
 from yse_ingest.targets import ADAPTIVE, PRIORITIES, PRIORITY_MAX, Cadence
 from yse_ingest.times import parse_duration, time_ms_of_date
 
@@ -299,6 +300,7 @@ class FollowSchema(Schema):
     status = fields.List(Text(), error_messages={"invalid": "is no list of names"})
     tags = fields.List(Text(), error_messages={"invalid": "is no list of names"})
     query = Text()
+    match = Text(validate=validate.OneOf(MATCHES, error='is neither "any" nor "all"'))
 
 
 class TargetSchema(DefaultsSchema):

@@ -48,6 +48,7 @@ from yse_ingest.schemas.target_fields import (
     TargetSchema,
 )
 from yse_ingest.schemas.target_tables import TABLES, Table, parse_table
+from yse_ingest.selection import Selection, selections
 from yse_ingest.targets import Rules, Target, canonical_name, source_names
 
 if TYPE_CHECKING:
@@ -86,16 +87,13 @@ class Problem:
 
 @dataclass(frozen=True)
 class Following:
-    """Which transients of YSE-PZ are followed: those that have any of these."""
+    """Which transients of YSE-PZ are followed: those on any of these lists."""
 
-    status: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    query: str | None = None
-    """Title of a saved SQL query; those that it answers."""
+    lists: tuple[Selection, ...] = ()
 
     def __bool__(self) -> bool:
         """Tell whether any are."""
-        return bool(self.status or self.tags or self.query)
+        return bool(self.lists)
 
 
 @dataclass(frozen=True)
@@ -287,10 +285,18 @@ class _Reader:
         loaded = self._load(FollowSchema(), "follow", self._content.get("follow", {}))
         if len(self._problems) > before:
             return None
-        lists = {
-            name: tuple(dict.fromkeys(loaded.get(name, ()))) for name in ("status", "tags")
-        }
-        return Following(**lists, query=loaded.get("query"))
+        try:
+            lists = selections(
+                status=loaded.get("status", ()),
+                tags=loaded.get("tags", ()),
+                queries=[loaded["query"]] if "query" in loaded else (),
+                match=loaded.get("match", "any"),
+            )
+        except TargetError as error:
+            reason = f"cannot be used: {error.fact}. {error.remedy}"
+            self._report("follow", Fault("status", error.value, reason))
+            return None
+        return Following(lists)
 
     def _followed(self, where: str, section: dict[str, Any], base: Rules) -> dict[str, Any]:
         """Return a section that can be followed: without negatives, where they contradict."""

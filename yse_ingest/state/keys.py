@@ -8,6 +8,7 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     targets                  name -> record (hash)
     targets:due|paused|cadence|pending   (zset, hash, hash, zset of claims not yet asked)
     targets:synced|listed    whether the targets file, or a list, was brought in (string)
+    targets:lists            list of YSE-PZ that a person wants -> since when [ms] (hash)
     targets:pace             name -> how often the adaptive rule wants to ask [ms] (hash)
     targets:priority         names whose priority is not 0 (zset)
     targets:backfill         name -> what is to be read again of it (hash)

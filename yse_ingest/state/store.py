@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from yse_ingest.errors import StateVersionError, TargetError
 from yse_ingest.limits import Limits
+from yse_ingest.selection import Selection
 from yse_ingest.state import scripts
 from yse_ingest.state.adoptions import Adoptions
 from yse_ingest.state.aliases import AliasShelf
@@ -25,6 +26,7 @@ from yse_ingest.state.installation import Installation, Loss
 from yse_ingest.state.keys import Keys
 from yse_ingest.state.leases import Leases
 from yse_ingest.state.ledgers import LedgerStore
+from yse_ingest.state.lists import ListStore
 from yse_ingest.state.meters import SharedMeter
 from yse_ingest.state.names import NameStore
 from yse_ingest.state.notices import Notices
@@ -85,6 +87,7 @@ class State:
         self.decisions = DecisionLog(decisions, connection, keys)
         self._installation = Installation(connection, keys, self.decisions)
         self.targets = TargetStore(connection, keys, self.decisions)
+        self.lists = ListStore(connection, keys, self.decisions)
         self.resolutions = ResolutionStore(connection, keys)
         self.names = NameStore(connection, keys)
         self.ledgers = LedgerStore(connection, keys)
@@ -384,6 +387,8 @@ class State:
                     quarantine.reject(about["target"], about["native_id"], about["reason"])
                 case "accepted":
                     quarantine.accept(about["target"], about["native_id"])
+                case "list_added" | "list_ended":
+                    self._apply_list(decision, silent)
                 case "held":
                     outbox.hold(about["reason"])
                 case "unheld":
@@ -397,6 +402,14 @@ class State:
             )
             return False
         return True
+
+    def _apply_list(self, decision: Decision, silent: DecisionLog) -> None:
+        lists = ListStore(self._connection, self._keys, silent)
+        selection = Selection.from_list(decision.about["terms"])
+        if decision.what == "list_added":
+            lists.add([selection], since_ms=decision.about.get("since_ms"))
+        else:
+            lists.end([selection])
 
     def _apply_finding(self, decision: Decision, silent: DecisionLog) -> bool:
         """Bring back what an audit found and a person must know, or has decided upon."""
@@ -430,6 +443,7 @@ class State:
         for name, reason in self.targets.paused().items():
             if reason not in LEFT.values() and not reason.startswith(EXPIRED):
                 yield "paused", {"name": name, "reason": reason}
+        yield from self.lists.decided()
         for name, rows in self.quarantine.rejections().items():
             for native_id, reason in rows.items():
                 yield "rejected", {"target": name, "native_id": native_id, "reason": reason}

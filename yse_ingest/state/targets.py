@@ -497,27 +497,13 @@ class TargetStore:
         is there again goes on. Safe to repeat. No decision is noted: the file is one itself.
         """
         wanted = {target.name: target for target in targets}
-        records, paused = self._connection.batch(
-            [("HGETALL", self._targets), ("HGETALL", self._paused)]
-        )
-        changed = self._put(
-            [
-                target
-                for name, target in wanted.items()
-                if records.get(name) != _record(target, "file")
-            ],
-            origin="file",
-        )
-        back = [name for name in wanted if paused.get(name) in {gone, LEFT_LIST}]
-        self._resume(back)
-        left = [
-            name
-            for name, raw in sorted(records.items())
-            if name not in wanted and name not in paused and _origin(raw) == "file"
-        ]
-        self._pause(left, gone)
+        held = self._held()
+        sync = held.against_file(wanted, gone=gone)
+        changed = self._put([wanted[name] for name in sync.changed], origin="file")
+        self._resume(sync.back)
+        self._pause(sync.gone, gone)
         self._connection.call("SET", self._synced, 1)
-        return FileSync(changed=changed, gone=left, back=back)
+        return sync._replace(changed=changed)
 
     def sync_list(self, targets: Iterable[Target]) -> FileSync:
         """Make these the targets that are followed because a list of YSE-PZ has them.
@@ -526,34 +512,43 @@ class TargetStore:
         left as it is.
         """
         wanted = {target.name: target for target in targets}
+        held = self._held()
+        sync = held.against_list(wanted)
+        changed = self._put([wanted[name] for name in sync.changed], origin="list")
+        self._resume(sync.back)
+        self._pause(sync.gone, LEFT_LIST)
+        if wanted:
+            self._connection.call("SET", self._listed, 1)
+        return sync._replace(changed=changed)
+
+    def preview(
+        self,
+        *,
+        file: Iterable[Target] | None,
+        renamed: Iterable[tuple[str, str]],
+        listed: Iterable[Target] | None,
+    ) -> tuple[FileSync | None, FileSync | None]:
+        """Return what `sync_file`, then `rename` (old, new), then `sync_list` would change.
+
+        Nothing is written. None: not asked for.
+        """
+        held = self._held()
+        of_file = of_list = None
+        if file is not None:
+            wanted = {target.name: target for target in file}
+            of_file = held.against_file(wanted)
+            held.take_file(wanted, of_file)
+        for old, new in renamed:
+            held.rename(old, new)
+        if listed is not None:
+            of_list = held.against_list({target.name: target for target in listed})
+        return of_file, of_list
+
+    def _held(self) -> _Held:
         records, paused = self._connection.batch(
             [("HGETALL", self._targets), ("HGETALL", self._paused)]
         )
-        origins = {name: _origin(raw) for name, raw in records.items()}
-        mine = [
-            name
-            for name in wanted
-            if origins.get(name, "list") == "list" or paused.get(name) == LEFT_FILE
-        ]
-        changed = self._put(
-            [
-                wanted[name]
-                for name in mine
-                if records.get(name) != _record(wanted[name], "list")
-            ],
-            origin="list",
-        )
-        back = [name for name in mine if paused.get(name) in LEFT.values()]
-        self._resume(back)
-        left = [
-            name
-            for name, origin in sorted(origins.items())
-            if origin == "list" and name not in wanted and name not in paused
-        ]
-        self._pause(left, LEFT_LIST)
-        if wanted:
-            self._connection.call("SET", self._listed, 1)
-        return FileSync(changed=changed, gone=left, back=back)
+        return _Held(records, paused)
 
     def knows_list(self) -> bool:
         """Tell whether anything was ever followed because of a list of YSE-PZ."""
@@ -566,6 +561,67 @@ class TargetStore:
     def forget_file(self) -> None:
         """Have the targets file brought in again: what is known of it may be old."""
         self._connection.call("DEL", self._synced)
+
+
+@dataclass
+class _Held:
+    """The registry at one moment, compared with what should be in it."""
+
+    records: dict[str, str]
+    paused: dict[str, str]
+
+    def against_file(self, wanted: Mapping[str, Target], *, gone: str = LEFT_FILE) -> FileSync:
+        """Return what differs from the targets file."""
+        return FileSync(
+            changed=[
+                name
+                for name, target in wanted.items()
+                if self.records.get(name) != _record(target, "file")
+            ],
+            gone=self._left("file", wanted),
+            back=[name for name in wanted if self.paused.get(name) in {gone, LEFT_LIST}],
+        )
+
+    def against_list(self, wanted: Mapping[str, Target]) -> FileSync:
+        """Return what differs from YSE-PZ's lists; what others have is theirs."""
+        mine = [
+            name
+            for name in wanted
+            if (raw := self.records.get(name)) is None
+            or _origin(raw) == "list"
+            or self.paused.get(name) == LEFT_FILE
+        ]
+        return FileSync(
+            changed=[
+                name for name in mine if self.records.get(name) != _record(wanted[name], "list")
+            ],
+            gone=self._left("list", wanted),
+            back=[name for name in mine if self.paused.get(name) in LEFT.values()],
+        )
+
+    def _left(self, origin: Origin, wanted: Mapping[str, Target]) -> list[str]:
+        return [
+            name
+            for name, raw in sorted(self.records.items())
+            if name not in wanted and name not in self.paused and _origin(raw) == origin
+        ]
+
+    def take_file(self, wanted: Mapping[str, Target], sync: FileSync) -> None:
+        """Become what the registry is after `TargetStore.sync_file`."""
+        self.records |= {name: _record(wanted[name], "file") for name in sync.changed}
+        for name in sync.back:
+            del self.paused[name]
+        self.paused |= dict.fromkeys(sync.gone, LEFT_FILE)
+
+    def rename(self, old: str, new: str) -> None:
+        """Become what the registry is after `TargetStore.rename`."""
+        target, origin = _target(self.records.pop(old), None)
+        reason = self.paused.pop(old, None)
+        if new in self.records:
+            return
+        self.records[new] = _record(replace(target, name=new), origin)
+        if reason is not None:
+            self.paused[new] = reason
 
 
 def target_to_json(target: Target) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from yse_ingest.ysepz.http import SERVICE, Answer, Http, Timeouts, away, normali
 from yse_ingest.ysepz.lists import Lists, boxes, read
 from yse_ingest.ysepz.readback import ReadBack, parse_read_back
 from yse_ingest.ysepz.transients import Transient, name_key
-from yse_ingest.ysepz.vocabulary import BANDS, LISTS, Kind, Vocabulary
+from yse_ingest.ysepz.vocabulary import BANDS, LISTS, Kind, Vocabulary, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -284,25 +284,39 @@ class YsePz:
         ordered = sorted(rows.values(), key=lambda pair: (pair[1], pair[0]["pk"]))
         return [(self._transient(row), separation) for row, separation in ordered]
 
+    def check_listable(self, kind: Literal["status", "tag"], name: str) -> None:
+        """Refuse a name for which `transients_with` would find nothing.
+
+        Raises
+        ------
+        VocabularyError
+            When YSE-PZ does not know the name, with the nearest that it knows: asked for it, it
+            would answer as if nothing had it.
+        """
+        vocabulary = self.vocabulary(max_age_s=VOCABULARY_RETRY_S)
+        if vocabulary.pk_of(kind, name) is not None and "," not in name:
+            return
+        near = ", ".join(f'"{one}"' for one in nearest(name, vocabulary.all(kind))) or "none"
+        every = {"status": "statuses", "tag": "tags"}[kind]
+        raise VocabularyError(
+            f"{name!r} is no {kind} that can be asked for",
+            service=SERVICE,
+            field=kind,
+            value=name,
+            remedy=f"Nearest: {near}. `yse-ingest vocab {every}` lists all.",
+        )
+
     def transients_with(self, kind: Literal["status", "tag"], name: str) -> list[Transient]:
         """Return the transients that have this status, or this tag.
 
         Raises
         ------
         VocabularyError
-            When YSE-PZ does not know the name: it would answer as if nothing had it.
+            As `check_listable`.
         YsePzReplyError
             When the server ignores the filter: it would answer with every transient.
         """
-        vocabulary = self.vocabulary(max_age_s=VOCABULARY_RETRY_S)
-        if vocabulary.pk_of(kind, name) is None or "," in name:
-            raise VocabularyError(
-                f"{name!r} is no {kind} that can be asked for",
-                service=SERVICE,
-                field=kind,
-                value=name,
-                remedy=f"Known are {', '.join(vocabulary.all(kind))}.",
-            )
+        self.check_listable(kind, name)
 
         def fits(row: Mapping[str, Any]) -> bool:
             has = [row["status"]] if kind == "status" else row["tags"]

@@ -1,0 +1,117 @@
+"""Listing: what YSE-PZ says of the lists that are followed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from yse_ingest.errors import TargetError
+from yse_ingest.targets import Target
+from yse_ingest.ysepz import Listed, name_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from yse_ingest.selection import Selection, Term
+    from yse_ingest.ysepz import Transient, YsePz
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the lists held at one moment."""
+
+    counts: Mapping[Selection, int]
+    """How many transients each list has."""
+    usable: Mapping[str, Transient | None]
+    """Names that can be followed; None: nothing but the name is known."""
+    unusable: tuple[str, ...]
+    """Names that cannot be followed, or that several transients have."""
+
+
+def listing(client: YsePz, wanted: Iterable[Selection]) -> Listing:
+    """Read the lists, each status, tag and query once.
+
+    Raises
+    ------
+    VocabularyError
+        When YSE-PZ does not know one of the names: before any list is read, but for queries.
+    YsePzError
+        When it does not answer as it should.
+    """
+    wanted = tuple(wanted)
+    terms = sorted({term for selection in wanted for term in selection.terms})
+    for term in terms:
+        if term.kind != "query":
+            client.check_listable(term.kind, term.name)
+    read = {term: _Read(client, term) for term in terms}
+    found = {selection: _chosen(selection, read) for selection in wanted}
+    usable, unusable = _usable(_once(found.values()))
+    counts = {selection: len(listed) for selection, listed in found.items()}
+    return Listing(counts, usable, tuple(unusable))
+
+
+class _Read:
+    """What YSE-PZ has of one term."""
+
+    def __init__(self, client: YsePz, term: Term) -> None:
+        if term.kind == "query":
+            self.listed = client.listed_by_query(term.name)
+        else:
+            self.listed = [
+                Listed(one.name, one) for one in client.transients_with(term.kind, term.name)
+            ]
+        self._pks = {one.transient.pk for one in self.listed if one.transient is not None}
+        self._names = {name_key(one.name) for one in self.listed}
+        self._names_only = {name_key(one.name) for one in self.listed if one.transient is None}
+
+    def has(self, one: Listed) -> bool:
+        """Tell whether a transient is in it, by its number, or where that lacks by its name."""
+        if one.transient is None:
+            return name_key(one.name) in self._names
+        return one.transient.pk in self._pks or name_key(one.name) in self._names_only
+
+
+def _chosen(selection: Selection, read: Mapping[Term, _Read]) -> list[Listed]:
+    """Return the transients of one list, each once."""
+    # A query may know no more than the name: what else knows it is taken first.
+    *others, first = (read[term] for term in selection.terms)
+    return _once([[one for one in first.listed if all(each.has(one) for each in others)]])
+
+
+def _once(lists: Iterable[Iterable[Listed]]) -> list[Listed]:
+    """Return the transients of several lists, each once, where its number is known."""
+    found: dict[int, Listed] = {}
+    names_only: dict[str, Listed] = {}
+    for one in _every(lists):
+        if one.transient is not None:
+            found.setdefault(one.transient.pk, one)
+        else:
+            names_only.setdefault(name_key(one.name), one)
+    known = {name_key(one.name) for one in found.values()}
+    # A query that joins tables has a name many times.
+    return [*found.values(), *(one for key, one in names_only.items() if key not in known)]
+
+
+def _every(lists: Iterable[Iterable[Listed]]) -> Iterator[Listed]:
+    for each in lists:
+        yield from each
+
+
+def _usable(found: list[Listed]) -> tuple[dict[str, Transient | None], list[str]]:
+    """Return the names that can be followed, each with its transient; and those that cannot."""
+    names: dict[str, list[Listed]] = {}
+    for one in found:
+        names.setdefault(name_key(one.name), []).append(one)
+    usable: dict[str, Transient | None] = {}
+    unusable = []
+    for same in names.values():
+        try:
+            name = Target(same[0].name).name
+        except TargetError:
+            unusable.append(same[0].name)
+            continue
+        if len(same) > 1:
+            unusable.append(name)
+        else:
+            usable[name] = same[0].transient
+    return usable, unusable
