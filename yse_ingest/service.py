@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING
 from yse_ingest.clients import CREATION_KEY, Clients, Hint
 from yse_ingest.errors import LeaseLostError, StateError, TargetError, YseIngestError
 from yse_ingest.fetch import Fetch, owed
-from yse_ingest.follow import Followed, follow
+from yse_ingest.follow import Followed, follow, follow_lists, preview
 from yse_ingest.targets import canonical_name
 from yse_ingest.upload import Upload, UploadOutcome
 from yse_ingest.watch.sight import waiting as waiting_in
 from yse_ingest.watch.telling import watch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from yse_ingest.ledger import Ledger
     from yse_ingest.photometry import LightCurve
     from yse_ingest.pipeline import Fetched
-    from yse_ingest.state import Backfill
+    from yse_ingest.selection import Selection
+    from yse_ingest.state import Backfill, FileSync
     from yse_ingest.targets import Target
 
 logger = logging.getLogger(__name__)
@@ -212,6 +213,20 @@ class Service(Clients):
         Safe to repeat, and on any number of hosts.
         """
         return follow(self, now=now)
+
+    def follow_lists(self, selections: Iterable[Selection]) -> Followed:
+        """Follow lists of YSE-PZ from now on; see `yse_ingest.follow.follow_lists`."""
+        return follow_lists(self, selections)
+
+    def preview_lists(
+        self,
+        *,
+        adding: Iterable[Selection] = (),
+        ending: Collection[Selection] = (),
+        file: Iterable[Target] | None = None,
+    ) -> tuple[FileSync | None, Followed | None]:
+        """Return what a sync would change; see `yse_ingest.follow.preview`."""
+        return preview(self, adding=adding, ending=ending, file=file)
 
     def watch(self) -> list[str]:
         """Tell people what began or is over; return the keys of what is told now.

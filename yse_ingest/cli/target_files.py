@@ -1,4 +1,4 @@
-"""``yse-ingest targets import``, ``export`` and ``sync``: targets and files."""
+"""``yse-ingest targets import`` and ``export``: targets and files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import click
 from yse_ingest.cli.terminal import FAILED, Terminal, terminal_options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from yse_ingest.schemas.targets import TargetsFile
     from yse_ingest.service import Service
     from yse_ingest.targets import Target
@@ -164,52 +162,3 @@ def _write(path: Path, text: str) -> None:
             service="targets",
             remedy="Choose a place that this user may write to.",
         ) from error
-
-
-@click.command()
-@terminal_options
-def sync(terminal: Terminal) -> None:
-    """Bring what is followed in step with the targets file, and YSE-PZ's lists, now.
-
-    The service does both by itself. What left a list is paused, not forgotten. Exit code 1
-    where something in the file cannot be used, or YSE-PZ could not be asked.
-
-    \b
-    Example:
-      yse-ingest targets sync
-    """
-    from yse_ingest.cli.overview import unlisted
-    from yse_ingest.cli.render import say
-
-    service = terminal.service()
-    service.state.targets.forget_file()
-    changed = service.sync_targets_file()
-    file = service.targets_file()
-    problems = [str(problem) for problem in file.problems]
-    told: dict[str, dict[str, int]] = {}
-    if changed is not None:
-        told["targets file"] = _counts(changed.changed, changed.gone, changed.back)
-    if file.following:
-        listed = service.follow(now=True)
-        if listed is None:
-            why = unlisted(service.state) or "YSE-PZ's lists could not be read"
-            problems.append(f"{why}. All targets stay as they are.")
-        else:
-            counts = _counts(listed.new, listed.gone, listed.back)
-            told["YSE-PZ"] = counts | {"renamed": len(listed.renamed)}
-            problems += [f"{name} of YSE-PZ cannot be followed" for name in listed.unusable]
-    if terminal.as_json:
-        terminal.result({"synced": told, "problems": problems})
-    else:
-        for problem in problems:
-            click.echo(problem, err=True)
-        for source, counts in told.items():
-            say(f"{source}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
-        if not told:
-            say("there is neither a targets file (YSE_INGEST_TARGETS) nor a [follow] in it")
-    if problems:
-        raise SystemExit(FAILED)
-
-
-def _counts(changed: Sequence[str], gone: Sequence[str], back: Sequence[str]) -> dict[str, int]:
-    return {"new or changed": len(changed), "gone and paused": len(gone), "back": len(back)}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from yse_ingest.cli.target_files import export, import_targets, sync
+from yse_ingest.cli.target_files import export, import_targets
 from yse_ingest.cli.target_lists import list_targets, show
 from yse_ingest.cli.target_names import resolve
 from yse_ingest.cli.target_options import (
@@ -19,6 +19,7 @@ from yse_ingest.cli.target_options import (
     schedule_options,
     target_of,
 )
+from yse_ingest.cli.target_sync import sync
 from yse_ingest.cli.terminal import FAILED, Terminal, terminal_options
 
 if TYPE_CHECKING:
