@@ -295,3 +295,49 @@ def test_the_table_names_some_of_each(console: Console) -> None:
     assert "requests to YSE-PZ" in shown
     assert "looked at every 30 min; --forget ends it" in shown
     assert "nothing was changed" in sync(console, "--dry-run").stdout
+
+
+def test_lists_move_with_the_registry(console: Console) -> None:
+    """Exported and imported elsewhere: the same lists, and what is theirs stays theirs."""
+    path = console.targets_file('[follow]\ntags = ["YSE"]\n')
+    sync(console, *EXAMPLE, "--match", "all", YSE_INGEST_TARGETS=path)
+    sync(console, "--status", "Following", YSE_INGEST_TARGETS=path)
+    console.service().state.targets.put(Target("2019np"), origin="adhoc")
+    export = console.run("targets", "export", "all.toml", "--json", YSE_INGEST_TARGETS=path)
+    assert (told(export)["targets"], told(export)["lists"]) == (4, 3)
+    elsewhere = {
+        "YSE_INGEST_NAMESPACE": "lists-elsewhere",
+        "YSE_INGEST_STATE_DIR": str(console.folder / "elsewhere"),
+    }
+    counts = told(console.run("targets", "import", "all.toml", "--json", **elsewhere))
+    assert (counts["new"], counts["lists"], counts["problems"]) == (4, 3, [])
+    there = console.service(YSE_INGEST_FOLLOW_EVERY="0.001", **elsewhere)
+    assert there.state.targets.all() == console.service().state.targets.all()
+    again = told(console.run("targets", "import", "all.toml", "--json", **elsewhere))
+    assert (again["unchanged"], again["new"], again["lists"]) == (4, 0, 0)
+
+    console.ysepz.set_status("2020aa", "Ignore")
+    followed = there.follow()
+    assert followed is not None
+    assert (followed.new, followed.gone) == ((), ("2020aa",))
+    here = told(console.run("targets", "import", "all.toml", "--json", YSE_INGEST_TARGETS=path))
+    assert (here["unchanged"], here["lists"]) == (4, 0)
+
+
+def test_a_table_has_no_place_for_lists(console: Console) -> None:
+    """That is told; what it has of targets is imported as a person's."""
+    sync(console, *EXAMPLE)
+    export = console.run("targets", "export", "all.csv")
+    assert "2 lists of YSE-PZ cannot stand in a table" in export.stderr
+    assert (console.folder / "all.csv").read_text().splitlines()[0] == "name"
+
+
+def test_an_exported_list_that_is_none_is_told(console: Console) -> None:
+    """The other entries are taken; in the targets file there is no such section."""
+    text = '[[lists]]\nterms = [["colour", "red"]]\n[[targets]]\nname = "2020aa"\n'
+    (console.folder / "all.toml").write_text(text)
+    counts = told(console.run("targets", "import", "all.toml", "--json"), code=1)
+    assert (counts["new"], counts["lists"]) == (1, 0)
+    assert "is no list of YSE-PZ" in counts["problems"][0]
+    path = console.targets_file(text)
+    assert "lists: it is no section" in sync(console, YSE_INGEST_TARGETS=path).stderr

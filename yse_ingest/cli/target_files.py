@@ -26,9 +26,9 @@ def import_targets(terminal: Terminal, file: Path) -> None:
     """Follow what a file lists, as if each were added by hand.
 
     FILE is TOML, CSV or ECSV, as its name ends: a list of your own, or what `targets export`
-    wrote, with its pauses. Safe to repeat. What cannot be used is told with its line; the rest
-    is taken. Targets of the targets file stay as that file has them. Exit code 1 where
-    something could not be used.
+    wrote, with its pauses and the lists of YSE-PZ that it follows. Safe to repeat. What cannot
+    be used is told with its line; the rest is taken. Targets of the targets file stay as that
+    file has them. Exit code 1 where something could not be used.
 
     \b
     Example:
@@ -58,10 +58,13 @@ def import_targets(terminal: Terminal, file: Path) -> None:
 def _import(service: Service, read: TargetsFile, *, shown: bool) -> dict[str, int]:
     """Put the targets of a file; return what became of how many."""
     from yse_ingest.cli.render import progress
+    from yse_ingest.follow import wanted_lists
 
     registry = service.state.targets
     in_file = {target.name for target in service.targets_file().targets}
     told = {"new": 0, "changed": 0, "unchanged": 0, "of the targets file": 0, "paused": 0}
+    known_lists = wanted_lists(service) or frozenset()
+    lists = service.state.lists.add(each for each in read.lists if each not in known_lists)
     with progress("importing", len(read.targets), shown=shown) as advance:
         for start in range(0, len(read.targets), AT_ONCE):
             some = read.targets[start : start + AT_ONCE]
@@ -72,13 +75,17 @@ def _import(service: Service, read: TargetsFile, *, shown: bool) -> dict[str, in
                 told[what] += 1
                 if what in {"new", "changed"}:
                     wanted.append(target)
-            registry.put_many(wanted, origin="adhoc")
+            listed = read.listed if read.lists else frozenset()
+            for origin in ("adhoc", "list"):
+                of_list = origin == "list"
+                registry.put_many(
+                    [each for each in wanted if (each.name in listed) == of_list], origin=origin
+                )
             advance(len(some))
     already = registry.paused()
     pauses = {name: why for name, why in read.paused.items() if already.get(name) != why}
     registry.pause_many(pauses)
-    told["paused"] = len(pauses)
-    return told
+    return {**told, "paused": len(pauses), "lists": len(lists)}
 
 
 def _what(target: Target, known: Target | None, in_file: set[str]) -> str:
@@ -107,7 +114,7 @@ def _not_imported(read: TargetsFile) -> list[str]:
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @terminal_options
 def export(terminal: Terminal, file: Path | None) -> None:
-    """Write all that is followed into a file, with pauses and cadences.
+    """Write all that is followed into a file, with pauses, cadences and lists of YSE-PZ.
 
     FILE is TOML, CSV or ECSV, as its name ends, and readable by you alone; without FILE it is
     TOML on the output. `targets import` of it, anywhere, gives the same registry.
@@ -117,7 +124,8 @@ def export(terminal: Terminal, file: Path | None) -> None:
       yse-ingest targets export backup.toml
       yse-ingest targets export targets.csv
     """
-    from yse_ingest.cli.render import plural, say
+    from yse_ingest.cli.render import plural, say, warn
+    from yse_ingest.follow import wanted_lists
     from yse_ingest.schemas.target_export import SUFFIXES, Exported, export_targets
 
     suffix = ".toml" if file is None else file.suffix.lower()
@@ -127,14 +135,19 @@ def export(terminal: Terminal, file: Path | None) -> None:
     service.sync_targets_file()
     registry = service.state.targets
     paused = registry.paused()
-    every = [Exported(target, paused.get(target.name)) for target, _ in registry.all()]
-    text = export_targets(every, suffix=suffix)
+    every = [
+        Exported(target, paused.get(target.name), listed=origin == "list")
+        for target, origin in registry.all()
+    ]
+    lists = sorted(wanted_lists(service) or ())
+    text = export_targets(every, suffix=suffix, lists=lists)
     if file is not None:
         _write(file, text)
     if terminal.as_json:
         told: dict[str, Any] = {"file": None if file is None else str(file)}
         told |= {
             "targets": len(every),
+            "lists": len(lists) if suffix == ".toml" else 0,
             "paused": sum(each.paused is not None for each in every),
         }
         terminal.result(told if file is not None else {**told, "text": text})
@@ -142,6 +155,8 @@ def export(terminal: Terminal, file: Path | None) -> None:
         click.echo(text, nl=False)
     else:
         say(f"{file}: {plural(len(every), 'target')}")
+    if lists and suffix != ".toml":
+        warn(f"{plural(len(lists), 'list')} of YSE-PZ cannot stand in a table: export .toml")
 
 
 def _write(path: Path, text: str) -> None:

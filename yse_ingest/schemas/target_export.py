@@ -1,4 +1,4 @@
-"""The registry as a file: what `yse_ingest.schemas.targets` reads, with the pauses."""
+"""The registry as a file: what `yse_ingest.schemas.targets` reads, with pauses and lists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from yse_ingest.schemas.target_tables import TABLES
 from yse_ingest.targets import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from yse_ingest.selection import Selection
 
 SUFFIXES = (".toml", *TABLES)
 """Endings of the names of files that can be written and read."""
@@ -27,19 +29,39 @@ class Exported:
 
     target: Target
     paused: str | None = None
+    listed: bool = False
+    """It is followed because of a list of YSE-PZ, and nobody else."""
 
 
-def export_targets(exported: Iterable[Exported], *, suffix: str) -> str:
+def export_targets(
+    exported: Iterable[Exported], *, suffix: str, lists: Iterable[Selection] = ()
+) -> str:
     """Return the text of a file with these targets; ``suffix`` is one of `SUFFIXES`.
+
+    Parameters
+    ----------
+    lists
+        Lists of YSE-PZ that are followed. A table has no place for them: there all targets are
+        as if a person had added them.
 
     Raises
     ------
     KeyError
         When the ending is none of them.
     """
-    writers = {".toml": _toml, ".csv": _csv, ".ecsv": _ecsv}
-    write = writers[PurePath(f"x{suffix}").suffix.lower()]
-    return write([_entry(each) for each in exported])
+    writers = {".csv": _csv, ".ecsv": _ecsv}
+    suffix = PurePath(f"x{suffix}").suffix.lower()
+    if suffix != ".toml":
+        return writers[suffix]([_entry(each) for each in exported])
+    entries = [
+        {**_entry(each), "listed": True} if each.listed else _entry(each) for each in exported
+    ]
+    return "\n".join(
+        [
+            *_sections("lists", ({"terms": each.as_list()} for each in lists)),
+            *_sections("targets", entries),
+        ]
+    )
 
 
 def _entry(exported: Exported) -> dict[str, Any]:
@@ -59,12 +81,10 @@ def _entry(exported: Exported) -> dict[str, Any]:
     return entry
 
 
-def _toml(entries: Sequence[Mapping[str, Any]]) -> str:
-    parts = []
+def _sections(name: str, entries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for entry in entries:
         lines = (f"{key} = {_toml_value(value)}\n" for key, value in entry.items())
-        parts.append(f"[[targets]]\n{''.join(lines)}")
-    return "\n".join(parts)
+        yield f"[[{name}]]\n{''.join(lines)}"
 
 
 def _toml_value(value: Any) -> str:

@@ -322,3 +322,4 @@ class ExportedSchema(TargetSchema):
     """One target of an exported registry."""
 
     paused = Text()
+    listed = Truth()

@@ -52,7 +52,7 @@ from yse_ingest.selection import Selection, selections
 from yse_ingest.targets import Rules, Target, canonical_name, source_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from yse_ingest.targets import Cadence
@@ -110,6 +110,10 @@ class TargetsFile:
     """Name of a source to the fields of `Rules` that differ for it."""
     paused: Mapping[str, str] = field(default_factory=dict)
     """Name to why it is paused: of an exported registry alone."""
+    listed: frozenset[str] = frozenset()
+    """Names that are followed because of a list alone: as ``paused``."""
+    lists: tuple[Selection, ...] = ()
+    """Lists of YSE-PZ that are followed, besides ``following``: as ``paused``."""
     following: Following | None = Following()
     """None: what the file says of it cannot be used, so nothing is changed."""
 
@@ -250,6 +254,8 @@ class _Reader:
         self._rules = rules or Rules()
         self._source = source
         self._paused: dict[str, str] = {}
+        self._listed: set[str] = set()
+        self._exported = isinstance(schema, ExportedSchema)
         self._problems: list[Problem] = []
 
     def read(self, table: Table | None = None) -> TargetsFile:
@@ -259,7 +265,7 @@ class _Reader:
                 Problem(where, each.name, each.line, fault.field, fault.value, fault.reason)
             )
         for key in self._content:
-            if key not in SECTIONS:
+            if key not in SECTIONS and not (self._exported and key == "lists"):
                 self._report(key, Fault("", None, f"is no section{_meant(key, SECTIONS)}"))
         defaults = self._load(DefaultsSchema(), "defaults", self._content.get("defaults", {}))
         self._source = defaults.get("source") or self._source
@@ -273,6 +279,8 @@ class _Reader:
             following=self._following(),
             targets=tuple(self._targets(sources)),
             paused=self._paused,
+            listed=frozenset(self._listed),
+            lists=tuple(self._lists()) if self._exported else (),
             source_overrides=sources,
             problems=tuple(self._problems),
             defaults=rules,
@@ -297,6 +305,18 @@ class _Reader:
             self._report("follow", Fault("status", error.value, reason))
             return None
         return Following(lists)
+
+    def _lists(self) -> Iterator[Selection]:
+        sections = self._content.get("lists", [])
+        if not isinstance(sections, list):
+            self._report("lists", Fault("", sections, "is no list; begin each with [[lists]]"))
+            return
+        for number, entry in enumerate(sections, start=1):
+            try:
+                yield Selection.from_list(entry["terms"])
+            except (TargetError, TypeError, KeyError) as error:
+                reason = f"is no list of YSE-PZ: {error}"
+                self._report(f"list {number}", Fault("terms", entry, reason))
 
     def _followed(self, where: str, section: dict[str, Any], base: Rules) -> dict[str, Any]:
         """Return a section that can be followed: without negatives, where they contradict."""
@@ -341,8 +361,10 @@ class _Reader:
                 self._report(f"target {number}", Fault("name", target.name, reason), entry)
                 continue
             found[key] = target
-            if "paused" in entry and "paused" in schema.fields:
+            if self._exported and "paused" in entry:
                 self._paused[target.name] = entry["paused"]
+            if self._exported and entry.get("listed"):
+                self._listed.add(target.name)
         return list(found.values())
 
     def _target(self, schema: Schema, number: int, entry: object) -> Target | None:
