@@ -341,3 +341,32 @@ def test_an_exported_list_that_is_none_is_told(console: Console) -> None:
     assert "is no list of YSE-PZ" in counts["problems"][0]
     path = console.targets_file(text)
     assert "lists: it is no section" in sync(console, YSE_INGEST_TARGETS=path).stderr
+
+
+def test_what_a_list_has_is_not_removed_by_hand(console: Console) -> None:
+    """The next look would bring it back; it says what to do. One that left it can be."""
+    sync(console, "--status", "Following")
+    refused = console.run("targets", "remove", "2020aa")
+    assert refused.exit_code == 2
+    assert "which would bring it back" in refused.output
+    assert console.service().state.targets.get("2020aa") is not None
+    console.ysepz.set_status("2020aa", "Ignore")
+    sync(console)
+    assert console.run("targets", "remove", "2020aa").exit_code == 0
+    assert changes(console)["kept"] == ["2020cc"]
+
+
+def test_what_left_a_list_is_not_resumed_but_added(console: Console) -> None:
+    """Resumed, the next look would pause it again; added, it is a person's, and goes on."""
+    sync(console, "--status", "Following")
+    console.ysepz.set_status("2020aa", "Ignore")
+    sync(console)
+    refused = console.run("targets", "resume", "2020aa")
+    assert refused.exit_code == 2
+    assert "it left the list of YSE-PZ, and would be paused again" in refused.output
+    assert "`yse-ingest targets add 2020aa`" in refused.output
+    assert console.run("targets", "add", "2020aa").exit_code == 0
+    targets = console.service().state.targets
+    assert targets.paused() == {}
+    assert set(targets.due(console.service().state.now_ms(), 9)) == {"2020aa", "2020cc"}
+    assert changes(console)["paused"] == []

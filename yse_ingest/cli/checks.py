@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from yse_ingest.cli.overview import sources
+from yse_ingest.cli.overview import sources, unlisted
 from yse_ingest.cli.render import plural
 from yse_ingest.errors import (
     SettingsError,
@@ -87,6 +87,7 @@ def examine(env_file: Path | None) -> Iterator[Check]:
     yield Check("settings", "ok", f"default source {service.settings.default_source}")
     yield from _guarded("targets file", lambda: _targets_file(service))
     yield from _guarded("Redis", lambda: _redis(service))
+    yield from _lists(service)
     yield from _guarded("broker", lambda: _queues(service))
     for name in sources(service):
         yield from _guarded(f"source {name}", partial(_source, service, name))
@@ -145,6 +146,19 @@ def _targets_file(service: Service) -> Iterator[Check]:
     else:
         remedy = f"Write [[targets]] or [follow] into {path}, or `yse-ingest enqueue NAME`."
         yield Check("targets file", "warn", f"{path} names no target yet", remedy)
+
+
+def _lists(service: Service) -> Iterator[Check]:
+    """Say which lists people follow, and whether they could be read."""
+    # Redis is told in a line of its own.
+    with contextlib.suppress(StateError):
+        lists = service.state.lists.all()
+        told = f"{', '.join(map(str, lists))}: followed because people want it"
+        if (why := unlisted(service.state)) is not None:
+            remedy = "`yse-ingest targets sync --list` shows whose list it is."
+            yield Check("lists of YSE-PZ", "fail", why, remedy)
+        elif lists:
+            yield Check("lists of YSE-PZ", "ok", told)
 
 
 def _targets(service: Service) -> list[Target]:

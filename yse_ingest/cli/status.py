@@ -151,7 +151,7 @@ def _show_machinery(below: Machinery) -> None:
     for writer in below.writers:
         say(second_writer(writer), style="yellow")
     if below.lists is not None:
-        remedy = "Correct [follow] in the targets file"
+        remedy = "`yse-ingest targets sync --list` shows whose list it is"
         say(f"{below.lists}. {remedy}; until then targets stay as they are.", style="yellow")
     if below.breaker["open"]:
         probe = ahead(below.breaker["next_ms"], below.now_ms)

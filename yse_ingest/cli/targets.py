@@ -77,12 +77,15 @@ def add(terminal: Terminal, name: str, **options: Any) -> None:
 def remove(terminal: Terminal, name: str) -> None:
     """Follow a target no more. What YSE-PZ holds of it stays.
 
+    One of the targets file, or on a list of YSE-PZ, is taken out there, or paused.
+
     \b
     Example:
       yse-ingest targets remove 2019np
     """
     from yse_ingest.cli.render import say
     from yse_ingest.errors import TargetError
+    from yse_ingest.state.targets import LEFT
     from yse_ingest.targets import canonical_name
 
     service = terminal.service()
@@ -95,6 +98,16 @@ def remove(terminal: Terminal, name: str) -> None:
             remedy=f"Take it out of {service.settings.targets_file}.",
         )
     _known(service, name)
+    paused = service.state.targets.paused().get(name)
+    ((_, origin),) = service.state.targets.many([name])
+    if origin == "list" and paused not in LEFT.values():
+        raise TargetError(
+            "it is on a list of YSE-PZ, which would bring it back",
+            service="targets",
+            target=name,
+            remedy=f"`yse-ingest targets pause {name}`, or take it off the list; "
+            "`yse-ingest targets sync --list` shows which there are.",
+        )
     service.state.targets.remove(name)
     _tell(terminal, name, "removed", say)
 
@@ -134,6 +147,7 @@ def resume(terminal: Terminal, name: str) -> None:
     from yse_ingest.cli.render import say
     from yse_ingest.errors import TargetError
     from yse_ingest.reconcile import Auditor
+    from yse_ingest.state.targets import LEFT
     from yse_ingest.why import schedule_of
 
     service = terminal.service()
@@ -144,6 +158,13 @@ def resume(terminal: Terminal, name: str) -> None:
             service="targets",
             target=name,
             remedy="Give it a later date: `expires` in the targets file, or --expires.",
+        )
+    if (reason := service.state.targets.paused().get(name)) in LEFT.values():
+        raise TargetError(
+            f"{reason}, and would be paused again",
+            service="targets",
+            target=name,
+            remedy=f"`yse-ingest targets add {name}` follows it whatever is there.",
         )
     was_stopped = Auditor(service).take(name)
     was_paused = service.state.targets.resume(name)

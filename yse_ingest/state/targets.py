@@ -102,7 +102,8 @@ class TargetStore:
         """Follow targets, or change how; return the names of those that are new or changed.
 
         A new target is due at once, a known one when it was, unless ``due_ms`` says when. A
-        change by a person is a decision, and kept as one.
+        change by a person is a decision, and kept as one; what was paused because it had left
+        the targets file, or a list, goes on then.
         """
         wanted = {target.name: target for target in targets}
         changed = self._put(list(wanted.values()), origin=origin, due_ms=due_ms)
@@ -110,7 +111,18 @@ class TargetStore:
             self._decisions.append_many(
                 ("target_added", {"target": target_to_json(wanted[name])}) for name in changed
             )
+            self._resume(self._that_left(changed))
         return changed
+
+    def _that_left(self, names: Sequence[str]) -> list[str]:
+        """Return which of these are paused because they are where they came from no more."""
+        left = []
+        for start in range(0, len(names), AT_ONCE):
+            some = names[start : start + AT_ONCE]
+            reasons = self._connection.call("HMGET", self._paused, *some)
+            pairs = zip(some, reasons, strict=True)
+            left += [name for name, reason in pairs if reason in LEFT.values()]
+        return left
 
     def _put(
         self, targets: Sequence[Target], *, origin: Origin, due_ms: int | None = None

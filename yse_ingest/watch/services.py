@@ -60,7 +60,7 @@ WORDS = {
         failure=False,
     ),
     "follow": Words(
-        "See [follow] in the targets file, and `yse-ingest vocab` for the names.",
+        "`yse-ingest targets sync --list` shows the lists, `yse-ingest vocab` YSE-PZ's names.",
         "The targets stay as they are; it is tried again.",
         "the targets can be listed again",
         failure=False,
