@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from marshmallow import ValidationError
 
@@ -17,17 +17,21 @@ from yse_ingest.schemas import Fault
 from yse_ingest.schemas._load import faults_of, load
 from yse_ingest.schemas.target_fields import TargetSchema
 from yse_ingest.schemas.targets import RULE_NAMES
+from yse_ingest.service import backfill_of
 from yse_ingest.sources import SOURCES
 from yse_ingest.targets import Target, canonical_name, source_names
 from yse_ingest.times import date_or_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import date
+
+    from yse_ingest.state import Backfill
 
 CREATION = ("status", "obs_group", "tags")
 """Fields of the transient's row, where YSE-PZ may be given it."""
-
-
+AGAIN = ("full", "from_date", "to_date")
+"""What says that a target is to be read again."""
 DATES = frozenset({"until", "expires"})
 """What may be given as a time from now."""
 
@@ -63,12 +67,16 @@ def enqueue_target(
     status: str | None = None,
     obs_group: str | None = None,
     tags: Sequence[str] = (),
+    full: bool = False,
+    from_date: str | date | None = None,
+    to_date: str | date | None = None,
     **rules: Any,
 ) -> TargetHandle:
     """Follow a target from now on, and have its photometry brought into YSE-PZ at once.
 
-    Returns as soon as the target is written down; a second call changes the target. When the
-    broker is away nothing is lost: the target is due, and `dispatch` finds it.
+    Returns as soon as the target is written down; a second call that says more than the name
+    changes the target, one with the name alone leaves it as it is. When the broker is away
+    nothing is lost: the target is due, and `dispatch` finds it.
 
     Parameters
     ----------
@@ -98,6 +106,12 @@ def enqueue_target(
         Let YSE-PZ be given this transient when it has none of this name and place, with
     status, obs_group, tags
         its status, observing group and tags, by YSE-PZ's names.
+    full
+        Read the whole light curve again. What YSE-PZ lacks is sent, nothing twice; a target
+        that is followed stays as it is, where nothing else is given.
+    from_date, to_date
+        Read again what was observed from then, or until then (ISO, UTC; a date without a time
+        is meant whole): as ``full``.
     rules
         Fields of `yse_ingest.targets.Rules` that differ for this target.
 
@@ -125,13 +139,16 @@ def enqueue_target(
         "expires": expires,
         "priority": priority or None,
         "freshness": freshness,
-        "create": create,
+        "create": create or None,
         "status": status,
         "obs_group": obs_group,
         "tags": list(tags),
+        "full": full or None,
+        "from_date": from_date,
+        "to_date": to_date,
     }
     given = {field: value for field, value in given.items() if value not in (None, [])}
-    (handle,) = _followed([_target({"name": name, **given, **rules})])
+    (handle,) = _followed([_wish({"name": name, **given, **rules})])
     return handle
 
 
@@ -160,11 +177,11 @@ def enqueue_targets(
     StateUnavailableError
         When Redis is away.
     """
-    known: list[Target] = []
+    known: list[_Wish] = []
     faults: list[TargetError] = []
     for row in _rows(targets):
         try:
-            known.append(_target({**common, **row}))
+            known.append(_wish({**common, **row}))
         except TargetError as error:
             faults.append(error)
     if faults:
@@ -178,13 +195,27 @@ def enqueue_target_task(name: str, **given: Any) -> None:
     enqueue_target(name, **given)
 
 
-def _followed(targets: list[Target]) -> list[TargetHandle]:
+class _Wish(NamedTuple):
+    """What is wanted of a target."""
+
+    target: Target
+    backfill: Backfill | None
+    bare: bool
+    """Nothing is said of the target but its name."""
+
+
+def _followed(wishes: list[_Wish]) -> list[TargetHandle]:
     """Write targets down as due now, and have the fetch workers look at them."""
     here = service()
-    for target in targets:
-        here.check(target)  # what is wrong in itself is told without Redis
+    for wish in wishes:
+        here.check(wish.target)  # what is wrong in itself is told without Redis
     since_ms = here.state.now_ms()
-    handles = [TargetHandle(name, since_ms=since_ms) for name in here.enqueue_many(targets)]
+    followed = here.enqueue_many(
+        [wish.target for wish in wishes],
+        bare=[wish.target.name for wish in wishes if wish.bare],
+        again={wish.target.name: wish.backfill for wish in wishes if wish.backfill},
+    )
+    handles = [TargetHandle(name, since_ms=since_ms) for name in followed]
     names = list(dict.fromkeys(map(str, handles)))
     for start in range(0, len(names), settings.batch_size):
         send_fetch(names[start : start + settings.batch_size])
@@ -216,6 +247,17 @@ def _rows_of_table(table: Table) -> Iterator[dict[str, Any]]:
 def _in_degrees(column: Any) -> Any:
     unit = getattr(column, "unit", None)
     return column if unit is None else column.value * unit.to("deg")
+
+
+def _wish(given: dict[str, Any]) -> _Wish:
+    """Return what is wanted of the target that is described."""
+    again = {field: given.pop(field) for field in AGAIN if field in given}
+    bare = given.keys() == {"name"}
+    target = _target(given)
+    try:
+        return _Wish(target, backfill_of(again), bare)
+    except ValidationError as error:
+        raise _refused(target.name, faults_of(error, again)) from error
 
 
 def _target(given: dict[str, Any]) -> Target:

@@ -9,25 +9,27 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from yse_ingest.clients import CREATION_KEY, Clients, Hint
 from yse_ingest.errors import LeaseLostError, StateError, TargetError, YseIngestError
 from yse_ingest.fetch import Fetch, owed
 from yse_ingest.follow import Followed, follow, follow_lists, preview
-from yse_ingest.targets import canonical_name
+from yse_ingest.schemas._load import load
+from yse_ingest.schemas.backfill import BackfillSchema
+from yse_ingest.state import Backfill
 from yse_ingest.upload import Upload, UploadOutcome
 from yse_ingest.watch.sight import waiting as waiting_in
 from yse_ingest.watch.telling import watch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from yse_ingest.ledger import Ledger
     from yse_ingest.photometry import LightCurve
     from yse_ingest.pipeline import Fetched
     from yse_ingest.selection import Selection
-    from yse_ingest.state import Backfill, FileSync
+    from yse_ingest.state import FileSync
     from yse_ingest.targets import Target
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,22 @@ class FetchBatch:
     names: tuple[str, ...]
 
 
+def backfill_of(given: Mapping[str, Any]) -> Backfill | None:
+    """Return what is to be read again, as ``full``, ``from_date`` and ``to_date`` say.
+
+    None: nothing is.
+
+    Raises
+    ------
+    marshmallow.ValidationError
+        When one of them is no date, or they contradict each other.
+    """
+    loaded = load(BackfillSchema(), given)
+    from_ms, to_ms = loaded.get("from_date"), loaded.get("to_date")
+    wanted = loaded.get("full") or from_ms is not None or to_ms is not None
+    return Backfill(from_ms, to_ms) if wanted else None
+
+
 class Service(Clients):
     """What the tasks and the terminal call. State is Redis; any number may run at once."""
 
@@ -59,8 +77,22 @@ class Service(Clients):
         """
         return self.enqueue_many([target])[0]
 
-    def enqueue_many(self, targets: Sequence[Target]) -> list[str]:
+    def enqueue_many(
+        self,
+        targets: Sequence[Target],
+        *,
+        bare: Collection[str] = (),
+        again: Mapping[str, Backfill] | None = None,
+    ) -> list[str]:
         """Write targets as due now, all or none; return their canonical names, in order.
+
+        Parameters
+        ----------
+        bare
+            Names of which nothing more is said: those that are followed stay as they are.
+        again
+            What is to be read again, by name. Nothing is sent twice: the ledger knows what
+            YSE-PZ holds.
 
         Raises
         ------
@@ -69,10 +101,31 @@ class Service(Clients):
         """
         for target in targets:
             self.check(target)
-        self.state.targets.put_many(targets, origin="adhoc", due_ms=self.state.now_ms())
+        registry, again = self.state.targets, again or {}
+        for name, backfill in again.items():
+            registry.ask_again(name, backfill)
+        known = self._as_they_are(bare, again)
+        wanted = [target for target in targets if target.name not in known]
+        registry.put_many(wanted, origin="adhoc", due_ms=self.state.now_ms())
+        registry.set_due_many(list(known), self.state.now_ms())
         for target in targets:
             self.state.choices.waiting(target.name)  # a person asks: nobody is left out
         return [target.name for target in targets]
+
+    def _as_they_are(self, names: Collection[str], again: Collection[str]) -> set[str]:
+        """Return those that are followed, and not because of a list or file that they left.
+
+        What only a list has becomes a person's own, unless it is merely to be read again.
+        """
+        if not names:
+            return set()
+        self.sync_targets_file()
+        known = {
+            target.name
+            for target, origin in self.state.targets.many(names)
+            if origin != "list" or target.name in again
+        }
+        return known.difference(self.state.targets.that_left(sorted(known)))
 
     def check(self, target: Target) -> None:
         """Refuse a target whose own rules contradict those of the file or the settings.
@@ -92,17 +145,6 @@ class Service(Clients):
                 value="flux",
                 remedy="Nothing was written; correct it and call again.",
             )
-
-    def read_again(self, name: str, backfill: Backfill) -> str:
-        """Have a target read again, in full or in part, and due now. The hint is the caller's.
-
-        Nothing is sent twice: the ledger knows what YSE-PZ holds.
-        """
-        name = canonical_name(name)
-        self.state.targets.ask_again(name, backfill)
-        self.state.choices.waiting(name)  # a person asks: nobody is left out
-        self.state.targets.set_due(name, self.state.now_ms())
-        return name
 
     def dispatch(self) -> list[FetchBatch]:
         """Claim the targets that are due, grouped by source into batches.

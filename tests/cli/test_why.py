@@ -101,6 +101,7 @@ def test_reading_again_leaves_the_target_as_it_is(console: Console) -> None:
     for wrong in (
         ("--full", "--to", "2019-02-01"),
         ("--from", "2019-02-01", "--to", "2019-01-01"),
+        ("--from", "30d"),
     ):
         assert console.start("enqueue", NP, *wrong).returncode == 2
 

@@ -13,6 +13,7 @@ from yse_ingest.times import MS_PER_DAY, UNIX_ZERO_JD, jd_of_time_ms, parse_obs_
 
 if TYPE_CHECKING:
     from tests.service.conftest import House
+    from yse_ingest.service import Service
 
 NP = "2019np"
 FIRST_JD = 2458500.5
@@ -42,6 +43,10 @@ def day_of(obs_date: str) -> float:
     return jd_of_time_ms(parse_obs_dates([obs_date])[0])
 
 
+def read_again(service: Service, backfill: Backfill) -> None:
+    service.enqueue_many([Target("SN2019np")], bare=[NP], again={NP: backfill})
+
+
 @pytest.fixture
 def stored(house: House) -> House:
     """Return a house that holds twenty nights; two more exposures came too late to be seen."""
@@ -58,12 +63,12 @@ def stored(house: House) -> House:
 def test_a_full_read_brings_what_came_late_once(stored: House) -> None:
     """Everything is read; the two that are missing are sent, and it is done once."""
     service = stored.service()
-    service.read_again("SN2019np", Backfill())
+    read_again(service, Backfill())
     stored.cycle(service, NP)
     assert days_stored(stored) == sorted([*map(float, range(20)), *LATE])
     assert service.state.targets.backfill(NP) is None
     writes = stored.writes()
-    service.read_again(NP, Backfill())
+    read_again(service, Backfill())
     stored.cycle(service, NP)
     assert stored.writes() == writes
 
@@ -72,14 +77,14 @@ def test_a_range_brings_what_lies_in_it_alone(stored: House) -> None:
     """One of the two is sent; the clock keeps what it knows of the rest, which can follow."""
     service = stored.service()
     before = service.state.clocks.get(NP)["mars"].detail
-    service.read_again(NP, Backfill(ms(6.0), ms(8.0)))
+    read_again(service, Backfill(ms(6.0), ms(8.0)))
     stored.cycle(service, NP)
     assert days_stored(stored) == sorted([*map(float, range(20)), 7.25])
     after = service.state.clocks.get(NP)["mars"].detail
     assert {key: after[key] for key in ("newest_ms", "news_ms", "full_read_ms")} == {
         key: before[key] for key in ("newest_ms", "news_ms", "full_read_ms")
     }
-    service.read_again(NP, Backfill(None, ms(4.0)))
+    read_again(service, Backfill(None, ms(4.0)))
     stored.cycle(service, NP)
     assert days_stored(stored) == sorted([*map(float, range(20)), *LATE])
 
@@ -90,7 +95,7 @@ def test_a_range_of_a_new_target_leaves_the_rest_to_the_next_time(house: House) 
     publish_late(house)
     service = house.service()
     service.enqueue(Target(NP))
-    service.read_again(NP, Backfill(ms(3.0), ms(4.0)))
+    read_again(service, Backfill(ms(3.0), ms(4.0)))
     house.cycle(service, NP)
     assert days_stored(house) == [3.0, 3.25, 4.0]
     house.cycle(service, NP)
@@ -101,7 +106,7 @@ def test_what_was_not_read_stays_wanted(stored: House) -> None:
     """The source is away: the request is kept, and done when it is back."""
     service = stored.service()
     stored.mars.faults.add(Fault("status", status=500))
-    service.read_again(NP, Backfill(ms(6.0), ms(8.0)))
+    read_again(service, Backfill(ms(6.0), ms(8.0)))
     stored.cycle(service, NP)
     assert service.state.targets.backfill(NP) == Backfill(ms(6.0), ms(8.0))
     stored.mars.faults.clear()

@@ -9,10 +9,12 @@ import pytest
 
 from yse_ingest.sandbox.faults import Fault
 from yse_ingest.sandbox.ysepz import YsePzStandIn
+from yse_ingest.selection import selections
 from yse_ingest.state.targets import LEFT_LIST, Backfill
 from yse_ingest.targets import Target
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from yse_ingest.sandbox.server import Reply, Request
@@ -237,6 +239,104 @@ def test_a_spent_budget_puts_it_off(survey: Survey) -> None:
     assert service.follow() is None
     assert not survey.house.ysepz.log
     assert names(service, "list") == []
+
+
+# Whose they are -----------------------------------------------------------------------------
+
+
+def test_match_all_follows_what_has_all(survey: Survey) -> None:
+    """The status and the tag; what loses one of them is paused."""
+    service = survey.service(FOLLOW + 'match = "all"\n')
+    assert survey.follow(service).new == ("2020cc",)
+    survey.house.ysepz.set_status("2020cc", "New", tags=("YSE",))
+    assert survey.follow(service).gone == ("2020cc",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('status = ["New", "Following"]\nmatch = "all"\n', "a transient has one status"),
+        ('status = ["New"]\nmatch = "both"\n', 'match is neither "any" nor "all"'),
+    ],
+    ids=["two statuses", "another word"],
+)
+def test_what_can_match_nothing_is_told(survey: Survey, text: str, said: str) -> None:
+    """As a problem of the file; what is followed stays."""
+    service = survey.service()
+    survey.follow(service)
+    service = survey.service("[follow]\n" + text)
+    (problem,) = service.targets_file().problems
+    assert said in str(problem)
+    assert service.follow() is None
+    assert service.state.targets.paused() == {}
+
+
+def test_lists_of_people_stand_beside_those_of_the_file(survey: Survey) -> None:
+    """Each pauses what it alone had; the other keeps what it has."""
+    service = survey.service('[follow]\ntags = ["YSE"]\n')
+    status = selections(status=["Following"])
+    assert service.follow_lists(status).new == ("2020aa", "2020cc", "2020bb")
+    service = survey.service("")
+    assert survey.follow(service).gone == ("2020bb",)
+    service.state.lists.end(status)
+    assert survey.follow(service).gone == ("2020aa", "2020cc")
+
+
+class Meanwhile(YsePzStandIn):
+    """A YSE-PZ at which something happens while it answers the next list."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def handle(self, request: Request) -> Reply:
+        """Answer when it has happened."""
+        if self.meanwhile is not None and request.path == "/api/transients/":
+            happens, self.meanwhile = self.meanwhile, None
+            happens()
+        return super().handle(request)
+
+
+def test_a_list_that_is_added_during_a_look_is_looked_at_too(survey: Survey) -> None:
+    """Else the look that began before would pause what it has until the next one."""
+    lists = selections(status=["Following"])
+    with Meanwhile() as ysepz:
+        ysepz.add_transient("2020aa", 10.0, 5.0, status="Following")
+        ysepz.add_transient("2020bb", 20.0, 5.0, status="New", tags=("YSE",))
+        service = survey.service('[follow]\ntags = ["YSE"]\n', YSE_PZ_URL=ysepz.url)
+        ysepz.meanwhile = lambda: service.state.lists.add(lists)
+
+        followed = survey.follow(service)
+
+    assert followed.counts.keys() == {*lists, *selections(tags=["YSE"])}
+    assert names(service, "list") == ["2020aa", "2020bb"]
+
+
+def test_what_people_name_alone_stays_as_it_is(survey: Survey) -> None:
+    """A target of the file keeps its rules; one of a list becomes theirs."""
+    service = survey.service(FOLLOW + '[[targets]]\nname = "2020cc"\ncadence = "2h"\n')
+    service.sync_targets_file()
+    survey.follow(service)
+    before_ms = service.state.now_ms()
+    service.state.targets.set_due_many(["2020aa", "2020cc"], before_ms + 10**7)
+
+    service.enqueue_many([Target("2020aa"), Target("2020cc")], bare=["2020aa", "2020cc"])
+
+    assert (names(service, "adhoc"), names(service, "file")) == (["2020aa"], ["2020cc"])
+    found = service.state.targets.get("2020cc")
+    assert found is not None
+    assert found.cadence_s == 7200.0
+    assert set(service.state.targets.due(service.state.now_ms(), 9)) >= {"2020aa", "2020cc"}
+
+
+def test_what_left_its_list_goes_on_when_a_person_names_it(survey: Survey) -> None:
+    """And is not paused by the next look."""
+    service = survey.service()
+    survey.follow(service)
+    survey.house.ysepz.set_status("2020aa", "Ignore")
+    survey.follow(service)
+    assert service.state.targets.paused().keys() == {"2020aa"}
+    service.enqueue_many([Target("2020aa")], bare=["2020aa"])
+    assert service.state.targets.paused() == {}
+    assert survey.follow(service).gone == ()
 
 
 # By a saved query ---------------------------------------------------------------------------

@@ -32,6 +32,17 @@ if TYPE_CHECKING:
         ({"name": "2019np", "create": True}, "status is missing"),
         ({"name": "2019np", "radius": 3}, "radius is no setting"),
         ({"name": "2019np", "clobber": "yes"}, "clobber"),
+        ({"name": "2019np", "full": "yes"}, "full is 'yes', neither true nor false"),
+        ({"name": "2019np", "from_date": "soon"}, "from_date is 'soon', which is no date"),
+        ({"name": "2019np", "from_date": "2d"}, "from_date is '2d', which is no date"),
+        (
+            {"name": "2019np", "full": True, "to_date": "2019-02-01"},
+            "full is everything; give it without dates",
+        ),
+        (
+            {"name": "2019np", "from_date": "2019-02-01", "to_date": "2019-01-01"},
+            "from_date lies after the other date",
+        ),
         ({"name": "2019np", "negatives": "flux", "flux_zero_point": None}, "no flux is sent"),
     ],
 )

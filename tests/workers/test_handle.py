@@ -56,6 +56,65 @@ def test_another_celery_application_enqueues_by_the_tasks_name(
     until(lambda: shared.stored("ZTF19aaknvuh") > 0, within=15)
 
 
+LATE = "2019late"
+LATE_PLACE = (50.0, 10.0)
+LATE_JD = 2458500.5
+"""2019-01-17."""
+
+
+def publish(service: Service, *days: float) -> None:
+    """Publish exposures of these nights [d after the first]."""
+    for each in days:
+        jd = LATE_JD + each
+        service.mars.add_alert("ZTF19lateaaa", jd, "r", 19.0, 0.05, *LATE_PLACE)
+
+
+def test_python_has_a_target_read_again_in_full_or_in_part(
+    shared: Service, until: Callable[..., float]
+) -> None:
+    """What the source published long after comes in, once; the target stays as it is."""
+    shared.ysepz.add_transient(LATE, *LATE_PLACE)
+    publish(shared, *range(20))
+    follow = f"from workers import enqueue_target, enqueue_targets; name = '{LATE}';"
+    shared.python(f"{follow} enqueue_target(name, cadence='2h').wait(20)")
+    publish(shared, 3.25, 7.25, 9.25)
+    shared.python(f"{follow} enqueue_target(name).wait(20)")
+    assert shared.stored(LATE) == 20
+
+    # The first of the three lies on the last day, which is meant whole.
+    shared.python(
+        f"{follow} enqueue_target(name, from_date='2019-01-19', to_date='2019-01-20').wait(20)"
+    )
+    assert shared.stored(LATE) == 21
+    shared.python(
+        "import os; from celery import Celery;"
+        "there = Celery(broker=os.environ['CELERY_BROKER_URL']);"
+        f"there.send_task('yse_ingest.enqueue_target', ['{LATE}'],"
+        " {'from_date': '2019-01-24T00:00', 'to_date': '2019-01-24'}, queue='control')"
+    )
+    until(lambda: shared.stored(LATE) == 22, within=15)
+    row = "{'name': name, 'full': True}"
+    said = shared.python(f"{follow} print(enqueue_targets([{row}])[0].wait(20))")
+    assert said.strip() == "stored"
+    assert shared.stored(LATE) == 23
+
+    kept = "from workers.resources import service; print(service().state.targets.get(name))"
+    assert "cadence_s=7200.0" in shared.python(f"name = '{LATE}'; {kept}")
+
+
+def test_the_name_alone_changes_nothing_of_a_target(shared: Service) -> None:
+    """It is looked at now; what was said of it before holds. More than the name changes it."""
+    said = shared.python(
+        "from workers import enqueue_target, enqueue_targets\n"
+        "from workers.resources import service\n"
+        "known = lambda: print(service().state.targets.get('2020kept').cadence_s)\n"
+        "enqueue_target('2020kept', 1.0, 2.0, cadence='2h'); known()\n"
+        "enqueue_target('2020kept'); enqueue_targets(['2020kept']); known()\n"
+        "enqueue_target('2020kept', cadence='1h'); known()\n"
+    )
+    assert said.split() == ["7200.0", "7200.0", "3600.0"]
+
+
 def test_many_targets_are_refused_together_with_every_reason() -> None:
     """Nothing is written while one of them cannot be a target; no Redis is needed to say so."""
     with pytest.raises(ExceptionGroup) as caught:

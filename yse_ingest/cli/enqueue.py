@@ -12,7 +12,6 @@ from yse_ingest.cli.target_options import (
     ScheduleOptions,
     creation_of,
     creation_options,
-    moment,
     place_options,
     schedule_options,
     target_of,
@@ -46,8 +45,8 @@ def enqueue(
     """Have the running service follow a target, and look at it now.
 
     The same as `from workers import enqueue_target; enqueue_target("2019np")` in Python. With
-    --full, --from or --to a target that is followed stays as it is, and is read again: what
-    YSE-PZ lacks is sent, nothing twice.
+    NAME alone a target that is followed stays as it is. With --full, --from or --to it is read
+    again: what YSE-PZ lacks is sent, nothing twice.
 
     \b
     Examples:
@@ -95,15 +94,11 @@ def _enqueue_one(
         creation=creation_of(cast("CreationOptions", options)),
         schedule=cast("ScheduleOptions", options),
     )
-    if backfill is not None and not any(options.values()):
-        service().sync_targets_file()
-        if service().state.targets.get(target.name) is None:
-            service().enqueue(target)
-        queued = service().read_again(target.name, backfill)
-    else:
-        queued = service().enqueue(target)
-        if backfill is not None:
-            service().read_again(queued, backfill)
+    (queued,) = service().enqueue_many(
+        [target],
+        bare=[] if any(options.values()) else [target.name],
+        again={} if backfill is None else {target.name: backfill},
+    )
     sent = send_fetch([queued])
     if terminal.as_json:
         terminal.result({"target": queued, "state": "enqueued", "hinted": sent})
@@ -115,17 +110,15 @@ def _enqueue_one(
 
 def _backfill(*, full: bool, begin: str | None, end: str | None) -> Backfill | None:
     """Return what is to be read again; None: nothing but what is new."""
-    from yse_ingest.state import Backfill
-    from yse_ingest.times import MS_PER_DAY, time_ms_of_date
+    from marshmallow import ValidationError
 
-    if full and (begin is not None or end is not None):
-        raise click.UsageError("--full goes without --from and --to.")
-    if not full and begin is None and end is None:
-        return None
-    from_ms = None if begin is None else time_ms_of_date(moment(begin, "--from"))
-    to_ms = None if end is None else time_ms_of_date(moment(end, "--to"))
-    if to_ms is not None and end is not None and "T" not in end and " " not in end:
-        to_ms += MS_PER_DAY - 1  # the whole day
-    if from_ms is not None and to_ms is not None and from_ms > to_ms:
-        raise click.UsageError("--from lies after --to.")
-    return Backfill(from_ms, to_ms)
+    from yse_ingest.schemas._load import faults_of
+    from yse_ingest.service import backfill_of
+
+    given = {"full": full, "from_date": begin, "to_date": end}
+    try:
+        return backfill_of(given)
+    except ValidationError as error:
+        fault = faults_of(error, given)[0]
+        option = {"full": "--full", "from_date": "--from", "to_date": "--to"}[fault.field]
+        raise click.BadParameter(fault.reason, param_hint=option) from error

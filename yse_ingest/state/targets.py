@@ -111,10 +111,10 @@ class TargetStore:
             self._decisions.append_many(
                 ("target_added", {"target": target_to_json(wanted[name])}) for name in changed
             )
-            self._resume(self._that_left(changed))
+            self._resume(self.that_left(changed))
         return changed
 
-    def _that_left(self, names: Sequence[str]) -> list[str]:
+    def that_left(self, names: Sequence[str]) -> list[str]:
         """Return which of these are paused because they are where they came from no more."""
         left = []
         for start in range(0, len(names), AT_ONCE):
@@ -306,12 +306,16 @@ class TargetStore:
         """Set when all that are not paused are asked about next; return how many."""
         paused = set(self._connection.call("HKEYS", self._paused))
         names = [name for name in self.names() if name not in paused]
+        self.set_due_many(names, due_ms)
+        return len(names)
+
+    def set_due_many(self, names: Sequence[str], due_ms: int) -> None:
+        """Set when these known targets are asked about next."""
         for start in range(0, len(names), AT_ONCE):
             scores = [
                 part for name in names[start : start + AT_ONCE] for part in (due_ms, name)
             ]
             self._connection.call("ZADD", self._due, "XX", *scores)
-        return len(names)
 
     def set_due(self, name: str, due_ms: int) -> None:
         """Set when a known target is asked about next."""
