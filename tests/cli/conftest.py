@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -38,9 +39,15 @@ class Console:
 
     def run(self, *arguments: str, **changes: str | None) -> Result:
         """Run one command; ``changes`` are of its environment."""
-        return CliRunner().invoke(
-            main, arguments, env={**self.environment, **changes}, prog_name="yse-ingest"
-        )
+        logger = logging.getLogger("yse_ingest")
+        handlers, level = list(logger.handlers), logger.level
+        try:
+            return CliRunner().invoke(
+                main, arguments, env={**self.environment, **changes}, prog_name="yse-ingest"
+            )
+        finally:  # --verbose is for one command
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
 
     def start(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
         """Run one command as a process of its own, its error output among its output.

@@ -34,6 +34,8 @@ CHANGING = (
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "2026-01-01T00:00:00Z"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC( \(.*?\))?, Redis", "2026-01-01 00:00 UTC, Redis"),
     (r"(asked next .*: ).*", r"\g<1>2026-01-01 00:00 UTC"),
+    (r"(a person +)\d{4}-\d\d-\d\d \d\d:\d\d UTC( \(.*?\))?", r"\g<1>2026-01-01 00:00 UTC"),
+    (r'("since_ms": )\d+', r"\g<1>1767225600000"),
     (r"\b\d+ s ago", "1 s ago"),
     (r"\bin \d+(\.\d)? (ms|s)\b", r"in 10 \2"),
     (r"\d+\.\d ms to", "0.1 ms to"),
@@ -128,6 +130,26 @@ def two_places(_: Console) -> Script:
     return [("push 2019np --ra 157.3415 --dec 29.5162", {})]
 
 
+def lists(console: Console) -> Script:
+    console.ysepz.add_transient("2020aa", 10.0, 5.0, status="Following")
+    console.ysepz.add_transient("2020bb", 20.0, 5.0, status="New", tags=("YSE",))
+    both = "--status Following --tag YSE"
+    return [
+        (f"targets sync {both} --dry-run", {}),
+        (f"targets sync {both}", {}),
+        (f"targets sync {both} --json", {}),
+        ("targets sync --list", {}),
+        ("targets sync --status following", {}),
+        ("targets sync --tag YES", {}),
+        ("targets sync --query Ours", {}),
+        ("targets sync --forget --tag YES", {}),
+        ("targets sync --forget --tag YSE", {}),
+        ("targets resume 2020bb", {}),
+        ("targets remove 2020aa", {}),
+        ("targets list", {}),
+    ]
+
+
 def usage(_: Console) -> Script:
     return [
         ("push", {}),
@@ -151,6 +173,7 @@ SCENES: dict[str, Callable[[Console], Script]] = {
     "garbage-from-ysepz": garbage_from_ysepz,
     "two-objects": two_objects,
     "two-places": two_places,
+    "lists": lists,
     "usage": usage,
 }
 
