@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from yse_ingest.errors import SettingsError
+from yse_ingest.schemas.target_fields import DefaultsSchema, RulesSchema, TargetSchema
 from yse_ingest.settings import Settings, describe
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
@@ -14,10 +16,31 @@ PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
 def test_the_page_lists_exactly_the_settings() -> None:
     """docs/settings.md has every variable once, with its default, unit and meaning."""
-    lines = PAGE.read_text(encoding="utf-8").split("<!-- table -->")[1].strip().splitlines()
-    cells = [[cell.strip().strip("`") for cell in line[1:-1].split("|")] for line in lines[2:]]
+    cells = [[row[0], *row[2:]] for row in _rows()]
 
     assert cells == [list(row.values()) for row in describe()]
+
+
+def _rows() -> list[list[str]]:
+    lines = PAGE.read_text(encoding="utf-8").split("<!-- table -->")[1].strip().splitlines()
+    return [[cell.strip().strip("`") for cell in line[1:-1].split("|")] for line in lines[2:]]
+
+
+def test_the_page_names_each_key_of_the_targets_file() -> None:
+    """Who reads of a setting finds how it is written for one source or one target."""
+    page = PAGE.read_text(encoding="utf-8")
+    keys = {row[1] for row in _rows() if row[1]}
+
+    assert keys <= DefaultsSchema().fields.keys() | TargetSchema().fields.keys()
+    missing = {key for key in RulesSchema().fields if f"`{key}`" not in page}
+    assert not missing
+
+
+def test_each_default_of_the_page_can_be_written_as_it_stands_there() -> None:
+    """Copied from the page into the environment, a default changes nothing."""
+    given = {row[0]: row[2] for row in _rows() if row[2]}
+
+    assert replace(Settings.from_env(given), environment={}) == Settings.from_env({})
 
 
 @pytest.mark.parametrize(

@@ -594,10 +594,12 @@ def describe() -> list[dict[str, str]]:
         default = item.default
         if default is MISSING and item.default_factory is not MISSING:
             default = ",".join(f"{key}={name}" for key, name in item.default_factory().items())
+        if isinstance(default, tuple):
+            default = ",".join(default)
         rows.append(
             {
                 "variable": item.metadata["env"],
-                "default": "" if default in {None, ()} else str(default),
+                "default": "" if default is None else str(default),
                 "unit": item.metadata["unit"],
                 "meaning": item.metadata["doc"],
             }
