@@ -126,6 +126,17 @@ def test_flower_shows_everything_to_its_login_and_changes_nothing(
     assert PASSWORD.encode() not in command
 
 
+def test_flower_lists_each_task_with_its_arguments(
+    service: Service, until: Callable[..., float]
+) -> None:
+    """Which target a task is about stands in the list, beside its name and state."""
+    flower = Flower(service, until, FLOWER_BASIC_AUTH=f"{USER}:{PASSWORD}")
+
+    assert flower.get("/tasks", login=f"{USER}:{PASSWORD}") == 200
+    columns = re.findall(r"<th[^>]*>\s*([\w ]+?)\s*</th>", flower.text)
+    assert columns[:3] == ["Name", "args", "State"]
+
+
 def test_init_writes_a_login_of_its_own(tmp_path: Path) -> None:
     """Each folder has another random password, in the file that its owner alone may read."""
     logins = set()

@@ -44,7 +44,7 @@ def fetch(
     private: bool,
     **place: Any,
 ) -> None:
-    r"""Show the light curve that a source has of NAME; send nothing.
+    """Show the light curve that a source has of NAME; send nothing.
 
     With a YSE-PZ (YSE_PZ_URL) its coordinates are used, and what it holds is read back and
     compared. Without one, give --ra and --dec, or --object-id. What the targets file says
