@@ -15,6 +15,7 @@ from celery import Celery
 from workers import broker, logs
 from workers.defaults import configuration, overruled
 from workers.deployment import read_deployment
+from workers.schedule import faults_of
 from yse_ingest.envfile import ENV_FILE, load_env_file
 from yse_ingest.settings import Settings
 from yse_ingest.state import key_prefix
@@ -37,10 +38,12 @@ app = Celery(
     ],
     set_as_current=False,
 )
-_deployment = overruled(settings, read_deployment())
-app.conf.update(configuration(settings, _deployment))
-for _problem in _deployment.problems:
+deployment = overruled(settings, read_deployment())
+app.conf.update(configuration(settings, deployment))
+for _problem in deployment.problems:
     logger.error(_problem)
+for _name, _fault in faults_of(deployment.choices.get("beat_schedule", {})).items():
+    logger.error("%s: entry %r of beat_schedule %s", deployment.origin, _name, _fault)
 
 logs.connect(settings)
 broker.connect(settings.broker_url, key_prefix=key_prefix(settings.namespace))

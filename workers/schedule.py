@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from celery.beat import PersistentScheduler
+from celery.schedules import BaseSchedule
 
 from yse_ingest.state import QUEUES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import FrameType
 
 # Every tick is idempotent and expires, so that ticks never pile up behind a worker that was
@@ -38,13 +41,55 @@ TICKS: dict[str, dict[str, Any]] = {
 }
 
 
-def schedule(added: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+KEYS = ("task", "schedule", "args", "kwargs", "options", "relative")
+"""What an entry may say."""
+
+
+def schedule(added: object) -> dict[str, dict[str, Any]]:
     """Return our ticks with a deployment's entries laid over and added to them.
 
     An entry of the same name changes only what it names: ``{"dispatch": {"schedule": 10.0}}``.
+    Those with a fault are left out: beat would not start with one of them (Celery 5.7).
     """
-    names = dict.fromkeys([*TICKS, *added])
-    return {name: {**TICKS.get(name, {}), **added.get(name, {})} for name in names}
+    faults = faults_of(added)
+    entries = added if isinstance(added, Mapping) else {}
+    names = [name for name in dict.fromkeys([*TICKS, *entries]) if name not in faults]
+    sound = {name: {**TICKS.get(name, {}), **entries.get(name, {})} for name in names}
+    return {**TICKS, **sound}
+
+
+def faults_of(added: object) -> dict[str, str]:
+    """Return the names of a deployment's entries that beat cannot use, each with its fault."""
+    if not isinstance(added, Mapping):
+        return {"all": f"are left out: it is no dictionary, but {added!r}"}
+    found = {name: _fault(name, entry) for name, entry in added.items()}
+    return {str(name): f"is left out: it {fault}" for name, fault in found.items() if fault}
+
+
+def _fault(name: object, entry: object) -> str | None:
+    if not isinstance(name, str) or not isinstance(entry, Mapping):
+        return "has no name, or is no dictionary"
+    if strange := [key for key in entry if key not in KEYS]:
+        return f"has the key {strange[0]!r}, and takes {', '.join(KEYS)}"
+    whole = {**TICKS.get(name, {}), **entry}
+    if not isinstance(whole.get("task"), str):
+        return "has no task"
+    if not isinstance(whole.get("args", ()), list | tuple):
+        return f'has the args {whole["args"]!r}, and takes a list: ["2019np"]'
+    for key in ("kwargs", "options"):
+        if not isinstance(whole.get(key) or {}, Mapping):
+            return f"has {key} that are no dictionary"
+    if not _is_period(whole.get("schedule")):
+        return f"has the schedule {whole.get('schedule')!r}, and takes seconds or crontab(...)"
+    return None
+
+
+def _is_period(value: object) -> bool:
+    if isinstance(value, timedelta):
+        return value > timedelta()
+    if isinstance(value, int | float):
+        return math.isfinite(value) and value > 0
+    return isinstance(value, BaseSchedule)
 
 
 class Scheduler(PersistentScheduler):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     Doctor = Callable[..., Result]
 
 PASSWORD = "sandbox-only"
+ASK = "yse_ingest.fetch_photometry"
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +71,46 @@ def failures(result: Result) -> list[dict[str, Any]]:
     assert PASSWORD not in result.output
     checks: list[dict[str, Any]] = json.loads(result.stdout)["checks"]
     return [check for check in checks if check["level"] == "fail"]
+
+
+def test_entries_of_the_schedule_that_do_nothing(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Each hand-written entry that beat cannot use, or that asks in vain, is told by name."""
+    (tmp_path / "celeryconfig.py").write_text(
+        "yse_ingest_config = 1\n"
+        f'ask = {{"task": "{ASK}", "args": ["2019pn"], "schedule": 1800}}\n'
+        "beat_schedule = {\n"
+        '    "typo": ask,\n'
+        '    "period": {**ask, "schedule": "30m"},\n'
+        '    "task": {**ask, "task": "yse_ingest.fetch_fotometry"},\n'
+        '    "args": {**ask, "args": []},\n'
+        "}\n"
+    )
+    # The application reads the folder's file when it is imported.
+    done = subprocess.run(
+        [sys.executable, "-c", "from yse_ingest.cli import main; main()", "doctor", "--json"],
+        cwd=tmp_path,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    period = "it has the schedule '30m', and takes seconds or crontab(...)"
+    told = [
+        f"{check['level']}: {check['fact'].removeprefix(str(tmp_path))}"
+        for check in json.loads(done.stdout)["checks"]
+        if check["subject"] in {"celeryconfig", "schedule"}
+    ]
+    assert done.returncode == 1
+    assert told == [
+        "warn: /celeryconfig.py: Celery has no setting 'ask'; it is ignored.",
+        "fail: entry 'task' names the task 'yse_ingest.fetch_fotometry', which is not ours",
+        f"fail: entry 'args' does not fit {ASK}: missing a required argument: 'name'",
+        f"fail: entry 'period' is left out: {period}",
+        "warn: entry 'typo' asks for '2019pn', which is not followed",
+    ]
 
 
 def test_all_well(doctor: Doctor) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from workers.defaults import configuration, overruled
 from workers.deployment import Deployment, read_deployment
+from workers.schedule import TICKS, faults_of
 from yse_ingest.cli.deployment import template
 from yse_ingest.errors import SettingsError
 from yse_ingest.settings import Settings
@@ -116,6 +117,41 @@ def test_hand_written_entries_are_added_to_the_schedule() -> None:
     assert schedule["dispatch"]["task"] == "yse_ingest.dispatch"
     assert schedule["dispatch"]["schedule"] == 60.0
     assert schedule["drain"]["schedule"] == 2.0
+
+
+ASK = "yse_ingest.fetch_photometry"
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ({"task": ASK, "args": ["2019np"], "schedule": "30m"}, "has the schedule '30m'"),
+        ({"task": ASK, "args": ["2019np"]}, "has the schedule None"),
+        ({"task": ASK, "args": ["2019np"], "schedule": 0}, "has the schedule 0"),
+        ({"task": ASK, "args": "2019np", "schedule": 30}, "has the args '2019np'"),
+        ({"task": ASK, "kwargs": ["2019np"], "schedule": 30}, "has kwargs that are no dict"),
+        ({"args": ["2019np"], "schedule": 30}, "has no task"),
+        ({"task": ASK, "shedule": 30}, "has the key 'shedule'"),
+        (["2019np"], "has no name, or is no dictionary"),
+    ],
+    ids=["text", "none", "zero", "args", "kwargs", "task", "misspelt", "list"],
+)
+def test_an_entry_that_cannot_be_used_is_left_out_alone(entry: object, fault: str) -> None:
+    """One mistake in the schedule is told by name; beat starts, with all other entries."""
+    good = {"task": ASK, "args": ["2019np"], "schedule": 1800}
+    chosen = {"wrong": entry, "good": good, "drain": {"schedule": -1}}
+
+    entries = configured(beat_schedule=chosen)["beat_schedule"]
+    assert entries == {**configured()["beat_schedule"], "good": good}
+    faults = faults_of(chosen)
+    assert set(faults) == {"wrong", "drain"}
+    assert faults["wrong"].startswith(f"is left out: it {fault}")
+
+
+def test_a_schedule_that_is_none_at_all_is_told() -> None:
+    """The service runs on with its own entries."""
+    assert configured(beat_schedule=["2019np"])["beat_schedule"] == TICKS
+    assert "it is no dictionary" in faults_of(["2019np"])["all"]
 
 
 def test_every_tick_expires() -> None:

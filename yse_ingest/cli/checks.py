@@ -7,6 +7,7 @@ a finding, never the end of the examination.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import time
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from yse_ingest.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from yse_ingest.service import Service
@@ -102,7 +103,7 @@ def examine(env_file: Path | None) -> Iterator[Check]:
     else:
         yield from _guarded("YSE-PZ", lambda: _ysepz(service))
         yield from _guarded("account", lambda: _account(service))
-    yield from _guarded("schedule", _schedule)
+    yield from _guarded("schedule", lambda: _schedule(service))
     yield from _guarded("workers", lambda: _workers(service))
 
 
@@ -430,33 +431,59 @@ def _declared(target: Target) -> dict[str, Any]:
     return {key: value for key, value in (target.creation or {}).items() if key != "beside"}
 
 
-def _schedule() -> Iterator[Check]:
-    from workers.celery import app
-    from workers.schedule import TICKS
+def _schedule(service: Service) -> Iterator[Check]:
+    from workers.celery import app, deployment
+    from workers.schedule import TICKS, faults_of
 
     app.loader.import_default_modules()
+    for problem in deployment.problems:
+        yield Check("celeryconfig", "warn", problem, "Correct it, or take the line away.")
     entries = app.conf.beat_schedule
-    missing = sorted(set(TICKS) - set(entries))
-    strange = sorted(
-        name for name, entry in entries.items() if entry.get("task") not in app.tasks
-    )
-    if missing:
-        yield Check(
-            "schedule",
-            "fail",
-            f"{', '.join(missing)} is missing",
-            "Leave our entries in place.",
-        )
-    for name in strange:
-        yield Check(
-            "schedule",
-            "fail",
-            f"entry {name!r} names the task {entries[name].get('task')!r}, which is not ours",
-            "Correct beat_schedule in celeryconfig.py, e.g. yse_ingest.fetch_photometry.",
-        )
-    if not missing and not strange:
+    faults: dict[str, str | None] = {
+        **{name: _fault_of(entry, app.tasks) for name, entry in entries.items()},
+        **faults_of(deployment.choices.get("beat_schedule", {})),
+    }
+    for name, fault in faults.items():
+        if fault:
+            yield Check(
+                "schedule",
+                "fail",
+                f"entry {name!r} {fault}",
+                "Correct beat_schedule in celeryconfig.py; an entry stands in its first lines.",
+            )
+    if not any(faults.values()):
         added = len(entries) - len(TICKS)
         yield Check("schedule", "ok", f"{', '.join(TICKS)} and {added} entries of this folder")
+    for name, entry in entries.items():
+        for target in () if faults[name] else _asked_for(entry):
+            if service.state.targets.get(target) is None:
+                yield Check(
+                    "schedule",
+                    "warn",
+                    f"entry {name!r} asks for {target!r}, which is not followed",
+                    f"Follow it (`yse-ingest targets add {target}`), or correct the entry.",
+                )
+
+
+def _fault_of(entry: Mapping[str, Any], tasks: Mapping[str, Any]) -> str | None:
+    task = entry["task"]
+    if task not in tasks:
+        return f"names the task {task!r}, which is not ours"
+    try:
+        inspect.signature(tasks[task].run).bind(
+            *entry.get("args", ()), **entry.get("kwargs") or {}
+        )
+    except TypeError as error:
+        return f"does not fit {task}: {error}"
+    return None
+
+
+def _asked_for(entry: Mapping[str, Any]) -> Iterator[str]:
+    """Return the targets that an entry of the schedule asks about, by name."""
+    if entry["task"].startswith("yse_ingest.fetch_photometry"):
+        for given in (*entry.get("args", ()), *(entry.get("kwargs") or {}).values()):
+            names = given if isinstance(given, list | tuple) else [given]
+            yield from map(str, names)
 
 
 def _workers(service: Service) -> Iterator[Check]:
@@ -467,9 +494,9 @@ def _workers(service: Service) -> Iterator[Check]:
         try:
             # Not as kombu's own errors: only the workers may name those.
             connection.ensure_connection(max_retries=1, reraise_as_library_errors=False)
-            inspect = app.control.inspect(timeout=PING_S, connection=connection)
-            answers = inspect.ping() or {}
-            consumed = (inspect.active_queues() or {}) if answers else {}
+            nodes_of = app.control.inspect(timeout=PING_S, connection=connection)
+            answers = nodes_of.ping() or {}
+            consumed = (nodes_of.active_queues() or {}) if answers else {}
         except connection.connection_errors as error:
             yield Check(
                 "workers", "fail", f"the broker gives no answer: {error}", "Start Redis."
