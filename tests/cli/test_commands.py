@@ -324,6 +324,24 @@ def test_vocab_lists_what_ysepz_knows(
     assert expected in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("like", "fact", "bands"),
+    [
+        ("ztff", "the nearest are these", {"g-ZTF", "r-ZTF", "i-ZTF"}),
+        ("qqqqqq", "and nothing is near it", set()),
+    ],
+)
+def test_vocab_like_nothing_says_what_is_near(
+    console: Console, like: str, fact: str, bands: set[str]
+) -> None:
+    """A misspelt text finds the names like it, whatever its capitals; or says that none is."""
+    result = console.run("vocab", "bands", "--like", like, "--json")
+
+    assert f'Nothing holds "{like}"; {fact}.' in result.stderr
+    assert bands <= {row["band"] for row in told(result)["bands"]}
+    assert bool(bands) is bool(told(result)["bands"])
+
+
 def test_vocab_as_json_pairs_bands_with_instruments(console: Console) -> None:
     """A band's name alone says little: it comes with its instrument."""
     document = told(console.run("vocab", "--json"))

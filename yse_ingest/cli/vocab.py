@@ -23,6 +23,10 @@ KINDS: dict[str, Kind | None] = {
     "classes": "class",
 }
 """Kind on the command line to its name in the vocabulary; bands stand there by themselves."""
+ALIKE = 0.5
+"""Names at least so much like the text are near it, capitals apart (1: the same)."""
+NEAREST = 4
+"""Most names of a kind that are shown for being near."""
 
 
 @click.command()
@@ -48,8 +52,9 @@ def vocab(terminal: Terminal, kind: str | None, like: str | None) -> None:
         each: _like(_names(vocabulary, each), like) for each in ([kind] if kind else KINDS)
     }
     if like and not any(found.values()):
-        warn(f'Nothing holds "{like}"; the nearest are these.')
         found = {each: _nearest(_names(vocabulary, each), like) for each in found}
+        near = "the nearest are these" if any(found.values()) else "and nothing is near it"
+        warn(f'Nothing holds "{like}"; {near}.')
     if terminal.as_json:
         terminal.result(
             {
@@ -85,7 +90,12 @@ def _like(rows: list[tuple[str, str]], like: str | None) -> list[tuple[str, str]
 
 
 def _nearest(rows: list[tuple[str, str]], like: str) -> list[tuple[str, str]]:
-    from difflib import get_close_matches
+    from difflib import SequenceMatcher
 
-    near = get_close_matches(like, [name for name, _ in rows], n=4, cutoff=0.5)
-    return [row for row in rows if row[0] in near]
+    def likeness(row: tuple[str, str]) -> float:
+        return max(
+            SequenceMatcher(None, like.casefold(), part.casefold()).ratio() for part in row
+        )
+
+    near = [row for row in rows if likeness(row) >= ALIKE]
+    return sorted(near, key=likeness, reverse=True)[:NEAREST]
