@@ -506,11 +506,17 @@ class Clients:
         else:
             self.state.heard(mark, self.settings.request_limit_s)
 
-    def claim(self, key: str) -> int | None:
-        """Claim one outbox row for an upload; return its fence."""
+    def claim(self, key: str, *, early: bool = False) -> int | None:
+        """Claim one outbox row for an upload, before its time where a person asks.
+
+        Return its fence; None where it is not to be had.
+        """
         self.listen()
         claim = self.state.outbox.claim_key(
-            key, lease_s=self.settings.lease_s, cap=self.settings.uploads_in_flight
+            key,
+            lease_s=self.settings.lease_s,
+            cap=self.settings.uploads_in_flight,
+            early=early,
         )
         return claim.fence if claim else None
 

@@ -256,7 +256,7 @@ class _LeasedPush(_Push):
             gaps=dict(fetched.gaps),
             tolerance_ms=fetched.tolerance_ms,
         )
-        fence = service.claim(key)
+        fence = service.claim(key, early=True)
         first = True
         give_up = time.monotonic() + self.patience_s()
         attempt = 1
@@ -283,10 +283,16 @@ class _LeasedPush(_Push):
                 made = state.resolutions.get(name)
                 key = str(made["pk"]) if made else key
                 fence, attempt = (hint.fence if hint else None), 1
-            elif outcome.state in {"settling", "later"}:
+            elif outcome.state == "settling" or (
+                outcome.state == "later" and outcome.error is None
+            ):
                 self.result.state = "settling" if outcome.state == "settling" else "owed"
                 self.tell(str(outcome.error) if outcome.error else "settling")
                 fence = None
+            elif outcome.state == "later":
+                # It waits for somebody else: YSE-PZ, or who mends the account.
+                self.result.state = "owed"
+                return
             else:
                 self.result.state = outcome.state
                 return
@@ -297,14 +303,23 @@ class _LeasedPush(_Push):
 
     def refuse_if_busy(self, key: str, *, first: bool, give_up: float) -> None:
         """Give up where somebody else holds the transient, or the wait is over."""
-        if time.monotonic() >= give_up or (first and self.service.state.outbox.in_flight(key)):
-            raise StateError(
-                "this transient is being uploaded by the service, or must wait",
-                service="Redis",
-                target=self.target.name,
-                remedy="The points are in the outbox; the service sends them. See "
-                f"`yse-ingest status {self.target.name}`.",
-            )
+        outbox = self.service.state.outbox
+        busy = outbox.in_flight(key)
+        if not (first and busy) and time.monotonic() < give_up:
+            return
+        if busy:
+            fact = "this transient is being uploaded by the service"
+        else:
+            row = outbox.owed(key)
+            why = (row.reason if row else None) or "YSE-PZ is away, or others are uploaded"
+            fact = f"its upload must wait: {why}"
+        raise StateError(
+            fact,
+            service="Redis",
+            target=self.target.name,
+            remedy="The points are in the outbox; the service sends them. See "
+            f"`yse-ingest status {self.target.name}`.",
+        )
 
 
 class _SoloPush(_Push):

@@ -79,6 +79,49 @@ def test_push_without_a_state_says_what_that_risks(console: Console) -> None:
     assert "targets resume" not in leased.stderr
 
 
+@pytest.mark.parametrize("wrong", ["password", "host"])
+def test_push_with_a_state_says_why_it_could_not_send(console: Console, wrong: str) -> None:
+    """The fact at fault is told at once, not that it waits; put right, the next push sends."""
+    console.cycle()
+    url = {"YSE_INGEST_STATE_URL": str(console.service().settings.service_state_url)}
+    changes = {
+        "password": {"YSE_PZ_PASSWORD": "wrong"},
+        "host": {"YSE_PZ_URL": "http://127.0.0.1:9", "YSE_INGEST_RETRY_WAIT": "0.01"},
+    }[wrong]
+    fact = {"password": "is not accepted", "host": "127.0.0.1"}[wrong]
+
+    started = time.monotonic()
+    failed = told(console.run("push", "2019np", "--json", **url, **changes), code=1)
+    right = told(console.run("push", "2019np", "--json", **url))
+
+    assert (failed["state"], failed["error"]["service"]) == ("owed", "YSE-PZ")
+    assert fact in failed["error"]["fact"]
+    assert (right["state"], right["verified"]) == ("verified", 33)
+    assert time.monotonic() - started < 20
+
+
+def test_push_with_a_state_does_not_wait_for_a_worker(console: Console) -> None:
+    """A transient whose lease a worker holds is refused at once, with the reason."""
+    console.cycle()
+    service = console.service()
+    console.mars.add_alert("ZTF19aacgslb", 2459500.5, "r", 18.0, 0.1, float(RA), float(DEC))
+    service.enqueue(Target("2019np"))
+    (hint,) = service.refresh(["2019np"])
+
+    pushed = told(
+        console.run(
+            "push",
+            "2019np",
+            "--json",
+            YSE_INGEST_STATE_URL=str(service.settings.service_state_url),
+        ),
+        code=1,
+    )
+
+    assert pushed["error"]["fact"] == "this transient is being uploaded by the service"
+    assert service.state.outbox.release(hint.key, hint.fence)
+
+
 def test_push_creates_only_when_it_is_told_to(console: Console) -> None:
     """An unknown transient is a failure; with --create it is made, and gets its points."""
     name = ("push", "2019xyz", "--ra", "157.35", "--dec", "29.52", "--json")
