@@ -133,3 +133,15 @@ def test_a_recent_look_up_is_not_made_again(house: House, service: Service) -> N
     house.cycle(service, OLD)
 
     assert [each.path for each in list(house.ysepz.log)[requests:]] == ["/add_transient_phot/"]
+
+
+def test_a_name_that_somebody_stored_with_a_blank_at_its_end(house: House) -> None:
+    """It is the same name to YSE-PZ's database, and its row stays as it is."""
+    house.ysepz.add_transient("2019bl ", 20.0, 10.0)
+    house.mars.add_alert("ZTF19blank", 2458500.5, "g", 18.0, 0.05, 20.0, 10.0)
+    before = house.ysepz.transient_row("2019bl")
+
+    assert house.push(Target("2019bl")).state == "verified"
+
+    assert house.ysepz.transient_row("2019bl") == before
+    assert before["name"] == "2019bl "

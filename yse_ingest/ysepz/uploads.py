@@ -65,7 +65,8 @@ def photometry_request(
     points = _points(curve, rules, no_flag=None)
     request = {
         "header": {"clobber": rules.clobber, "mjdmatchmin": window_days(window_ms)},
-        "transient": {"name": transient.name, "status": transient.status},
+        # Its database does not see blanks at the end of a name, which scripts leave there.
+        "transient": {"name": transient.name.rstrip(" "), "status": transient.status},
         "photheader": {
             "instrument": curve.instrument,
             "obs_group": curve.obs_group,
