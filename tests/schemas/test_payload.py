@@ -226,6 +226,8 @@ def test_what_an_upload_must_not_hold(path: str, value: object, says: str) -> No
         ("2019np/disc_date", "2019", "is not written"),
         ("2019np/tags", "YSE", "Not a valid list"),
         ("2019np/tags", None, "may not be null"),
+        ("2019np/internal_names", "ZTF19a, ATLAS19b", "joined by commas without blanks"),
+        ("2019np/internal_names", f"ZTF19a,{'A' * 65}", "longer than 64"),
         ("2019np/slug", "a b", "letters, digits"),
         ("2019np/slug", "a" * 51, "longer than 50"),
         ("2019np/postage_stamp_ref", "x" * 513, "longer than 512"),

@@ -49,6 +49,7 @@ _REMEDIES = {
     "mjdmatchmin": f"Give a number of days above {MJDMATCHMIN_FLOOR:g}.",
     "obs_date": "Write UTC as 2019-01-09T11:38:37.000, without an offset.",
     "disc_date": "Write UTC as 2019-01-09 or 2019-01-09T11:38:37, without an offset.",
+    "internal_names": "Write it as ZTF19abc,ATLAS19xyz, with at most 64 characters a name.",
     "id": "Leave it out: YSE-PZ would renumber the transient.",
 }
 _REMEDY = "Nothing was sent; correct this field where it comes from."
@@ -223,10 +224,13 @@ def _is_flag(value: object) -> None:
         raise ValidationError("is neither null nor 0 nor the name of a flag")
 
 
-def _are_groups(value: object) -> None:
+def _are_names(value: object, *, length: int | None = None) -> None:
+    """Refuse what YSE-PZ would split into names with blanks around them."""
     _is_text(value, length=None)
-    if any(not part or part != part.strip() for part in str(value).split(",")):
-        raise ValidationError("is not a list of names joined by commas without blanks")
+    for part in str(value).split(","):
+        if not part or part != part.strip():
+            raise ValidationError("is not a list of names joined by commas without blanks")
+        _is_text(part, length=length)
 
 
 def _number(
@@ -312,7 +316,7 @@ class PhotHeaderSchema(_Outgoing):
 
     instrument = _text(required=True)
     obs_group = _text(required=True)
-    groups = _required(_are_groups, allow_none=True)
+    groups = _required(_are_names, allow_none=True)
 
 
 class PhotometryUploadSchema(_Open):
@@ -404,7 +408,8 @@ class TransientFieldsSchema(_Outgoing):
     has_hst = _optional(_is_truth)
     has_spitzer = _optional(_is_truth)
     has_chandra = _optional(_is_truth)
-    internal_names = _text(length=None)
+    # A longer one fails the request after the transient was made.
+    internal_names = _optional(partial(_are_names, length=TEXT_LENGTH_MAX))
     tags = fields.List(_text())
 
 
