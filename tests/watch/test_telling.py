@@ -314,7 +314,7 @@ def test_a_silent_source_is_told_once_and_when_it_answers(
             each for each in subjects(quiet) if each.startswith("yse_ingest: mars answers not")
         )
     ]
-    assert "(2 targets ask it: MARS: " in quiet.mail.taken[0].text
+    assert "(2 targets wait for it: MARS: " in quiet.mail.taken[0].text
     assert "stale" not in quiet.mail.taken[0].text
 
     quiet.mars.faults.clear()
@@ -447,7 +447,7 @@ def test_private_targets_are_counted_only(quiet: Deployment, tmp_path: Path) -> 
     for text in texts:
         assert not any(name in text for name in NAMES)
     assert any("of 2 transients are owed since" in text for text in texts)
-    assert any("mars answers nothing (2 targets ask it)" in text for text in texts)
+    assert any("mars answers nothing (2 targets wait for it)" in text for text in texts)
 
 
 def test_a_new_kind_of_refused_row_is_told_once(quiet: Deployment, service: Service) -> None:

@@ -12,6 +12,7 @@ from yse_ingest.state.connection import Connection, Finding, side_connection
 from yse_ingest.state.decisions import Decision
 from yse_ingest.state.keys import QUEUES, key_prefix
 from yse_ingest.state.ledgers import LedgerStore
+from yse_ingest.state.looks import Look
 from yse_ingest.state.notices import Change, Delivery, Present
 from yse_ingest.state.owed import Claim, OwedRow, RowSummary, exposure_field, exposure_fields
 from yse_ingest.state.source_records import KeptReply, SourceRecord
@@ -38,6 +39,7 @@ __all__ = [
     "Finding",
     "KeptReply",
     "LedgerStore",
+    "Look",
     "OwedRow",
     "Present",
     "RowSummary",

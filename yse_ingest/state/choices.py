@@ -47,6 +47,7 @@ class Choices:
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
         self._keys = keys
+        self._looks = keys("watch", "looks")
 
     def get(self, name: str) -> dict[str, Choice]:
         """Return the choices of a target by survey; a survey with one source has none."""
@@ -60,7 +61,13 @@ class Choices:
 
     def put(self, name: str, survey: str, choice: Choice) -> None:
         """Keep a choice."""
-        self._connection.call("HSET", self._key(name), survey, dumps(asdict(choice)))
+        commands: list[tuple[Any, ...]] = [
+            ("HSET", self._key(name), survey, dumps(asdict(choice)))
+        ]
+        if choice.passed or choice.disagreements:
+            # Something may be to tell: `yse_ingest.state.looks`.
+            commands.append(("ZADD", self._looks, "XX", 0, canonical_name(name)))
+        self._connection.batch(commands)
 
     def wait_for(self, name: str, sources: Iterable[str]) -> None:
         """Note that a target comes before its time, to ask these sources again."""

@@ -71,6 +71,7 @@ class Clocks:
         self._keys = keys
         self._pending = keys("targets", "pending")
         self._troubled = keys("clocks", "troubled")
+        self._looks = keys("watch", "looks")
 
     def record(
         self,
@@ -232,6 +233,7 @@ class Clocks:
                 _detail(key, source, {}),
                 ("HDEL", key, *(f"{source}|{part}" for part in parts)),
                 ("ZREM", self._troubled, troubled_member(canonical_name(name), source)),
+                ("ZADD", self._looks, "XX", 0, canonical_name(name)),
             ]
         )
 

@@ -55,6 +55,7 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     heartbeats               kind of work -> when it was last done (hash)
     troubles                 what a person should know, and nothing else tells (hash)
     quarantine:kinds         source|field|reason -> when it was first seen (hash)
+    watch:looks, watch:basis   name -> not late before [ms] (zset); by which settings (string)
     watch:conditions         what is wrong now, since when, whether it was told (hash)
     notices:<channel>        changes still to be told (list)
     notices:<channel>:sent|failing   times of messages (zset); failures and next try (hash)

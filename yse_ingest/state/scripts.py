@@ -64,12 +64,13 @@ end
 """
 
 TARGETS_PUT = """
--- KEYS: targets due added; ARGV: due_ms|'' now (name record)...
+-- KEYS: targets due added looks; ARGV: due_ms|'' now (name record)...
 local changed = {}
 for i = 3, #ARGV, 2 do
   local name, record = ARGV[i], ARGV[i + 1]
   if redis.call('HGET', KEYS[1], name) ~= record then
     redis.call('HSET', KEYS[1], name, record)
+    redis.call('ZADD', KEYS[4], 0, name)
     changed[#changed + 1] = name
   end
   redis.call('HSETNX', KEYS[3], name, ARGV[2])
@@ -83,7 +84,7 @@ return changed
 """
 
 TARGETS_CLAIM_DUE = """
--- KEYS: targets due paused cadence pending pace priority
+-- KEYS: targets due paused cadence pending pace priority looks
 -- ARGV: now limit cadence_ms base_ms; a cadence of 0 is adaptive: the pace that was told last
 -- The next time lies on the target's own grid (its phase apart from every other's), and no
 -- less than a quarter of the cadence ahead.
@@ -157,6 +158,7 @@ for _, name in ipairs(names) do
     elseif reason and not expired and string.sub(reason, 1, 8) == 'expired ' then
       -- Its date was changed.
       redis.call('HDEL', KEYS[3], name)
+      redis.call('ZADD', KEYS[8], 0, name)
       reason = false
     end
     if not reason then

@@ -20,6 +20,9 @@ NOTE = """
 -- KEYS: record; ARGV: now_ms answer condition reason
 local last = redis.call('HGET', KEYS[1], 'condition')
 if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'answer', ARGV[2], 'answered_ms', ARGV[1]) end
+if ARGV[2] == 'ok' or ARGV[2] == 'empty' then
+  redis.call('HSET', KEYS[1], 'heard_ms', ARGV[1])
+end
 redis.call('HSET', KEYS[1], 'condition', ARGV[3], 'reason', ARGV[4])
 if last == ARGV[3] then return 0 end
 redis.call('HSET', KEYS[1], 'changed_ms', ARGV[1], 'before', last or '')
@@ -61,6 +64,8 @@ class SourceRecord:
     """Since when it is."""
     before: str = ""
     """In which it was before; "": in none."""
+    heard_ms: int | None = None
+    """When it last answered a target without an error."""
 
 
 class SourceRecords:
@@ -89,7 +94,7 @@ class SourceRecords:
     def get(self, source: str) -> SourceRecord:
         """Return what is noted of a source."""
         raw: dict[str, Any] = self._connection.call("HGETALL", self._keys("source", source))
-        for name in {"answered_ms", "changed_ms"} & raw.keys():
+        for name in {"answered_ms", "changed_ms", "heard_ms"} & raw.keys():
             raw[name] = int(raw[name])
         return SourceRecord(**raw)
 

@@ -27,6 +27,7 @@ from yse_ingest.state.keys import Keys
 from yse_ingest.state.leases import Leases
 from yse_ingest.state.ledgers import LedgerStore
 from yse_ingest.state.lists import ListStore
+from yse_ingest.state.looks import Looks
 from yse_ingest.state.meters import SharedMeter
 from yse_ingest.state.names import NameStore
 from yse_ingest.state.notices import Notices
@@ -120,6 +121,7 @@ class State:
         self.troubles = Troubles(connection, keys)
         self.source_records = SourceRecords(connection, keys)
         self.notices = Notices(connection, keys)
+        self.looks = Looks(connection, keys)
 
     @classmethod
     def connect(

@@ -91,6 +91,7 @@ class TargetStore:
         self._synced = keys("targets", "synced")
         self._listed = keys("targets", "listed")
         self._added = keys("targets", "added")
+        self._looks = keys("watch", "looks")
 
     def put(self, target: Target, *, origin: Origin, due_ms: int | None = None) -> bool:
         """Follow a target, or change how; return whether it is new or changed."""
@@ -142,7 +143,7 @@ class TargetStore:
             records = [part for each in some for part in (each.name, _record(each, origin))]
             changed += self._connection.run(
                 scripts.TARGETS_PUT,
-                keys=[self._targets, self._due, self._added],
+                keys=[self._targets, self._due, self._added, self._looks],
                 args=["" if due_ms is None else due_ms, now_ms, *records],
             )
         return changed
@@ -247,6 +248,7 @@ class TargetStore:
                 ("HDEL", self._added, name),
                 ("HDEL", self._pace, name),
                 ("ZREM", self._priority, name),
+                ("ZREM", self._looks, name),
                 ("HDEL", self._backfill, name),
                 ("DEL", self._keys("clock", name), self._keys("resolution", name)),
                 ("DEL", self._keys("refused", name)),
@@ -366,6 +368,7 @@ class TargetStore:
                 self._pending,
                 self._pace,
                 self._priority,
+                self._looks,
             ],
             args=[now_ms, limit, _cadence_ms(cadence_s), round(BASE_S * 1000)],
         )
@@ -393,6 +396,7 @@ class TargetStore:
             self._connection.call("HDEL", self._cadence, name)
         else:
             self._connection.call("HSET", self._cadence, name, _cadence_ms(cadence_s))
+        self._connection.call("ZADD", self._looks, "XX", 0, name)
         self._decisions.append("cadence", name=name, cadence_s=cadence_s)
 
     def cadences(self) -> dict[str, Cadence]:
@@ -494,12 +498,27 @@ class TargetStore:
         for start in range(0, len(names), AT_ONCE):
             some = names[start : start + AT_ONCE]
             scores = [part for name in some for part in (now_ms, name)]
-            known, _ = self._connection.batch(
-                [("HDEL", self._paused, *some), ("ZADD", self._due, "XX", *scores)],
+            looks = [part for name in some for part in (0, name)]
+            known, *_ = self._connection.batch(
+                [
+                    ("HDEL", self._paused, *some),
+                    ("ZADD", self._due, "XX", *scores),
+                    ("ZADD", self._looks, "XX", *looks),
+                ],
                 atomic=True,
             )
             count += known
         return count > 0
+
+    def paused_of(self, names: Sequence[str]) -> dict[str, str]:
+        """Return those of these names that are paused, with their reasons."""
+        found: dict[str, str] = {}
+        for start in range(0, len(names), AT_ONCE):
+            some = names[start : start + AT_ONCE]
+            reasons = self._connection.call("HMGET", self._paused, *some)
+            known = zip(some, reasons, strict=True)
+            found |= {name: reason for name, reason in known if reason is not None}
+        return found
 
     def paused(self) -> dict[str, str]:
         """Return the paused names with their reasons."""

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from yse_ingest.cadence import BASE_S
 from yse_ingest.sources import Status
 from yse_ingest.targets import ADAPTIVE
+from yse_ingest.times import time_ms_of_date
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from yse_ingest.clients import Clients
     from yse_ingest.state import Clock
     from yse_ingest.targets import Target
@@ -38,6 +41,8 @@ class Freshness:
     """So long it may be without an answer [s]."""
     stale: bool
     """It was without for longer."""
+    late_ms: int | None
+    """When it is stale if nothing changes [Unix ms]; None: that is not known."""
 
 
 def is_news(clock: Clock) -> bool:
@@ -85,13 +90,36 @@ def freshness(
     last_ms = answered_ms or added_ms
     silence, since_ms = _silence(clock, added_ms, late_ms=now_ms - round(1000 * limit_s))
     works = silence == "pending" and now_ms - (since_ms or 0) <= 1000 * PENDING_S
+    late_ms = None if last_ms is None else last_ms + round(1000 * limit_s)
+    if works and late_ms is not None and clock is not None:
+        # Until it has worked for too long, or nobody asks any more.
+        ends_ms = (since_ms or 0) + round(1000 * PENDING_S)
+        unasked_ms = (clock.asked_ms or 0) + round(1000 * limit_s)
+        late_ms = max(late_ms, min(ends_ms, unasked_ms))
     return Freshness(
         silence=silence,
         since_ms=since_ms,
         answered_ms=answered_ms,
         limit_s=limit_s,
         stale=not works and last_ms is not None and now_ms - last_ms > 1000 * limit_s,
+        late_ms=late_ms,
     )
+
+
+def next_look(
+    clients: Clients, target: Target, standing: Iterable[Freshness], now_ms: int
+) -> int:
+    """Return before when a target that is not stale cannot become so [Unix ms].
+
+    Later answers put it off, and may shorten its limit, to no less than its floor: the
+    freshness of target or settings. So it is looked at again after that at the latest.
+    """
+    floor_s = clients.settings.freshness_s if target.freshness_s is None else target.freshness_s
+    times = [now_ms + round(1000 * floor_s)]
+    times += [fresh.late_ms for fresh in standing if fresh.late_ms is not None]
+    if target.until is not None and (until_ms := time_ms_of_date(target.until)) > now_ms:
+        times.append(until_ms)
+    return min(times)
 
 
 def _silence(

@@ -123,7 +123,7 @@ def _summary(sight: Sight, failures: tuple[Condition, ...]) -> str:
         return _failing(failures)
     owed = counted(sight.points_owed, "point")
     limit = lasting(sight.settings.limit_heartbeat_s)
-    followed = counted(len(sight.targets), "target")
+    followed = counted(sight.followed_count, "target")
     return f"OK: {followed} followed, {owed} owed; beat and all workers at work within {limit}"
 
 

@@ -72,7 +72,7 @@ def compose(changes: Sequence[Change], sight: Sight) -> Message:
             "host": platform.node(),
             "namespace": sight.settings.namespace,
             "at": iso_of_unix(sight.now_ms / 1000),
-            "targets": len(sight.targets),
+            "targets": sight.followed_count,
             "points_owed": sight.points_owed,
             "changes": [
                 {
@@ -146,7 +146,7 @@ def _where(sight: Sight) -> str:
 def _stand(sight: Sight) -> str:
     owed = counted(sight.points_owed, "point")
     return (
-        f"As it stands at {minute_of(sight.now_ms)}: {counted(len(sight.targets), 'target')}"
+        f"As it stands at {minute_of(sight.now_ms)}: {counted(sight.followed_count, 'target')}"
         f" followed, {owed} owed to {counted(len(sight.rows), 'transient')}.\n"
         "`yse-ingest health` says what is wrong now."
     )

@@ -125,7 +125,9 @@ def source_silent(sight: Sight) -> Iterator[Condition]:
     and then keeps most targets from being asked.
     """
     for source, clocks in sight.by_source().items():
-        answered_ms = max((clock.answered_ms or 0 for _, clock in clocks), default=0)
+        answered_ms = max(
+            [sight.heard_ms.get(source, 0), *(clock.answered_ms or 0 for _, clock in clocks)]
+        )
         silent = [
             (name, clock)
             for name, clock in clocks
@@ -141,8 +143,7 @@ def source_silent(sight: Sight) -> Iterator[Condition]:
         if since_ms:
             yield Condition(
                 f"source:{source}",
-                f"{source} answers nothing ({counted(len(clocks), 'target')} ask it"
-                f"{_why(sight, silent)})",
+                f"{source} answers nothing{_waiting(clocks, _why(sight, silent))}",
                 remedy=f"Nothing to do here; ask who runs {source} when it lasts.",
                 safe="It is tried again by itself; nothing observed is lost.",
                 over=f"{source} answers again",
@@ -166,6 +167,14 @@ def format_changed(sight: Sight) -> Iterator[Condition]:
                 over=f"{source} can be read again",
                 since_ms=min(clock.silent_ms or sight.now_ms for _, clock in unread),
             )
+
+
+def _waiting(clocks: list[tuple[str, Clock]], why: str) -> str:
+    """Say how many have no answer, or could not be asked."""
+    count = sum(
+        clock.silent_ms is not None or clock.unasked_ms is not None for _, clock in clocks
+    )
+    return f" ({counted(count, 'target')} wait for it{why})" if count else ""
 
 
 def _unreadable(clocks: list[tuple[str, Clock]]) -> list[tuple[str, Clock]]:

@@ -1,4 +1,9 @@
-"""Sight: everything that conditions are judged by, read from Redis once."""
+"""Sight: everything that conditions are judged by, read from Redis once.
+
+Of the targets those alone that may have something to tell: whose look has come
+(`yse_ingest.state.looks`), whose source gave no clear answer, for which points are owed too
+long. What is told keeps its look, so that it is seen again at each tick until it is over.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.errors import StateError, YseIngestError
-from yse_ingest.sources import SOURCES
-from yse_ingest.state import QUEUES, key_prefix, side_connection
+from yse_ingest.sources import SOURCES, Status
+from yse_ingest.state import QUEUES, Look, key_prefix, side_connection
 from yse_ingest.watch.channels import names_of
-from yse_ingest.watch.freshness import Freshness, freshness
+from yse_ingest.watch.freshness import Freshness, freshness, next_look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +27,11 @@ if TYPE_CHECKING:
     from yse_ingest.targets import Target
 
 ROWS_MAX = 100_000
+UNCLEAR = frozenset({Status.AMBIGUOUS, Status.UNKNOWN})
+"""Answers that a person must make clear."""
 CLOCKS_AT_ONCE = 1000
+NEXT = 100
+"""So many targets that are asked next are looked at, where a source is down."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,16 @@ class Sight:
     quiet_until_ms: int
     rows: Sequence[RowSummary]
     """What is owed."""
+    followed_count: int
+    """How many targets there are, paused ones with them."""
     targets: Sequence[Target]
+    """Those that may have something to tell."""
+    looks: Mapping[str, int | None]
+    """Each name that was looked for to when that was to be; None: nobody knew."""
+    basis: str | None
+    """By which settings, where every target was looked at."""
+    heard_ms: Mapping[str, int]
+    """Source to when it last answered a target without an error."""
     clocks: Mapping[str, Mapping[str, Clock]]
     choices: Mapping[str, Mapping[str, Choice]]
     """Target to how it stands at the sources of each survey that has several."""
@@ -85,13 +103,13 @@ class Sight:
         return not self.private.isdisjoint(row.targets)
 
     def followed(self) -> Iterator[tuple[Target, list[Group]]]:
-        """Return each target that is followed and not paused, and its sources by survey."""
+        """Return each of these targets that is not paused, and its sources by survey."""
         for target in self.targets:
             if target.name not in self.paused and self.file_error is None:
                 yield target, self.clients.groups_of(target)
 
     def asked(self) -> Iterator[tuple[Target, str, Clock | None, Freshness]]:
-        """Return each target that is followed and not paused: source, clock, freshness.
+        """Return each of these targets that is not paused: source, clock, freshness.
 
         Once for each survey, by the source whose answers hold.
         """
@@ -108,8 +126,40 @@ class Sight:
                 )
                 yield target, source, clock, fresh
 
+    def next_looks(self) -> Iterator[Look]:
+        """Return when each target that was looked at is to be looked at next."""
+        if self.file_error is not None:
+            return
+        floor_ms = self.now_ms + round(1000 * self.settings.freshness_s)
+        names = {target.name for target in self.targets}
+        for name, known_ms in self.looks.items():
+            if name not in names:
+                yield Look(name, known_ms, None)
+            elif name in self.paused:
+                yield Look(name, known_ms, floor_ms)
+        standing: dict[str, list[Freshness]] = {}
+        telling = {name for name, choices in self.choices.items() if _tells(choices)}
+        for target, _, clock, fresh in self.asked():
+            standing.setdefault(target.name, []).append(fresh)
+            if fresh.stale or (clock is not None and clock.status in UNCLEAR):
+                telling.add(target.name)
+        for target, _ in self.followed():
+            if target.name not in self.looks:
+                continue
+            known = self.looks[target.name]
+            if target.name in telling:
+                # At each tick, until there is nothing more to tell.
+                yield Look(target.name, known, 0 if known is None else min(known, self.now_ms))
+            else:
+                stands = standing.get(target.name, ())
+                next_ms = next_look(self.clients, target, stands, self.now_ms)
+                yield Look(target.name, known, next_ms)
+
     def by_source(self) -> dict[str, list[tuple[str, Clock]]]:
-        """Return every clock of the targets that are followed and not paused, by source."""
+        """Return the clocks of these targets that are not paused, by source.
+
+        All that have no answer are among them; `heard_ms` knows of those that have.
+        """
         found: dict[str, list[tuple[str, Clock]]] = {}
         for target, groups in self.followed():
             clocks = self.clocks.get(target.name, {})
@@ -133,7 +183,13 @@ def look(clients: Clients, state: State) -> Sight:
         clients.targets_file()
     except YseIngestError as error:
         file_error = error.fact
-    targets = [target for target, _ in state.targets.all()]
+    rows = state.outbox.rows(ROWS_MAX)
+    breakers = {name: state.source_breaker(name).state() for name in SOURCES}
+    wanted, looks, basis = _wanted(clients, state, rows, now_ms, by_file=file_error is None)
+    if any(each["open"] for each in breakers.values()):
+        # Who is asked next will find it open: it holds back some target at least.
+        wanted = list(dict.fromkeys([*wanted, *state.targets.by_due(NEXT)]))
+    targets = [target for target, _ in state.targets.many(wanted)]
     names = [target.name for target in targets]
     clocks: dict[str, dict[str, Clock]] = {}
     choices: dict[str, dict[str, Choice]] = {}
@@ -153,14 +209,18 @@ def look(clients: Clients, state: State) -> Sight:
         queues=queues,
         held=state.outbox.held(),
         breaker=state.outbox.breaker(),
-        sources={name: state.source_breaker(name).state() for name in SOURCES},
+        sources=breakers,
         quiet_until_ms=state.quiet_until_ms(),
-        rows=state.outbox.rows(ROWS_MAX),
+        rows=rows,
+        followed_count=state.targets.count(),
         targets=targets,
+        looks=looks,
+        basis=basis,
+        heard_ms={name: state.source_records.get(name).heard_ms or 0 for name in SOURCES},
         clocks=clocks,
         choices=choices,
-        paused=state.targets.paused(),
-        added_ms=state.targets.added_ms(),
+        paused=state.targets.paused_of(names),
+        added_ms=state.targets.added_ms(names),
         troubles=state.troubles.all(),
         kinds=state.quarantine.kinds(),
         deliveries={
@@ -171,6 +231,38 @@ def look(clients: Clients, state: State) -> Sight:
         writers=state.audits.writers(),
         noted_ms=state.notices.since(),
     )
+
+
+def _wanted(
+    clients: Clients, state: State, rows: Sequence[RowSummary], now_ms: int, *, by_file: bool
+) -> tuple[list[str], dict[str, int | None], str | None]:
+    """Return the names to look at, when each was to be, and by which settings if it is all."""
+    late_ms = now_ms - round(1000 * clients.settings.limit_owed_s)
+    owed = [name for row in rows if row.since_ms < late_ms for name in row.targets]
+    if not by_file:
+        # Nothing is judged by it, and nothing named.
+        return owed, {}, None
+    settings, file = clients.settings, clients.targets_file()
+    basis = "|".join(
+        (
+            str(settings.freshness_s),
+            str(clients.default_cadence),
+            file.default_source or settings.default_source,
+        )
+    )
+    if state.looks.basis() == basis:
+        looks: dict[str, int | None] = dict(state.looks.due(now_ms))
+        more = dict.fromkeys([*owed, *state.clocks.troubled(ROWS_MAX)])
+        missing = [name for name in more if name not in looks]
+        known = state.looks.known(missing)
+        return [*looks, *missing], looks | {name: known.get(name) for name in missing}, None
+    names = state.targets.names()
+    known = state.looks.known(names)
+    return names, {name: known.get(name) for name in names}, basis
+
+
+def _tells(choices: Mapping[str, Choice]) -> bool:
+    return any(choice.disagreements or choice.passed for choice in choices.values())
 
 
 def waiting(settings: Settings) -> dict[str, int]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from yse_ingest.choice import LACKS
-from yse_ingest.sources import Status
 from yse_ingest.watch.condition import Condition
+from yse_ingest.watch.sight import UNCLEAR
 from yse_ingest.watch.words import counted, lasting, minute_of, some
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def unclear(sight: Sight) -> Iterator[Condition]:
     hidden = 0
     seen: set[str] = set()
     for target, source, clock, _ in sight.asked():
-        if clock is None or clock.status not in {Status.AMBIGUOUS, Status.UNKNOWN}:
+        if clock is None or clock.status not in UNCLEAR:
             continue
         if target.name in sight.private:
             hidden += 1

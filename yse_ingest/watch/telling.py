@@ -50,6 +50,7 @@ def watch(clients: Clients) -> list[str]:
     )
     if told:
         logger.warning("told", extra={"conditions": told})
+    state.looks.note(sight.next_looks(), basis=sight.basis)
     for channel in channels:
         _serve(clients, channel, sight)
     state.heartbeats.beat("watch")
