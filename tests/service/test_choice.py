@@ -350,7 +350,7 @@ def test_a_source_that_is_down_is_told_and_the_target_is_fresh(brokers: Brokers)
     brokers.alerce.faults.add(Fault("down"))
     brokers.house.cycle(service, "2019np")
     sight = look(service, service.state)
-    assert [source for _, source, _, _ in sight.asked()] == ["fink"]
+    assert [source for _, source, _, _ in sight.asked] == ["fink"]
     told = {each.key for each in conditions(sight)}
     assert "source:alerce" in told
     assert "stale:2019np" not in told

@@ -102,18 +102,29 @@ class Sight:
         """Tell whether an owed row is of a private target."""
         return not self.private.isdisjoint(row.targets)
 
-    def followed(self) -> Iterator[tuple[Target, list[Group]]]:
+    @cached_property
+    def followed(self) -> list[tuple[Target, list[Group]]]:
         """Return each of these targets that is not paused, and its sources by survey."""
+        if self.file_error is not None:
+            return []
+        groups: dict[str | None, list[Group]] = {}
         for target in self.targets:
-            if target.name not in self.paused and self.file_error is None:
-                yield target, self.clients.groups_of(target)
+            if target.source not in groups:
+                groups[target.source] = self.clients.groups_of(target)
+        return [
+            (target, groups[target.source])
+            for target in self.targets
+            if target.name not in self.paused
+        ]
 
-    def asked(self) -> Iterator[tuple[Target, str, Clock | None, Freshness]]:
+    @cached_property
+    def asked(self) -> list[tuple[Target, str, Clock | None, Freshness]]:
         """Return each of these targets that is not paused: source, clock, freshness.
 
         Once for each survey, by the source whose answers hold.
         """
-        for target, groups in self.followed():
+        found = []
+        for target, groups in self.followed:
             for group in groups:
                 source = group.speaks(self.choices.get(target.name, {}).get(group.survey))
                 clock = self.clocks.get(target.name, {}).get(source)
@@ -124,7 +135,8 @@ class Sight:
                     added_ms=self.added_ms.get(target.name),
                     now_ms=self.now_ms,
                 )
-                yield target, source, clock, fresh
+                found.append((target, source, clock, fresh))
+        return found
 
     def next_looks(self) -> Iterator[Look]:
         """Return when each target that was looked at is to be looked at next."""
@@ -139,11 +151,11 @@ class Sight:
                 yield Look(name, known_ms, floor_ms)
         standing: dict[str, list[Freshness]] = {}
         telling = {name for name, choices in self.choices.items() if _tells(choices)}
-        for target, _, clock, fresh in self.asked():
+        for target, _, clock, fresh in self.asked:
             standing.setdefault(target.name, []).append(fresh)
             if fresh.stale or (clock is not None and clock.status in UNCLEAR):
                 telling.add(target.name)
-        for target, _ in self.followed():
+        for target, _ in self.followed:
             if target.name not in self.looks:
                 continue
             known = self.looks[target.name]
@@ -161,7 +173,7 @@ class Sight:
         All that have no answer are among them; `heard_ms` knows of those that have.
         """
         found: dict[str, list[tuple[str, Clock]]] = {}
-        for target, groups in self.followed():
+        for target, groups in self.followed:
             clocks = self.clocks.get(target.name, {})
             for source in (name for group in groups for name in group.sources):
                 if source in clocks:

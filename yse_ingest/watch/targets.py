@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from yse_ingest.watch.freshness import Freshness
     from yse_ingest.watch.sight import Sight
 
+STALE_MAX = 500
+"""So many stale targets are told by name."""
 TWIN = "twin of"
 """Reason of rows that are set aside by design: nothing to tell."""
 NOT_ASKED = frozenset({"beat", "broker", "queue:control", "queue:fetch", "work:dispatch"})
@@ -63,15 +65,15 @@ def owed_too_long(sight: Sight) -> Iterator[Condition]:
 
 
 def stale(sight: Sight) -> Iterator[Condition]:
-    """Hold for each target that had no answer within its limit; private ones are counted."""
-    hidden: list[Freshness] = []
+    """Hold for each target that had no answer within its limit.
+
+    Private ones are counted, and those that are many: whoever is stale for longest is named.
+    """
+    late = [each for each in sight.asked if each[3].stale]
+    told = [each for each in late if each[0].name not in sight.private]
     seen: set[str] = set()
-    for target, source, clock, fresh in sight.asked():
-        if not fresh.stale:
-            continue
-        if target.name in sight.private:
-            hidden.append(fresh)
-            continue
+    told.sort(key=lambda each: (each[3].late_ms or 0, each[0].name))
+    for target, source, clock, fresh in told[:STALE_MAX]:
         causes = NOT_ASKED
         if fresh.silence == "no answer":
             causes = frozenset({f"source:{source}", f"format:{source}"})
@@ -90,10 +92,19 @@ def stale(sight: Sight) -> Iterator[Condition]:
             limit_s=fresh.limit_s,
             causes=causes,
         )
-    if hidden:
+    if more := len(told[STALE_MAX:]):
+        yield Condition(
+            "stale-more",
+            f"{counted(more, 'more target')} had no answer within the limit",
+            remedy="See `yse-ingest status`.",
+            safe="What was observed stays at the source; nothing is lost.",
+            over=f"no more than {STALE_MAX} targets are stale",
+            causes=NOT_ASKED | {"source", "format", "away", "credentials"},
+        )
+    if hidden := len(late) - len(told):
         yield Condition(
             "stale-private",
-            f"{counted(len(hidden), 'private target')} had no answer within the limit",
+            f"{counted(hidden, 'private target')} had no answer within the limit",
             remedy="See `yse-ingest status`.",
             safe="What was observed stays at the source; nothing is lost.",
             over="no private target is stale any more",
@@ -105,7 +116,7 @@ def unclear(sight: Sight) -> Iterator[Condition]:
     """Hold for each target of which a person must say which object it is."""
     hidden = 0
     seen: set[str] = set()
-    for target, source, clock, _ in sight.asked():
+    for target, source, clock, _ in sight.asked:
         if clock is None or clock.status not in UNCLEAR:
             continue
         if target.name in sight.private:
@@ -134,7 +145,7 @@ def unclear(sight: Sight) -> Iterator[Condition]:
 def disagreements(sight: Sight) -> Iterator[Condition]:
     """Hold for each target about an alert of which two sources say different things."""
     hidden = 0
-    for target, groups in sight.followed():
+    for target, groups in sight.followed:
         choices = sight.choices.get(target.name, {})
         facts = [
             fact
@@ -169,7 +180,7 @@ def passed_over(sight: Sight) -> Iterator[Condition]:
     """Hold for each source that answers, and lacks what another one has."""
     lacking: dict[str, set[str]] = {}
     instead: dict[str, set[str]] = {}
-    for target, groups in sight.followed():
+    for target, groups in sight.followed:
         for group in groups:
             choice = sight.choices.get(target.name, {}).get(group.survey)
             if choice is None or choice.speaks is None:
