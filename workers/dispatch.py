@@ -6,10 +6,9 @@ import logging
 
 from workers.celery import app, settings
 from workers.hints import send_fetch, send_uploads
-from workers.resources import service
+from workers.resources import auditor, service
 from yse_ingest.cadence import BASE_S
 from yse_ingest.errors import YseIngestError
-from yse_ingest.reconcile import Auditor
 from yse_ingest.targets import ADAPTIVE
 
 logger = logging.getLogger(__name__)
@@ -53,4 +52,4 @@ def sweep() -> None:
 @app.task(name="yse_ingest.audit", send_events=False, throws=(YseIngestError,))
 def audit() -> None:
     """Read back the transient whose proof is oldest, where one is due and the share allows."""
-    send_uploads(Auditor(service()).tick())
+    send_uploads(auditor().tick())

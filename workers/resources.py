@@ -6,6 +6,7 @@ import threading
 from functools import cache
 
 from workers.celery import settings
+from yse_ingest.reconcile import Auditor
 from yse_ingest.service import Service
 
 _lock = threading.Lock()
@@ -15,6 +16,12 @@ def service() -> Service:
     """Return the service of this process, built once, after any fork, by the first task."""
     with _lock:
         return _service()
+
+
+@cache
+def auditor() -> Auditor:
+    """Return the auditor of this process: it remembers who is followed under another name."""
+    return Auditor(service())
 
 
 @cache

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 CANDIDATES = 20
 """Transients that one tick tries: some may be in flight, or wait."""
+NAMES_S = 600.0
+"""Names of targets are compared with those of transients so often at most [s]."""
+NAMES_AT_ONCE = 1000
 NEIGHBOURS = 10
 """Once rows are gone, so many of the newest proofs are renewed before their time."""
 
@@ -37,6 +40,8 @@ class Auditor:
         self.service = service
         self.state = service.state
         self.settings = service.settings
+        self._elsewhere: dict[int, str] = {}
+        self._read_ms = 0
 
     # Audit ----------------------------------------------------------------------------------
 
@@ -64,6 +69,8 @@ class Auditor:
     def _claim(self, transient_id: int) -> Hint | None:
         ledger = self.service.ledgers.get(transient_id)
         target = self._target_of(transient_id)
+        if ledger is not None and target is None and ledger.read_back_ms >= self._read_ms:
+            return None  # who follows it may be newer than what is known of names
         if ledger is None or target is None:
             # Nobody follows it: were it followed again, it would be read back first.
             self.service.ledgers.drop(transient_id)
@@ -85,14 +92,37 @@ class Auditor:
 
     def _target_of(self, transient_id: int) -> Target | None:
         about = self.service.ledgers.about(transient_id)
-        names = [about["name"]] if about else []
-        for name in (*names, *self.state.targets.names()):
-            known = self.state.resolutions.get(name)
-            if known is None or known["pk"] == transient_id:
-                target = self.state.targets.get(name)
-                if target is not None and known is not None:
-                    return target
-        return self.state.targets.get(names[0]) if names else None
+        if about is None:
+            return None
+        target = self._target_that_is(about["name"], transient_id)
+        if target is not None:
+            return target
+        # It may be followed under a name that YSE-PZ has as an alias.
+        if transient_id not in self._elsewhere and self._is_old():
+            self._read_names()
+        name = self._elsewhere.get(transient_id, about["name"])
+        return self._target_that_is(name, transient_id) or self.state.targets.get(about["name"])
+
+    def _target_that_is(self, name: str, transient_id: int) -> Target | None:
+        """Return a target that is followed, and known to be this transient."""
+        known = self.state.resolutions.get(name)
+        if known is None or known["pk"] != transient_id:
+            return None
+        return self.state.targets.get(name)
+
+    def _is_old(self) -> bool:
+        return self.state.now_ms() - self._read_ms > 1000 * NAMES_S
+
+    def _read_names(self) -> None:
+        """Read which transients are followed under another name than YSE-PZ's."""
+        self._read_ms = self.state.now_ms()
+        names = self.state.targets.names()
+        self._elsewhere = {}
+        for start in range(0, len(names), NAMES_AT_ONCE):
+            known = self.state.resolutions.many(names[start : start + NAMES_AT_ONCE])
+            self._elsewhere |= {
+                place["pk"]: name for name, place in known.items() if place["name"] != name
+            }
 
     def claim(self, key: str, target: Target, *, early: bool = False) -> Hint | None:
         """Want a comparison of one transient, and claim it; None: it is not to be had now."""

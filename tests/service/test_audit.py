@@ -606,3 +606,23 @@ def test_an_audit_never_races_an_upload(house: House) -> None:
     (upload,) = service.refresh(["2019np"])
     assert Auditor(service).claim("1", NP, early=True) is None
     assert service.upload(upload.name, upload.key, upload.fence, attempt=1).state == "verified"
+
+
+def test_a_target_that_is_followed_under_another_name_is_audited(house: House) -> None:
+    """YSE-PZ calls it otherwise; names are compared once, not at each tick."""
+    followed(house)
+    house.ysepz.add_alias(OBJECT, "2019np")
+    service = house.service(YSE_INGEST_AUDIT_AGE="0.001", YSE_INGEST_AUDIT_SHARE="1")
+    service.state.targets.remove("2019np")
+    service.enqueue(Target(OBJECT))
+    house.cycle(service, OBJECT)
+    auditor = Auditor(service)
+    (hint,) = auditor.tick()
+    assert (hint.name, hint.key) == (OBJECT, "1")
+    service.upload(hint.name, hint.key, hint.fence, attempt=1)
+    service.state.targets.remove(OBJECT)
+    # Nobody follows it any more: what was known of it is forgotten, once that is sure.
+    assert auditor.tick() == []
+    assert service.state.ledgers.count() == 1
+    assert Auditor(service).tick() == []
+    assert service.state.ledgers.count() == 0

@@ -59,7 +59,7 @@ def list_targets(terminal: Terminal, *, limit: int, sort: str, **chosen: Any) ->
     now_ms = service.state.now_ms()
     found = _sorted(service, _chosen(service, **chosen), sort)
     shown = found[:limit] if limit else found
-    rows = _rows(service, shown)
+    rows = _rows(service, service.state.targets.many(shown))
     if terminal.as_json:
         terminal.result(rows)
         return
@@ -103,37 +103,42 @@ def _chosen(
     state: str | None,
     paused: bool,
     origins: str | None,
-) -> list[tuple[Target, Origin]]:
-    """Return the targets that the filters leave."""
+) -> list[str]:
+    """Return the names of the targets that the filters leave, sorted.
+
+    Of a hundred thousand none is read as a whole where its name is enough.
+    """
     from yse_ingest.cli.overview import ROWS_MAX, state_of
 
     registry = service.state.targets
     reasons = registry.paused() if paused or state else {}
     rows = service.state.outbox.rows(ROWS_MAX) if state else []
     owed = {name: row for row in rows for name in row.targets}
+    if source is None and origins is None:
+        names = registry.names()
+    else:
+        names = [
+            target.name
+            for target, origin in registry.all()
+            if (source is None or source in service.sources_of(target))
+            and (origins is None or origin == origins)
+        ]
     return [
-        (target, origin)
-        for target, origin in registry.all()
-        if (source is None or source in service.sources_of(target))
-        and (not paused or target.name in reasons)
-        and (origins is None or origin == origins)
-        and (
-            state is None
-            or state_of(owed.get(target.name), reasons.get(target.name))[0] == state
-        )
+        name
+        for name in names
+        if (not paused or name in reasons)
+        and (state is None or state_of(owed.get(name), reasons.get(name))[0] == state)
     ]
 
 
-def _sorted(
-    service: Service, found: list[tuple[Target, Origin]], sort: str
-) -> list[tuple[Target, Origin]]:
+def _sorted(service: Service, names: list[str], sort: str) -> list[str]:
     if sort == "due":
-        due = service.state.targets.due_times([target.name for target, _ in found])
-        return sorted(found, key=lambda each: due.get(each[0].name, 0))
+        due = service.state.targets.due_times(names)
+        return sorted(names, key=lambda name: due.get(name, 0))
     if sort == "newest":
-        newest = _newest(service, found)
-        return sorted(found, key=lambda each: -newest.get(each[0].name, 0))
-    return found
+        newest = _newest(service, service.state.targets.many(names))
+        return sorted(names, key=lambda name: -newest.get(name, 0))
+    return names
 
 
 def _newest(service: Service, found: list[tuple[Target, Origin]]) -> Mapping[str, int]:
@@ -157,7 +162,7 @@ def _rows(service: Service, shown: list[tuple[Target, Origin]]) -> list[dict[str
     registry = service.state.targets
     now_ms = service.state.now_ms()
     names = [target.name for target, _ in shown]
-    due, paused = registry.due_times(names), registry.paused() if names else {}
+    due, paused = registry.due_times(names), registry.paused_of(names)
     newest = _newest(service, shown)
     return [
         {
