@@ -2,9 +2,11 @@
 
 Real programs on a real Redis: the terminal imports a CSV; two beats and two control workers
 dispatch a cadence of 2 h, in scaled time; one beat is killed half-way; targets come and go
-meanwhile. In the place of the fetch workers stands a reader of their queue, which notes who was
-asked for when, and that an answer came: sources are not what is measured here. Then 1,000
-targets are claimed out of 1,000,000. Exit code 1 where a bound is broken.
+meanwhile. Then the same with fewer targets at the adaptive pace. In the place of the fetch
+workers stands a reader of their queue, which notes who was asked for when, and that an answer
+came: sources are not what is measured here. Then 1,000 targets are claimed out of 1,000,000.
+What each job of beat takes is printed for 1,000 targets and for all. Exit code 1 where a bound
+is broken.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from tests.campaigns.beat_jobs import TICK_SHARE_MAX, costs
+from yse_ingest.cadence import BASE_S, Facts, adaptive
 from yse_ingest.sandbox import supernovae
 from yse_ingest.sandbox.mars import MarsStandIn
 from yse_ingest.sandbox.ysepz import YsePzStandIn
@@ -35,7 +39,7 @@ from yse_ingest.service import DISPATCH_MAX, Service
 from yse_ingest.settings import Settings
 from yse_ingest.state import State, side_connection
 from yse_ingest.state.embedded import EmbeddedRedis
-from yse_ingest.targets import Target
+from yse_ingest.targets import ADAPTIVE, Target, phase_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +54,8 @@ POINT_BYTES = 17
 IMPORT_S_MAX = 120.0
 MILLION_CLAIM_S_MAX = 1.0
 READ_AT_ONCE = 50
+PACES = (0.4, 0.6, 0.8)
+"""The adaptive paces of the targets, as parts of the longest cadence."""
 SENT_WITHIN_S = 1.0
 """Messages are sent so soon after their claim, on a busy host too [s]."""
 
@@ -71,8 +77,16 @@ class Verdict:
 class Asked:
     """Reads the fetch queue as workers would, and notes every question."""
 
-    def __init__(self, redis: EmbeddedRedis, state: State, *, cadence_s: float) -> None:
-        self._cadence_s = cadence_s
+    def __init__(
+        self,
+        redis: EmbeddedRedis,
+        state: State,
+        *,
+        expires_s: float,
+        every_s: Callable[[str], float] | None,
+    ) -> None:
+        self._expires_s = expires_s
+        self._every_s = every_s
         self._broker = side_connection(redis.url(0))
         self._state = state
         self._end = threading.Event()
@@ -89,17 +103,27 @@ class Asked:
                 self._state.clocks.record(
                     name, "mars", asked_ms=asked_ms, answered_ms=asked_ms, status="ok"
                 )
+                if self._every_s is not None:
+                    self._set_pace(name, self._every_s(name))
             if not questions:
                 self._end.wait(0.02)
 
+    def _set_pace(self, name: str, every_s: float) -> None:
+        """Note what the adaptive rule says after an answer, as the fetch does."""
+        now_ms = self._state.now_ms()
+        facts = Facts(now_ms, spread=phase_of(name) / 2**32)
+        pace = adaptive(facts, min_s=every_s, max_s=every_s)
+        due_ms = now_ms + round(1000 * pace.seconds)
+        self._state.targets.set_pace(name, pace.every_s, due_ms)
+
     def _questions(self, text: str) -> list[tuple[str, float]]:
-        """Return who is asked for by a message, and when: a cadence before it expires."""
+        """Return who is asked for by a message, and when: messages expire after a while."""
         message = json.loads(text)
         if not message["headers"]["task"].startswith("yse_ingest.fetch_photometry"):
             return []  # the pulse of the queue
         names = json.loads(base64.b64decode(message["body"]))[0][0]
         expires = dt.datetime.fromisoformat(message["headers"]["expires"])
-        sent = expires.timestamp() - self._cadence_s
+        sent = expires.timestamp() - self._expires_s
         return [(name, sent) for name in ([names] if isinstance(names, str) else names)]
 
     def close(self) -> None:
@@ -136,9 +160,18 @@ class Scale:
     """One run."""
 
     def __init__(
-        self, folder: Path, *, targets: int, cadence_s: float, bins: int, evenness: float
+        self,
+        folder: Path,
+        *,
+        targets: int,
+        cadence_s: float,
+        bins: int,
+        evenness: float,
+        is_adaptive: bool = False,
     ) -> None:
         self.folder = folder
+        folder.mkdir(exist_ok=True)
+        self.is_adaptive = is_adaptive
         self.names = names_of(targets)
         self.cadence_s = cadence_s
         self.evenness = evenness
@@ -153,7 +186,7 @@ class Scale:
             "CELERY_BROKER_URL": redis.url(0),
             "MARS_URL": "http://127.0.0.1:1/",
             "YSE_INGEST_STATE_DIR": str(self.folder / "var"),
-            "YSE_INGEST_CADENCE": f"{self.cadence_s}",
+            "YSE_INGEST_CADENCE": ADAPTIVE if self.is_adaptive else f"{self.cadence_s}",
             "OPENBLAS_NUM_THREADS": "1",
         }
 
@@ -162,10 +195,25 @@ class Scale:
         with EmbeddedRedis(self.folder / "redis") as redis:
             settings = Settings.from_env(self.environment(redis))
             service = Service.from_settings(settings)
-            self.import_(redis, service)
+            if self.is_adaptive:
+                self.few(redis)
+            else:
+                self.import_(redis, service)
             self.dispatch(redis, service)
             service.state.close()
         return not self.verdict.broken
+
+    def every_s(self, name: str) -> float:
+        """Return how often a target is asked about [s]: the adaptive ones differ."""
+        if not self.is_adaptive:
+            return self.cadence_s
+        return self.cadence_s * PACES[phase_of(name) % len(PACES)]
+
+    def few(self, redis: EmbeddedRedis) -> None:
+        """Bring the targets in."""
+        (self.folder / "celeryconfig.py").write_text(knobs(self.tick_s))
+        (self.folder / "targets.csv").write_text(csv_of(self.names))
+        self.terminal(redis, "targets", "import", "targets.csv")
 
     def terminal(self, redis: EmbeddedRedis, *arguments: str) -> dict[str, Any]:
         """Run one command of the terminal; return its JSON."""
@@ -199,7 +247,8 @@ class Scale:
             f"import of {count:,} targets: {took:.1f} s", holds=whole and took < IMPORT_S_MAX
         )
         self.verdict.tell(
-            f"registry: {held / count:.0f} B per target", holds=held / count < TARGET_BYTES_MAX
+            f"registry: {held / count:.0f} B per target, its look of `watch` with it",
+            holds=held / count < TARGET_BYTES_MAX,
         )
         began = time.monotonic()
         again = self.terminal(redis, "targets", "import", "targets.csv")
@@ -230,7 +279,12 @@ class Scale:
 
     def dispatch(self, redis: EmbeddedRedis, service: Service) -> None:
         """Dispatch for two cadences, with two beats and one of them killed."""
-        asked = Asked(redis, service.state, cadence_s=self.cadence_s)
+        asked = Asked(
+            redis,
+            service.state,
+            expires_s=BASE_S if self.is_adaptive else self.cadence_s,
+            every_s=self.every_s if self.is_adaptive else None,
+        )
         with processes(self.folder, self.environment(redis)) as pids:
             asked.thread.start()
             try:
@@ -259,7 +313,8 @@ class Scale:
         wait_until(lambda: time.time() > steady + 0.5 * self.cadence_s, within=self.cadence_s)
         pids["beat1"].send_signal(signal.SIGKILL)
         killed = time.time()
-        self.evenness_of_next_times(service)
+        if not self.is_adaptive:
+            self.evenness_of_next_times(service)
         more = names_of(count // 100, start=count)
         (self.folder / "more.csv").write_text(csv_of(more))
         self.terminal(redis, "targets", "import", "more.csv")
@@ -277,7 +332,8 @@ class Scale:
         times = {name: list(each) for name, each in asked.times.items()}
         late = sum(t > removed + 2 for name in gone for t in times.get(name, []))
         self.verdict.tell(f"{len(gone)} removed: asked {late} times after that", holds=not late)
-        self.load(times, steady, end)
+        if not self.is_adaptive:
+            self.load(times, steady, end)
         self.doubles(times, killed)
 
     def evenness_of_next_times(self, service: Service) -> None:
@@ -310,18 +366,22 @@ class Scale:
         )
 
     def doubles(self, times: dict[str, list[float]], killed: float) -> None:
-        """Print who was asked twice within a quarter of the cadence: its next time is later."""
-        nearest = 0.25 * self.cadence_s - SENT_WITHIN_S
+        """Print who was asked twice within less of its cadence than lies between two times.
+
+        That is a quarter at a fixed cadence, half of it at an adaptive pace.
+        """
+        part = 0.5 if self.is_adaptive else 0.25
         twice = sum(
-            later - before < nearest
-            for every in times.values()
+            later - before < part * self.every_s(name) - SENT_WITHIN_S
+            for name, every in times.items()
             for before, later in itertools.pairwise(every)
         )
+        pace = ADAPTIVE if self.is_adaptive else "fixed"
         after = sum(each > killed for every in times.values() for each in every)
         gone = set(self.names[:: max(1, len(self.names) // 500)])
         unasked = sum(len(times[name]) < 2 for name in self.names if name not in gone)
         self.verdict.tell(
-            f"two beats, one killed: {sum(map(len, times.values())):,} questions, "
+            f"two beats, one killed, {pace} pace: {sum(map(len, times.values())):,} questions, "
             f"{after:,} of them after the kill, {twice} double-asks, {unasked} left out",
             holds=not twice and not unasked and after > 0,
         )
@@ -379,8 +439,8 @@ def ticks(folder: Path, verdict: Verdict, *, targets: int) -> None:
         rest = time.monotonic() - began
         verdict.tell(
             f"tick with {DISPATCH_MAX:,} due of {targets:,}: {median(full) * 1000:.0f} ms, "
-            f"{max(full) * 1000:.0f} ms at most, {claimed / sum(full):,.0f} claims/s; "
-            f"with none due {rest * 1000:.1f} ms",
+            f"p95 {sorted(full)[int(0.95 * len(full))] * 1000:.0f} ms, "
+            f"{claimed / sum(full):,.0f} claims/s; with none due {rest * 1000:.1f} ms",
             holds=claimed == targets // DISPATCH_MAX * DISPATCH_MAX and idle <= DISPATCH_MAX,
         )
         service.state.close()
@@ -431,8 +491,15 @@ def memory(folder: Path, verdict: Verdict) -> None:
     )
     verdict.tell(
         f"whole state of {len(every)} supernovae, {points} points of {POINT_BYTES} B aside: "
-        f"{size:.0f} B per target ({kinds})"
+        f"{size:.0f} B per target, the goal is {TARGET_BYTES_MAX} ({kinds})"
     )
+
+
+def jobs(folder: Path, verdict: Verdict, *, targets: int) -> None:
+    """Print what each job of beat takes, for a thousand targets and for all."""
+    for count in (1000, targets):
+        for cost in costs(folder, names_of(count)):
+            verdict.tell(f"{count:,} targets: {cost}", holds=cost.share <= TICK_SHARE_MAX)
 
 
 def used_memory(connection: Any) -> int:
@@ -496,7 +563,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--targets", type=int, default=100_000)
     parser.add_argument("--million", type=int, default=1_000_000)
-    parser.add_argument("--cadence", type=float, default=180.0, help="2 h, scaled [s]")
+    parser.add_argument("--cadence", type=float, default=150.0, help="2 h, scaled [s]")
+    parser.add_argument("--adaptive", type=int, default=10_000, help="targets of that pace")
+    parser.add_argument("--longest", type=float, default=40.0, help="their longest pace [s]")
     parser.add_argument("--bins", type=int, default=MINUTES, help="of a cadence")
     parser.add_argument("--evenness", type=float, default=EVENNESS_MAX)
     chosen = parser.parse_args()
@@ -509,10 +578,23 @@ def main() -> int:
             bins=chosen.bins,
             evenness=chosen.evenness,
         )
+        few = Scale(
+            folder / "adaptive",
+            targets=chosen.adaptive,
+            cadence_s=chosen.longest,
+            bins=chosen.bins,
+            evenness=chosen.evenness,
+            is_adaptive=True,
+        )
+        few.verdict = run.verdict
+        began = time.monotonic()
         memory(folder, run.verdict)
         ticks(folder, run.verdict, targets=chosen.targets)
+        jobs(folder, run.verdict, targets=chosen.targets)
         run.run()
+        few.run()
         claim_of_a_million(folder, run.verdict, targets=chosen.million)
+    sys.stdout.write(f"{time.monotonic() - began:.0f} s in all\n")
     broken = len(run.verdict.broken)
     sys.stdout.write(f"{'OK' if not broken else 'FAILED'}: {broken} bounds broken\n")
     return int(bool(broken))
