@@ -84,6 +84,18 @@ class _Servers:
         log.clear()
         return sum(cost for *_, cost in asked), asked
 
+    def spans(self) -> dict[Server, list[tuple[str, str, float]]]:
+        """Return the requests since the last call, each with how long it was under way [s]."""
+        found: dict[Server, list[tuple[str, str, float]]] = {}
+        servers: tuple[Server, ...] = ("mars", "ysepz")
+        for server in servers:
+            log = getattr(self, server).log
+            found[server] = [
+                (each.method, each.path, each.ended - each.started) for each in log
+            ]
+            log.clear()
+        return found
+
     def slow(self, server: Server, seconds: float) -> None:
         """Let every answer of a server take so long."""
         from yse_ingest.sandbox.faults import Fault
@@ -131,6 +143,7 @@ class World(contextlib.ExitStack):
         self._pipe, theirs = spawn.Pipe()
         process = spawn.Process(target=_serve, args=(theirs, self._delay), daemon=True)
         process.start()
+        self.stand_ins_pid = process.pid or 0
         self.callback(process.join)
         self.callback(self._pipe.send, None)
         self.mars_url, self.ysepz_url = self.call("urls")
