@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -93,8 +94,9 @@ class Columns:
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        columns = (getattr(self, each.name) for each in fields(self))
-        return len(next(column for column in columns if isinstance(column, np.ndarray)))
+        # Not by `fields`: this is asked twenty times for each target that has nothing new.
+        columns = (value for value in vars(self).values() if isinstance(value, np.ndarray))
+        return len(next(columns))
 
     def take(self, rows: Ints | Bools | slice) -> Self:
         """Return the rows that a mask, an index array or a slice selects, in its order."""
@@ -160,6 +162,7 @@ class Alerts(Columns):
         )
 
     @classmethod
+    @cache
     def empty(cls) -> Self:
         """Return a table of no rows."""
         return cls.from_rows([], time_ms=np.empty(0, dtype=np.int64))
@@ -200,6 +203,7 @@ class Forced(Columns):
         )
 
     @classmethod
+    @cache
     def empty(cls) -> Self:
         """Return a table of no rows."""
         return cls.from_rows([], time_ms=np.empty(0, dtype=np.int64))
@@ -234,6 +238,7 @@ class Limits(Columns):
         )
 
     @classmethod
+    @cache
     def empty(cls) -> Self:
         """Return a table of no rows."""
         return cls.from_rows([], time_ms=np.empty(0, dtype=np.int64))

@@ -138,6 +138,8 @@ def read_rows(
     score
         What ``quality`` of a row is.
     """
+    if not rows:
+        return Reading(Alerts.empty())
     kept, refused = of_known_bands(*load_rows(schema, rows, id_key=id_key), bands)
     if object_id is not None:
         kept = [{**row, "object_id": object_id} for row in kept]
