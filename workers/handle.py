@@ -11,8 +11,10 @@ from yse_ingest.progress import Progress, progress
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LOOK_S = 0.5
-"""How often `TargetHandle.wait` looks [s]."""
+LOOK_MIN_S, LOOK_MAX_S = 0.02, 0.5
+"""How long `TargetHandle.wait` rests between two looks [s]: between these, it is"""
+LOOK_SHARE = 0.05
+"""this share of what it has waited, so that it ends soon after the fact."""
 
 
 class TargetHandle(str):
@@ -69,7 +71,8 @@ class TargetHandle(str):
         TimeoutError
             Saying how far it came, and why not further. Nothing is lost by that.
         """
-        end = time.monotonic() + timeout
+        began = time.monotonic()
+        end = began + timeout
         while True:
             now = self.progress
             if now.stage.final:
@@ -77,4 +80,10 @@ class TargetHandle(str):
             if time.monotonic() >= end:
                 why = f": {now.reason}" if now.reason else ""
                 raise TimeoutError(f"{self} is {now.stage} after {timeout:g} s{why}")
-            time.sleep(min(LOOK_S, max(0.0, end - time.monotonic())))
+            now_s = time.monotonic()
+            time.sleep(min(rest_s(now_s - began), max(0.0, end - now_s)))
+
+
+def rest_s(waited_s: float) -> float:
+    """Return how long to rest before the next look, after so long a wait [s]."""
+    return min(LOOK_MAX_S, max(LOOK_MIN_S, LOOK_SHARE * waited_s))

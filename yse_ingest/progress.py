@@ -79,7 +79,7 @@ def progress(clients: Clients, name: str, *, since_ms: int) -> Progress:
             target=name,
             remedy="Enqueue it; somebody has removed it.",
         )
-    if (why := state.targets.paused().get(name)) is not None:
+    if (why := state.targets.why_paused(name)) is not None:
         return Progress(Stage.PAUSED, why)
     known = state.resolutions.get(name)
     key = CREATION_KEY + name if known is None else str(known["pk"])

@@ -136,7 +136,7 @@ def schedule_of(clients: Clients, name: str, *, now_ms: int | None = None) -> Sc
         every_s=(state.targets.pace_s(name) or BASE_S) if cadence == ADAPTIVE else cadence,
         said_by=_who(clients, target, now_ms),
         over=target.until if _is_past(target.until, now_ms) else None,
-        paused=_paused(state.targets.paused().get(name), target, now_ms),
+        paused=_paused(state.targets.why_paused(name), target, now_ms),
         queue=_queue(clients),
         queue_max=clients.settings.fetch_queue_max,
         due_before=state.targets.due_count(now_ms),

@@ -11,6 +11,7 @@ from astropy.table import MaskedColumn, QTable, Table
 
 from workers import enqueue_targets
 from workers.enqueue import _rows
+from workers.handle import LOOK_MAX_S, LOOK_MIN_S, rest_s
 from yse_ingest.errors import TargetError
 
 if TYPE_CHECKING:
@@ -28,6 +29,13 @@ def test_a_handle_tells_how_far_its_target_has_come(shared: Service) -> None:
         "print(json.dumps([handle, handle.wait(20), handle.state, handle.receipt['counts']]))"
     )
     assert json.loads(said) == ["2019np", "stored", "stored", {"verified": 33}]
+
+
+def test_a_wait_ends_soon_after_the_fact() -> None:
+    """A look comes at most a twentieth of the wait, or 20 ms, late; a long wait asks seldom."""
+    assert rest_s(0.0) == LOOK_MIN_S == 0.02
+    assert rest_s(1.0) == pytest.approx(0.05)
+    assert rest_s(3600.0) == LOOK_MAX_S == 0.5
 
 
 def test_a_handle_says_why_nothing_more_happens(shared: Service) -> None:

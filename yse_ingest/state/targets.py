@@ -525,6 +525,11 @@ class TargetStore:
         reply: dict[str, str] = self._connection.call("HGETALL", self._paused)
         return reply
 
+    def why_paused(self, name: str) -> str | None:
+        """Return why a target is paused; None: it is not."""
+        reason: str | None = self._connection.call("HGET", self._paused, canonical_name(name))
+        return reason
+
     def sync_file(self, targets: Iterable[Target], *, gone: str = LEFT_FILE) -> FileSync:
         """Make the targets of the file those that are followed because of it.
 
