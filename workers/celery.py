@@ -12,7 +12,7 @@ from pathlib import Path
 
 from celery import Celery
 
-from workers import broker, logs
+from workers import broker, logs, memory
 from workers.defaults import configuration, overruled
 from workers.deployment import read_deployment
 from workers.schedule import faults_of
@@ -47,3 +47,4 @@ for _name, _fault in faults_of(deployment.choices.get("beat_schedule", {})).item
 
 logs.connect(settings)
 broker.connect(settings.broker_url, key_prefix=key_prefix(settings.namespace))
+memory.connect()
