@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 LOOK_MIN_S, LOOK_MAX_S = 0.02, 0.5
 """How long `TargetHandle.wait` rests between two looks [s]: between these, it is"""
-LOOK_SHARE = 0.05
+LOOK_SHARE = 0.03
 """this share of what it has waited, so that it ends soon after the fact."""
 
 
