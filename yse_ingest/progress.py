@@ -81,13 +81,16 @@ def progress(clients: Clients, name: str, *, since_ms: int) -> Progress:
         )
     if (why := state.targets.why_paused(name)) is not None:
         return Progress(Stage.PAUSED, why)
+    # Before what is owed: that is written down first, and an answer only then. Read the other
+    # way round, a fetch between the two would look like one that left nothing owed.
+    clocks = state.clocks.get(name)
     known = state.resolutions.get(name)
     key = CREATION_KEY + name if known is None else str(known["pk"])
     row = state.outbox.owed(key)
     receipt = state.receipts.last(key)
     if row is not None and (row.versions or row.settle):
         return Progress(*_owed(row), receipt)
-    return Progress(*_asked(state.clocks.get(name), since_ms), receipt)
+    return Progress(*_asked(clocks, since_ms), receipt)
 
 
 def _owed(row: OwedRow) -> tuple[Stage, str]:

@@ -89,10 +89,11 @@ def look(service: Service, *, since_ms: int = 0) -> list[Progress]:
         What was asked before this does not count [Unix ms].
     """
     state = service.state
-    owed = {name: row for row in state.outbox.rows(ROWS_MAX) for name in row.targets}
     targets = [target for target, _ in state.targets.all()]
     names = [target.name for target in targets]
     clocks, choices = state.clocks.all(names), state.choices.all(names)
+    # After the clocks: what is owed is written down before the answer it came from.
+    owed = {name: row for row in state.outbox.rows(ROWS_MAX) for name in row.targets}
     found = []
     for target in targets:
         chosen = choices.get(target.name, {})
