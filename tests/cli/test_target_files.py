@@ -302,6 +302,59 @@ def test_the_shell_completes_commands(console: Console) -> None:
     assert told_words.stdout.split() == ["plain,import"]
 
 
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("targets sync --st", ["--status"]),
+        ("targets sync --match ", ["any", "all"]),
+        ("targets show 2019", ["2019np"]),
+        ("why 2", ["2019np", "2027abc"]),
+        ("fetch 2019np --source alerce,fink-", ["alerce,fink-lsst"]),
+        ("sources show atl", ["atlas"]),
+    ],
+)
+def test_the_shell_completes_what_is_known(
+    console: Console, line: str, offered: list[str]
+) -> None:
+    """Options, names of targets that are followed, and of sources."""
+    console.service().state.targets.put_many(
+        [Target("2019np"), Target("2027abc")], origin="adhoc"
+    )
+    words = console.start(
+        _YSE_INGEST_COMPLETE="bash_complete",
+        COMP_WORDS=f"yse-ingest {line}",
+        COMP_CWORD=str(len(line.split(" "))),
+    )
+    assert words.stdout.split() == [f"plain,{word}" for word in offered]
+
+
+def test_without_redis_the_shell_offers_nothing_and_says_nothing(console: Console) -> None:
+    """Who presses Tab gets no traceback."""
+    words = console.start(
+        _YSE_INGEST_COMPLETE="bash_complete",
+        COMP_WORDS="yse-ingest why 2",
+        COMP_CWORD="2",
+        CELERY_BROKER_URL="redis://127.0.0.1:9/0",
+    )
+    assert words.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("targets list --state foo --json", "'foo' is not one of"),
+        ("targets list --json --foo", "No such option"),
+        ("enqueue --json", "Give the NAME of a target, or --all."),
+        ("nothing --json", "No such command 'nothing'"),
+    ],
+)
+def test_wrong_usage_is_json_too(console: Console, line: str, said: str) -> None:
+    """A program that asks for JSON gets it, whatever is wrong."""
+    error = told(console.run(*line.split()), code=2)["error"]
+    assert said in error["fact"]
+    assert "--help" in error["remedy"]
+
+
 def test_long_work_shows_how_far_it_is(console: Console) -> None:
     """A bar on the error output where that is a terminal, and nowhere else."""
     rows = "".join(f"2027{number:05}\n" for number in range(6000))

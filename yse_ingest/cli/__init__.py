@@ -15,7 +15,7 @@ from typing import ClassVar
 import click
 
 from yse_ingest import __version__
-from yse_ingest.cli.terminal import Terminal, exit_code, report
+from yse_ingest.cli.terminal import USAGE, Terminal, exit_code, report
 from yse_ingest.envfile import ENV_FILE, load_env_file
 from yse_ingest.errors import YseIngestError
 
@@ -82,6 +82,22 @@ class Commands(click.Group):
         except YseIngestError as error:
             report(error, as_json=Terminal.of(ctx).as_json)
             ctx.exit(exit_code(error))
+        except click.UsageError as error:
+            if not Terminal.of(ctx).as_json:
+                raise
+            path = ctx.command_path if error.ctx is None else error.ctx.command_path
+            told = {
+                "error": "UsageError",
+                "fact": error.format_message(),
+                "remedy": f"See `{path} --help`.",
+            }
+            Terminal.of(ctx).result({"error": told})
+            ctx.exit(USAGE)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note --json: an option that does not exist ends the parsing before it is read."""
+        Terminal.of(ctx).as_json = "--json" in args
+        return super().parse_args(ctx, args)
 
 
 @click.group(

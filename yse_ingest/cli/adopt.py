@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from yse_ingest.cli.completion import target_names
 from yse_ingest.cli.terminal import DONE, FAILED, Terminal, report, terminal_options
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=target_names)
 @click.option("--all", "every", is_flag=True, help="Every target there is.")
 @click.option("--again", is_flag=True, help="Also those that were adopted before.")
 @terminal_options

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from yse_ingest.cli.completion import target_names
 from yse_ingest.cli.target_options import (
     CreationOptions,
     PlaceOptions,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=target_names)
 @click.option("--all", "every_one", is_flag=True, help="All that are followed and not paused.")
 @place_options
 @creation_options

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from yse_ingest.cli.completion import target_names
 from yse_ingest.cli.target_options import known_target, place_options, target_of
 from yse_ingest.cli.terminal import DONE, FAILED, Terminal, report, terminal_options
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=target_names)
 @place_options
 @click.option(
     "--payload",

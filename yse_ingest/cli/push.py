@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from yse_ingest.cli.completion import target_names
 from yse_ingest.cli.target_options import (
     CreationOptions,
     PlaceOptions,
@@ -29,7 +30,7 @@ WITHOUT_STATE = (
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=target_names)
 @click.option("--all", "every", is_flag=True, help="Every target there is.")
 @place_options
 @creation_options

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from yse_ingest.cli.completion import target_names
 from yse_ingest.cli.terminal import FAILED, Terminal, terminal_options
 
 
@@ -23,7 +24,7 @@ def quarantine() -> None:
 
 
 @quarantine.command("list")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=target_names)
 @terminal_options
 def list_rows(terminal: Terminal, name: str | None) -> None:
     """List refused rows: of one target, or of all.
@@ -59,7 +60,7 @@ def list_rows(terminal: Terminal, name: str | None) -> None:
 
 
 @quarantine.command()
-@click.argument("name")
+@click.argument("name", shell_complete=target_names)
 @click.argument("candid", required=False)
 @terminal_options
 def explain(terminal: Terminal, name: str, candid: str | None) -> None:
@@ -88,7 +89,7 @@ def explain(terminal: Terminal, name: str, candid: str | None) -> None:
 
 
 @quarantine.command()
-@click.argument("name")
+@click.argument("name", shell_complete=target_names)
 @click.argument("candid", required=False)
 @terminal_options
 def release(terminal: Terminal, name: str, candid: str | None) -> None:
@@ -119,7 +120,7 @@ def release(terminal: Terminal, name: str, candid: str | None) -> None:
 
 
 @quarantine.command()
-@click.argument("name")
+@click.argument("name", shell_complete=target_names)
 @click.argument("candid", required=False)
 @click.option("--reason", default="rejected by hand", show_default=True, help="For explain.")
 @terminal_options

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from yse_ingest.cli.completion import target_names
 from yse_ingest.cli.terminal import DONE, FAILED, Terminal, about, report, terminal_options
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ COUNTS = ("ours", "changed", "moved", "gone", "foreign", "newcomer")
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME ...]")
+@click.argument("names", nargs=-1, metavar="[NAME ...]", shell_complete=target_names)
 @click.option("--all", "every", is_flag=True, help="Every target that is followed.")
 @click.option("--send-gone", is_flag=True, help="Also send rows that are gone for good.")
 @terminal_options

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from yse_ingest.cli.completion import target_names
 from yse_ingest.cli.terminal import DONE, FAILED, Terminal, terminal_options
 from yse_ingest.cli.terminal import report as report_error
 
@@ -29,7 +30,7 @@ def shadow() -> None:
 
 
 @shadow.command()
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=target_names)
 @terminal_options
 def report(terminal: Terminal, names: tuple[str, ...]) -> None:
     """Compare what the old jobs stored with what the service would have.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from yse_ingest.cli.completion import source_names
 from yse_ingest.cli.terminal import DONE, FAILED, Terminal, terminal_options
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def sources(terminal: Terminal) -> None:
 
 
 @sources.command()
-@click.argument("name")
+@click.argument("name", shell_complete=source_names)
 @click.option("--reply", type=int, metavar="N", help="Print kept reply N; 1 is the newest.")
 @terminal_options
 def show(terminal: Terminal, name: str, *, reply: int | None) -> None:
@@ -78,7 +79,7 @@ def show(terminal: Terminal, name: str, *, reply: int | None) -> None:
 
 
 @sources.command("probe")
-@click.argument("name")
+@click.argument("name", shell_complete=source_names)
 @click.option("--object", "object_id", metavar="ID", help="The source's name of the object.")
 @click.option("--ra", type=float, help="Right ascension, ICRS [deg].")
 @click.option("--dec", type=float, help="Declination, ICRS [deg].")

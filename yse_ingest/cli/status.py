@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from yse_ingest.cli.completion import target_names
 from yse_ingest.cli.terminal import DONE, FAILED, Terminal, terminal_options
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ TROUBLES_MAX = 10
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=target_names)
 @click.option("--watch", is_flag=True, help="Show it again every few seconds; Ctrl-C ends it.")
 @click.option(
     "--limit",

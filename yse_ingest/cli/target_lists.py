@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from yse_ingest.cli.completion import source_names, target_names
 from yse_ingest.cli.terminal import Terminal, terminal_options
 
 if TYPE_CHECKING:
@@ -25,7 +26,12 @@ ORIGIN_WORDS = {"file": "the targets file", "adhoc": "a person", "list": "a list
 
 
 @click.command("list")
-@click.option("--source", metavar="SOURCE", help="Only those that are asked for there.")
+@click.option(
+    "--source",
+    metavar="SOURCE",
+    shell_complete=source_names,
+    help="Only those that are asked for there.",
+)
 @click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
 @click.option("--paused", is_flag=True, help="Only those that are paused.")
 @click.option("--origin", "origins", type=click.Choice(ORIGINS), help="Only those from there.")
@@ -185,7 +191,7 @@ def _rows(service: Service, shown: list[tuple[Target, Origin]]) -> list[dict[str
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=target_names)
 @terminal_options
 def show(terminal: Terminal, name: str) -> None:
     """Show how a target is followed: place, sources, cadence, rules of its own.

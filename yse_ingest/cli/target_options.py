@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import click
 
+from yse_ingest.cli.completion import source_names
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -58,6 +60,7 @@ def place_options(command: _Command) -> _Command:
             "--source",
             metavar="SOURCE",
             multiple=True,
+            shell_complete=source_names,
             callback=_joined,
             help="Where to ask: alerce, fink, mars...; several in order: alerce,fink.",
         ),

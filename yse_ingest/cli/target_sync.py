@@ -22,7 +22,7 @@ NAMES_SHOWN = 5
 """So many names are shown of those that something happened to; --json has all."""
 
 
-@click.command()
+@click.command(short_help="Follow what has a status or a tag in YSE-PZ; all lists, now.")
 @click.option("--status", multiple=True, metavar="NAME", help="What has this status in YSE-PZ.")
 @click.option("--tag", "tags", multiple=True, metavar="NAME", help="What has this tag there.")
 @click.option(

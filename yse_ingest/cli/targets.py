@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from yse_ingest.cli.completion import target_names
 from yse_ingest.cli.target_files import export, import_targets
 from yse_ingest.cli.target_lists import list_targets, show
 from yse_ingest.cli.target_names import resolve
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def targets() -> None:
-    """Add, list, import, export, remove, pause and resume the targets of the service.
+    """Add, find, list, import, export, pause, resume and remove the targets of the service.
 
     Targets of the targets file come and go with that file; those added here are kept in the
     state, and as decisions in its file.
@@ -72,7 +73,7 @@ def add(terminal: Terminal, name: str, **options: Any) -> None:
 
 
 @targets.command()
-@click.argument("name")
+@click.argument("name", shell_complete=target_names)
 @terminal_options
 def remove(terminal: Terminal, name: str) -> None:
     """Follow a target no more. What YSE-PZ holds of it stays.
@@ -113,7 +114,7 @@ def remove(terminal: Terminal, name: str) -> None:
 
 
 @targets.command()
-@click.argument("name")
+@click.argument("name", shell_complete=target_names)
 @click.option("--reason", default="paused by hand", show_default=True, help="For status.")
 @terminal_options
 def pause(terminal: Terminal, name: str, *, reason: str) -> None:
@@ -131,7 +132,7 @@ def pause(terminal: Terminal, name: str, *, reason: str) -> None:
 
 
 @targets.command()
-@click.argument("name")
+@click.argument("name", shell_complete=target_names)
 @terminal_options
 def resume(terminal: Terminal, name: str) -> None:
     """Go on with a target that is paused, stopped, or whose upload was refused.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from yse_ingest.cli.completion import target_names
 from yse_ingest.cli.terminal import Terminal, terminal_options
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=target_names)
 @terminal_options
 def why(terminal: Terminal, name: str) -> None:
     """Say when a target was asked about, when it is next, and each term that decides it.
