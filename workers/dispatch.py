@@ -36,7 +36,7 @@ def drain() -> None:
 
 @app.task(name="yse_ingest.follow", send_events=False, throws=(YseIngestError,))
 def follow() -> None:
-    """Follow what has a status or a tag in YSE-PZ, where the targets file says so."""
+    """Follow what the lists of YSE-PZ have that the targets file, or a person, wants."""
     service().follow()
 
 

@@ -13,6 +13,7 @@
     status = ["Following"]
     tags = ["YSE"]
     query = "our_targets"   # title of a saved SQL query
+    match = "any"           # or "all": only what has all of them
 
     [[targets]]             # and fields of Rules that differ for one target
     name = "2019np"

@@ -120,7 +120,7 @@ class Table:
         "YSE_INGEST_FOLLOW_EVERY",
         parse_duration,
         1800.0,
-        "How often YSE-PZ is asked which transients `[follow]` means.",
+        "How often the lists of YSE-PZ are read (`[follow]`, `targets sync`).",
         unit="s",
     )
     union_every_s: float = setting(
