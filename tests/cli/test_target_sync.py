@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+from subprocess import DEVNULL, PIPE, Popen
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.cli.conftest import PROGRAM
 from yse_ingest.sandbox.faults import Fault
 from yse_ingest.state.targets import LEFT_LIST
 from yse_ingest.targets import Target
@@ -222,6 +226,40 @@ def test_ending_a_list_pauses_what_nobody_else_wants(console: Console) -> None:
     assert targets.count() == 3
     assert decisions(console).count("list_ended") == 2
     assert changes(console, "--tag", "YSE")["back"] == ["2020cc"]
+
+
+def test_a_list_of_several_terms_is_ended_as_it_was_begun(console: Console) -> None:
+    """Named without --match all it is another one; it says so."""
+    sync(console, *EXAMPLE, "--match", "all")
+    refused = sync(console, "--forget", *EXAMPLE)
+    assert refused.exit_code == 2
+    assert "status Following and tag YSE. One of several terms goes with --match all" in (
+        refused.output
+    )
+    assert changes(console, "--forget", *EXAMPLE, "--match", "all")["paused"] == ["2020cc"]
+
+
+def test_who_waits_sees_that_it_works(console: Console) -> None:
+    """On the error output of a terminal; what is piped is the result alone."""
+    reader, writer = os.openpty()
+    with Popen(
+        [PROGRAM, "targets", "sync", *EXAMPLE],
+        cwd=console.folder,
+        env={**console.process_environment(), "TERM": "xterm"},
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=writer,
+    ) as process:
+        os.close(writer)
+        shown = b""
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while part := os.read(reader, 65536):
+                shown += part
+        assert process.stdout is not None
+        output = process.stdout.read().decode()
+    os.close(reader)
+    assert b"reading the lists of YSE-PZ" in shown
+    assert output.startswith("status Following: 2 in YSE-PZ")
 
 
 def test_ending_a_list_needs_no_ysepz(console: Console) -> None:

@@ -158,6 +158,18 @@ def both_times(time_ms: float) -> str:
 
 
 @contextlib.contextmanager
+def busy(label: str, *, shown: bool = True) -> Iterator[None]:
+    """Show that work of unknown length goes on, on the error output of a terminal."""
+    if not shown or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(label):
+        yield
+
+
+@contextlib.contextmanager
 def progress(label: str, total: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
     """Show how far long work is, on the error output of a terminal; yield what moves it on."""
     if not shown or not sys.stderr.isatty() or total < PROGRESS_FROM:

@@ -63,6 +63,7 @@ def sync(
       yse-ingest targets sync --forget --tag YSE
       yse-ingest targets sync                                  all as it stands, at once
     """
+    from yse_ingest.cli.render import busy
     from yse_ingest.selection import selections
 
     named = selections(**chosen)
@@ -77,7 +78,8 @@ def sync(
     if forget:
         _refuse_unknown(service, named)
     run = _Run(terminal, service, named, forget=forget, dry_run=dry_run)
-    run.sync()
+    with busy("reading the lists of YSE-PZ", shown=not terminal.as_json):
+        run.sync()
     run.tell()
     if run.problems:
         raise SystemExit(FAILED)
@@ -259,7 +261,9 @@ def _refuse_unknown(service: Service, named: Collection[Selection]) -> None:
                 f"no list of {each} is followed",
                 service="targets",
                 value=str(each),
-                remedy=f"Followed are: {known}.",
+                remedy=f"Followed are: {known}. One of several terms goes with --match all."
+                if any(len(one.terms) > 1 for one in rows)
+                else f"Followed are: {known}.",
             )
         if not rows[each]["person"]:
             raise TargetError(
