@@ -27,6 +27,8 @@ class Figure:
     reference: float | None = None
     reference_name: str = ""
     more_is_better: bool = False
+    beyond: bool = False
+    """The goal is of what was measured beyond the reference, not of their ratio."""
     note: str = ""
 
     @property
@@ -35,25 +37,44 @@ class Figure:
         return None if self.reference is None else self.measured / self.reference
 
     @property
+    def judged(self) -> float:
+        """Return what is compared with the goal."""
+        if self.ratio is None or self.reference is None:
+            return self.measured
+        return self.measured - self.reference if self.beyond else self.ratio
+
+    @property
     def holds(self) -> bool:
         """Tell whether the goal is reached."""
-        shown = self.measured if self.ratio is None else self.ratio
-        return shown >= self.goal if self.more_is_better else shown <= self.goal
+        return self.judged >= self.goal if self.more_is_better else self.judged <= self.goal
+
+    @property
+    def goal_text(self) -> str:
+        """Return the goal as people read it."""
+        sign = ">=" if self.more_is_better else "<="
+        if self.reference is None:
+            return f"{sign} {self.goal:g} {self.unit}"
+        if self.beyond:
+            return f"{sign} reference + {self.goal:g} {self.unit}"
+        return f"{sign} {as_ratio(self.goal)}"
 
     def cells(self) -> tuple[str, ...]:
         """Return the cells of its row."""
-        sign = ">=" if self.more_is_better else "<="
-        told, goal = ("", ""), f"{sign} {self.goal:g} {self.unit}"
+        reference = ratio = ""
         if self.reference is not None and self.ratio is not None:
-            told = (f"{self.reference:.4g} {self.reference_name}", as_ratio(self.ratio))
-            goal = f"{sign} {as_ratio(self.goal)}"
+            reference = f"{self.reference:.4g} {self.reference_name}"
+            ratio = as_ratio(self.ratio)
         return (
             self.name,
             f"{self.measured:.4g} {self.unit}",
-            *told,
-            goal,
-            "yes" if self.holds else "NO",
+            reference,
+            ratio,
+            self.goal_text,
+            "holds" if self.holds else "MISSES",
         )
+
+
+HEADS = ("figure", "measured", "reference", "ratio", "goal", "")
 
 
 def as_ratio(ratio: float) -> str:
@@ -63,7 +84,7 @@ def as_ratio(ratio: float) -> str:
 
 def show(figures: Sequence[Figure]) -> None:
     """Print the table of figures, then what is to be known of each."""
-    table = Table("figure", "measured", "reference", "ratio", "goal", "holds", show_lines=True)
+    table = Table(*HEADS, show_lines=True)
     for figure in figures:
         table.add_row(*figure.cells())
     console = Console(file=sys.stdout, width=150, soft_wrap=False)
@@ -71,6 +92,11 @@ def show(figures: Sequence[Figure]) -> None:
     for figure in figures:
         if figure.note:
             console.print(f"{figure.name}: {figure.note}", highlight=False)
+
+
+def tally(figures: Sequence[Figure]) -> str:
+    """Return how many goals hold."""
+    return f"{sum(figure.holds for figure in figures)} of {len(figures)} goals hold"
 
 
 def main(measure: Callable[[], Iterable[Figure]]) -> None:

@@ -8,7 +8,7 @@ import multiprocessing
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from yse_ingest.sandbox.mars import MarsStandIn
 from yse_ingest.sandbox.ysepz import YsePzStandIn
@@ -26,6 +26,15 @@ FIRST_JD = 2458500.5
 APART_DEG = 0.05
 
 Server = Literal["mars", "ysepz"]
+
+
+class Asked(NamedTuple):
+    """One request, as a stand-in got it."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...]
+    body: bytes
 
 
 @dataclass(frozen=True)
@@ -78,8 +87,10 @@ class _Servers:
             _alert(self.mars, number, night)
 
     def cost(self, server: Server) -> tuple[float, list[tuple[str, str, float]]]:
-        """Return the modelled seconds since the last call, and each request's share."""
+        """Return the modelled seconds since the last look, and each request's share."""
         log = getattr(self, server).log
+        if len(log) == log.maxlen:
+            raise OverflowError(f"more than {log.maxlen} requests: some are not in the log")
         asked = [(each.method, each.path, each.cost) for each in log]
         log.clear()
         return sum(cost for *_, cost in asked), asked
@@ -95,6 +106,18 @@ class _Servers:
             ]
             log.clear()
         return found
+
+    def forget(self) -> None:
+        """Begin to count anew."""
+        for stand_in in (self.mars, self.ysepz):
+            stand_in.log.clear()
+
+    def requests(self, server: Server) -> list[Asked]:
+        """Return the requests since the last call."""
+        log = getattr(self, server).log
+        asked = [Asked(each.method, each.path, tuple(each.query), each.body) for each in log]
+        log.clear()
+        return asked
 
     def slow(self, server: Server, seconds: float) -> None:
         """Let every answer of a server take so long."""
