@@ -23,11 +23,12 @@ def figures() -> Iterator[Figure]:
             service.enqueue(target)
         cycle(service, [target.name for target in targets])
         connection = service.state._connection  # noqa: SLF001  Redis's own count, not ours
-        keys = [key for key in connection.call("KEYS", "*") if ":ledger:" in key]
-        whole = sum(connection.call("MEMORY", "USAGE", key, "SAMPLES", 0) for key in keys)
-        values = sum(connection.call("HSTRLEN", key, "points") for key in keys)
-    if len(keys) != TARGETS:
-        raise RuntimeError(f"{len(keys)} ledgers of {TARGETS} targets")
+        key = f"yse_ingest:{service.state.namespace}:ledger"
+        whole = connection.call("MEMORY", "USAGE", key, "SAMPLES", 0)
+        ids = connection.call("HKEYS", key)
+        values = sum(connection.call("HSTRLEN", key, each) for each in ids)
+    if len(ids) != TARGETS:
+        raise RuntimeError(f"{len(ids)} ledgers of {TARGETS} targets")
     points = TARGETS * POINTS
     yield Figure("ledger bytes per stored point, the value", "byte", values / points, 16.0)
     yield Figure(
@@ -35,7 +36,7 @@ def figures() -> Iterator[Figure]:
         "byte",
         whole / points,
         20.0,
-        note="as MEMORY USAGE counts: key, value and what Redis allocates around them",
+        note="as MEMORY USAGE counts: the hash of all, its fields, and what Redis allocates",
     )
 
 

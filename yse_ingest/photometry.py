@@ -85,6 +85,8 @@ def flux_err_of_mag_err(flux: Floats, mag_err: Floats) -> Floats:
 class Columns:
     """What the tables share: length, selection by row, concatenation."""
 
+    time_ms: Ints
+
     def _columns(self) -> dict[str, NDArray[Any]]:
         return {
             each.name: value
@@ -94,9 +96,7 @@ class Columns:
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        # Not by `fields`: this is asked twenty times for each target that has nothing new.
-        columns = (value for value in vars(self).values() if isinstance(value, np.ndarray))
-        return len(next(columns))
+        return len(self.time_ms)
 
     def take(self, rows: Ints | Bools | slice) -> Self:
         """Return the rows that a mask, an index array or a slice selects, in its order."""
@@ -410,9 +410,11 @@ def limit_curve(
 
 
 def _band_names(letters: Texts, band_map: Mapping[str, str]) -> Texts:
+    if not len(letters):
+        return np.empty(0, dtype="U1")
     known, inverse = np.unique(letters, return_inverse=True)
     names = np.array([band_map[str(letter)] for letter in known], dtype="U")
-    return names[inverse] if len(names) else np.empty(0, dtype="U1")
+    return names[inverse]
 
 
 def _rank(forced: Bools, limit: Bools, mag: Floats, flux: Floats) -> Codes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,9 +94,10 @@ def test_pending_for_too_long_is_stale(house: House, service: Service) -> None:
     """Asked all the time, and no answer for days: that is told."""
     house.cycle(service, NAME)
     now_ms = service.state.now_ms()
-    key = service.state._keys("clock", NAME)
     begun_ms = now_ms - round(1000 * PENDING_S) - HOUR_MS
-    service.state._connection.call("HSET", key, "atlas|pending_ms", begun_ms)
+    service.state.clocks.record_answers(
+        [NAME], "atlas", lambda _, clocks: replace(clocks["atlas"], pending_ms=begun_ms)
+    )
 
     found = fresh(service)
 

@@ -139,7 +139,7 @@ def test_a_full_server_can_be_tried_again(own_server: EmbeddedRedis) -> None:
 
 def test_any_other_refusal_is_a_state_error(state: State) -> None:
     """Above this package nobody knows redis' errors."""
-    state._connection.call("SET", state._keys("receipts", "7"), "not a list")
+    state._connection.call("SET", state._keys("receipts"), "not a hash")
     with pytest.raises(StateError, match="WRONGTYPE"):
         state.receipts.last("7")
 

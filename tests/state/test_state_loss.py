@@ -13,6 +13,7 @@ from yse_ingest.errors import StateError, StateVersionError
 from yse_ingest.ledger import Ledger
 from yse_ingest.state import State
 from yse_ingest.state.embedded import EmbeddedRedis
+from yse_ingest.state.store import LAYOUT
 from yse_ingest.targets import Target
 
 if TYPE_CHECKING:
@@ -415,7 +416,7 @@ def test_an_older_state_is_rebuilt(connect: Connect) -> None:
     again = connect()
     assert again.ledgers.count() == 0
     assert again.targets.names() == ["a"]
-    assert again._connection.call("GET", again._keys("version")) == "1"
+    assert again._connection.call("GET", again._keys("version")) == str(LAYOUT)
 
 
 def test_namespaces_know_nothing_of_each_other(connect: Connect, curve: Curve) -> None:

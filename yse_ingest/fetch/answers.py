@@ -14,6 +14,7 @@ from yse_ingest.errors import SourceHeldBackError, SourceReplyError
 from yse_ingest.fetch.owing import owed, within
 from yse_ingest.pacing import pace_of, told_with, trend_of
 from yse_ingest.sources import Status
+from yse_ingest.state.clocks import noted_answer
 from yse_ingest.targets import ADAPTIVE
 from yse_ingest.watch.freshness import REFUSED, UNREADABLE
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from yse_ingest.fetch.turns import Turns
     from yse_ingest.pipeline import Fetched
     from yse_ingest.state import Backfill
-    from yse_ingest.state.clocks import Clock
+    from yse_ingest.state.clocks import Clock, ClocksOf
     from yse_ingest.targets import Target
     from yse_ingest.union import Sightings
 
@@ -172,11 +173,12 @@ class Answers:
     def _note_answers(self, answers: Sequence[tuple[Fetched, Round, int]]) -> None:
         """Note what one source answered, each answer over what was known just before."""
         source = answers[0][0].source
-        known = self._state.clocks.all(fetched.target.name for fetched, _, _ in answers)
-        noted, paces = [], []
-        for fetched, one, asked_ms in answers:
-            name, now_ms = fetched.target.name, self._now_ms()
-            clocks = known[name]
+        by_name = {each[0].target.name: each for each in answers}
+        paces: dict[str, tuple[float, int]] = {}
+
+        def noting(name: str, clocks: ClocksOf) -> Clock:
+            fetched, one, asked_ms = by_name[name]
+            now_ms = self._now_ms()
             detail = _detail(clocks.get(source), fetched, one.backfill, now_ms)
             if self._clients.cadence_of(one.target, now_ms) == ADAPTIVE:
                 details = {other: clock.detail for other, clock in clocks.items()}
@@ -188,12 +190,16 @@ class Answers:
                     now_ms=now_ms,
                 )
                 detail = told_with(detail, pace)
-                paces.append((name, pace.every_s, now_ms + round(1000 * pace.seconds)))
-            status = str(fetched.answer.status)
-            times = {"asked_ms": asked_ms, "answered_ms": now_ms}
-            noted.append((name, {**times, "status": status, "detail": detail}))
-        self._state.clocks.record_answers(source, noted)
-        for name, every_s, due_ms in paces:
+                paces[name] = (pace.every_s, now_ms + round(1000 * pace.seconds))
+            return noted_answer(
+                asked_ms=asked_ms,
+                answered_ms=now_ms,
+                status=str(fetched.answer.status),
+                detail=detail,
+            )(clocks.get(source))
+
+        self._state.clocks.record_answers(by_name, source, noting)
+        for name, (every_s, due_ms) in paces.items():
             self._state.targets.set_pace(name, every_s, due_ms)
 
     def _quarantine(self, fetched: Fetched) -> None:

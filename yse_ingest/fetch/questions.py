@@ -33,11 +33,11 @@ def question(clients: Clients, one: Round, source: str, now_ms: int) -> Ask:
     clocks = state.clocks.get(target.name)
     known = clocks.get(source)
     detail = dict(known.detail) if known else {}
-    ledger = None if place is None else clients.ledgers.get(place.pk)
+    is_known = place is not None and clients.ledgers.holds(place.pk)
     full_read_ms = detail.get("full_read_ms") or 0
     due_in_full = (
         one.backfill is not None
-        or ledger is None
+        or not is_known
         or known is None
         or known.status not in {Status.OK, Status.EMPTY}
         or not detail.get("newest_ms")
@@ -48,7 +48,7 @@ def question(clients: Clients, one: Round, source: str, now_ms: int) -> Ask:
         or not clients.kinds(target, source) <= set(detail.get("kinds", [Kind.DETECTION]))
     )
     since_ms = None
-    if one.backfill is not None and ledger is not None:
+    if one.backfill is not None and is_known:
         since_ms = one.backfill.from_ms
     if not due_in_full:
         since_ms = int(detail["newest_ms"] - clients.settings.overlap_s * 1000)

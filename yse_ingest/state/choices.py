@@ -8,15 +8,15 @@ import zlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from yse_ingest.state.connection import Read
 from yse_ingest.state.keys import dumps
+from yse_ingest.state.packed import PackedHash
 from yse_ingest.targets import canonical_name
 from yse_ingest.union import Sightings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from yse_ingest.state.connection import Connection
+    from yse_ingest.state.connection import Connection, Read
     from yse_ingest.state.keys import Keys
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ class Choices:
         self._connection = connection
         self._keys = keys
         self._looks = keys("watch", "looks")
+        self._waiting = PackedHash(connection, keys("waiting"))
 
     def get(self, name: str) -> dict[str, Choice]:
         """Return the choices of a target by survey; a survey with one source has none."""
@@ -71,20 +72,21 @@ class Choices:
 
     def wait_for(self, name: str, sources: Iterable[str]) -> None:
         """Note that a target comes before its time, to ask these sources again."""
-        self._connection.call("SADD", self._keys("waiting", canonical_name(name)), *sources)
+        more = set(sources)
+        self._waiting.change(
+            canonical_name(name), lambda known: sorted(more.union(known or ()))
+        )
 
     def waiting(self, name: str) -> set[str]:
         """Return the sources noted by `wait_for`, and forget them; none: all are asked."""
-        read = self.read_of(name)
-        if not self._connection.call(*read.command):
+        name = canonical_name(name)
+        if self._waiting.get(name) is None:
             return set()
-        key = self._keys("waiting", canonical_name(name))
-        found, _ = self._connection.batch([("SMEMBERS", key), ("DEL", key)], atomic=True)
-        return set(found)
+        return set(self._waiting.change(name, lambda _: None) or ())
 
     def read_of(self, name: str) -> Read:
         """Return what `waiting` reads first: most targets wait for nobody."""
-        return Read(("SMEMBERS", self._keys("waiting", canonical_name(name))))
+        return self._waiting.read_of(canonical_name(name))
 
     def sightings(self, name: str, survey: str) -> Sightings:
         """Return what the sources of a survey reported of a target."""

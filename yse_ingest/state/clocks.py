@@ -1,19 +1,22 @@
-"""Clocks: when a source was last asked about a target, and when and what it last answered."""
+"""Clocks: when a source was last asked about a target, and when and what it last answered.
+
+Those of one target are one packed value: by source what `_KEPT` names, in its order, without
+what is not known at the end.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from yse_ingest.state import scripts
-from yse_ingest.state.connection import Read
-from yse_ingest.state.keys import dumps, loads
+from yse_ingest.state.packed import PackedHash, pack_json
 from yse_ingest.targets import canonical_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from yse_ingest.state.connection import Connection
+    from yse_ingest.state.connection import Connection, Read
     from yse_ingest.state.keys import Keys
 
 UNCLEAR = frozenset({"ambiguous", "unknown"})
@@ -63,12 +66,27 @@ class Clock:
         return "answered"
 
 
+_KEPT = (
+    "status",
+    "detail",
+    "asked_ms",
+    "answered_ms",
+    "pending_ms",
+    "silent_ms",
+    "unasked_ms",
+    "error",
+)
+
+ClocksOf = dict[str, Clock]
+"""The clocks of one target, by source."""
+
+
 class Clocks:
     """The clocks of every target, by source."""
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
-        self._keys = keys
+        self._packed = PackedHash(connection, keys("clock"))
         self._pending = keys("targets", "pending")
         self._troubled = keys("clocks", "troubled")
         self._looks = keys("watch", "looks")
@@ -103,139 +121,125 @@ class Clocks:
         detail
             What the answer said; JSON. None keeps the known one.
         """
-        commands = self._recording(
-            name,
-            source,
+        noted = noted_answer(
             asked_ms=asked_ms,
             status=status,
             answered_ms=answered_ms,
             error=error,
             detail=detail,
         )
-        self._connection.batch(commands, atomic=True)
+        self._change([name], source, lambda _, clocks: noted(clocks.get(source)))
 
     def record_answers(
-        self, source: str, answers: Iterable[tuple[str, Mapping[str, Any]]]
+        self, names: Iterable[str], source: str, noting: Callable[[str, ClocksOf], Clock]
     ) -> None:
         """Note the answers to several questions in one go.
 
         Parameters
         ----------
+        names
+            The targets.
         source
             Who answered.
-        answers
-            Target, and what `record` takes by keyword.
+        noting
+            Returns a target's new clock there for its name, as given, and its clocks; it is
+            called once more where somebody else wrote them at the same time.
         """
-        commands = [
-            command
-            for name, noted in answers
-            for command in self._recording(name, source, **noted)
-        ]
-        self._connection.batch(commands, atomic=True)
+        self._change(names, source, noting)
 
-    def _recording(
+    def _change(
         self,
-        name: str,
+        names: Iterable[str],
         source: str,
+        how: Callable[[str, ClocksOf], Clock | None],
         *,
-        asked_ms: int,
-        status: str,
-        answered_ms: int | None = None,
-        error: str | None = None,
-        detail: Mapping[str, Any] | None = None,
-    ) -> list[tuple[Any, ...]]:
-        name = canonical_name(name)
-        key = self._keys("clock", name)
-        noted: dict[str, str | int] = {"asked_ms": asked_ms, "status": status}
-        if answered_ms is not None:
-            noted["answered_ms"] = answered_ms
-        if error is None and answered_ms is None:
-            error = "no answer"
-        flat = [part for item in noted.items() for part in (f"{source}|{item[0]}", item[1])]
-        commands: list[tuple[Any, ...]] = [
-            ("HSET", key, *flat),
-            *(() if detail is None else (_detail(key, source, detail),)),
-            ("ZREM", self._pending, name),
-        ]
-        commands.append(("HDEL", key, f"{source}|unasked_ms"))
-        if error is None:
-            quiet = [f"{source}|{part}" for part in ("error", "silent_ms", "pending_ms")]
-            commands.append(("HDEL", key, *quiet))
-        else:
-            commands.append(("HSET", key, f"{source}|error", error))
-            commands.append(("HSETNX", key, f"{source}|silent_ms", asked_ms))
-        member = troubled_member(name, source)
-        if error is None and status not in UNCLEAR:
-            commands.append(("ZREM", self._troubled, member))
-        else:
-            commands.append(("ZADD", self._troubled, "NX", asked_ms, member))
-        return commands
+        asked: bool = True,
+    ) -> None:
+        """Change the clocks at one source; where somebody else does so too, once more.
+
+        Parameters
+        ----------
+        how
+            Returns the new clock for a name and what was known; None: it is forgotten.
+        asked
+            Whether the claim that led to the question is served by it.
+        """
+        keys = [self._packed.key, self._troubled, *([self._pending] if asked else [])]
+        waiting = list(dict.fromkeys(names))
+        while waiting:
+            canonical = [canonical_name(name) for name in waiting]
+            args: list[str | int | bytes] = []
+            for name, key, raw in zip(
+                waiting, canonical, self._packed.raws(canonical), strict=True
+            ):
+                clocks = self._clocks(key, raw)
+                after = how(name, clocks)
+                clocks.pop(source, None)
+                if after is not None:
+                    clocks[source] = after
+                member = troubled_member(key, source)
+                args += [key, raw or b"", packed_clocks(clocks), member, _troubled_since(after)]
+            missed = self._connection.run(scripts.CLOCKS_SWAP, keys=keys, args=args)
+            waiting = [waiting[place] for place in missed]
+
+    def _clocks(self, name: str, raw: bytes | None) -> ClocksOf:
+        return clocks_of(self._packed.value_of(name, raw))
 
     def pending(self, name: str, source: str, *, asked_ms: int) -> None:
         """Note that a source was asked, and works on the question.
 
         What its last answer said stays, its status too.
         """
-        name = canonical_name(name)
-        key = self._keys("clock", name)
-        over = [f"{source}|{part}" for part in ("unasked_ms", "error", "silent_ms")]
-        self._connection.batch(
-            [
-                ("HSET", key, f"{source}|asked_ms", asked_ms),
-                ("HSETNX", key, f"{source}|pending_ms", asked_ms),
-                ("HDEL", key, *over),
-                ("ZREM", self._pending, name),
-                ("ZREM", self._troubled, troubled_member(name, source)),
-            ],
-            atomic=True,
-        )
+
+        def noting(_: str, clocks: ClocksOf) -> Clock:
+            known = clocks.get(source, Clock())
+            since_ms = asked_ms if known.pending_ms is None else known.pending_ms
+            return replace(
+                known,
+                asked_ms=asked_ms,
+                pending_ms=since_ms,
+                error=None,
+                silent_ms=None,
+                unasked_ms=None,
+            )
+
+        self._change([name], source, noting)
 
     def unasked(self, name: str, source: str, *, reason: str) -> None:
         """Note that a target was due and the source could not be asked, and why.
 
         Its last question and answer stay as they are: nobody was asked.
         """
-        name = canonical_name(name)
-        key = self._keys("clock", name)
         now_ms = self._connection.now_ms()
-        self._connection.batch(
-            [
-                ("HSETNX", key, f"{source}|unasked_ms", now_ms),
-                ("HSET", key, f"{source}|error", reason),
-                ("ZADD", self._troubled, "NX", now_ms, troubled_member(name, source)),
-                ("ZREM", self._pending, name),
-            ],
-            atomic=True,
-        )
 
-    def get(self, name: str) -> dict[str, Clock]:
+        def noting(_: str, clocks: ClocksOf) -> Clock:
+            known = clocks.get(source, Clock())
+            since_ms = now_ms if known.unasked_ms is None else known.unasked_ms
+            return replace(known, unasked_ms=since_ms, error=reason)
+
+        self._change([name], source, noting)
+
+    def get(self, name: str) -> ClocksOf:
         """Return the clocks of a target by source; a source never asked is missing."""
-        return _clocks(self._connection.call(*self.read_of(name).command))
+        return clocks_of(self._packed.get(canonical_name(name)))
 
     def read_of(self, name: str) -> Read:
         """Return what `get` reads."""
-        return Read(("HGETALL", self._keys("clock", canonical_name(name))))
+        return self._packed.read_of(canonical_name(name))
 
-    def all(self, names: Iterable[str]) -> dict[str, dict[str, Clock]]:
+    def all(self, names: Iterable[str]) -> dict[str, ClocksOf]:
         """Return the clocks of many targets in one go, by name as given."""
         wanted = list(names)
-        replies = self._connection.batch(
-            [("HGETALL", self._keys("clock", canonical_name(name))) for name in wanted]
-        )
-        return {name: _clocks(raw) for name, raw in zip(wanted, replies, strict=True)}
+        raws = self._packed.raws([canonical_name(name) for name in wanted])
+        return {
+            name: self._clocks(canonical_name(name), raw)
+            for name, raw in zip(wanted, raws, strict=True)
+        }
 
     def forget(self, name: str, source: str) -> None:
         """Forget one clock: the next question is a full one."""
-        parts = (item.name for item in fields(Clock))
-        key = self._keys("clock", canonical_name(name))
-        self._connection.batch(
-            [
-                _detail(key, source, {}),
-                ("HDEL", key, *(f"{source}|{part}" for part in parts)),
-                ("ZREM", self._troubled, troubled_member(canonical_name(name), source)),
-                ("ZADD", self._looks, "XX", 0, canonical_name(name)),
-            ]
-        )
+        self._change([name], source, lambda *_: None, asked=False)
+        self._connection.call("ZADD", self._looks, "XX", 0, canonical_name(name))
 
     def troubled(self, limit: int) -> list[str]:
         """Return targets without an answer, or an unclear one, longest so first; each once."""
@@ -247,40 +251,68 @@ class Clocks:
         return int(self._connection.call("ZCARD", self._troubled))
 
 
-def _detail(key: str, source: str, detail: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return the command that notes a detail in the place of the last one.
-
-    Each part is a field of its own: Redis packs a hash of short values into a third of what
-    one of a long value takes. What is empty is not noted.
-    """
-    parts = [
-        part
-        for name, value in detail.items()
-        if value not in ("", {})
-        for part in (f"{source}|.{name}", dumps(value))
-    ]
-    return ("EVAL", scripts.CLOCK_DETAIL, 1, key, f"{source}|.", f"{source}|detail", *parts)
-
-
 def troubled_member(name: str, source: str) -> str:
     """Return under what a target at a source is noted as without an answer."""
     return f"{name}|{source}"
 
 
-def _clocks(raw: Mapping[str, str]) -> dict[str, Clock]:
-    sources: dict[str, dict[str, Any]] = {}
-    for label, value in raw.items():
-        source, part = label.rsplit("|", 1)
-        if part.startswith("."):
-            detail = sources.setdefault(source, {}).setdefault("detail", {})
-            detail[part[1:]] = loads(value)
-            continue
-        if part == "detail":  # of an older state: all parts in one field
-            sources.setdefault(source, {}).setdefault("detail", {}).update(loads(value))
-            continue
-        if part.endswith("_ms"):
-            known: Any = int(value)
-        else:
-            known = value
-        sources.setdefault(source, {})[part] = known
-    return {source: Clock(**parts) for source, parts in sources.items()}
+def noted_answer(
+    *,
+    asked_ms: int,
+    status: str,
+    answered_ms: int | None = None,
+    error: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> Callable[[Clock | None], Clock]:
+    """Return what makes of a known clock the one after a question; see `Clocks.record`."""
+    if error is None and answered_ms is None:
+        error = "no answer"
+
+    def noted(known: Clock | None) -> Clock:
+        known = known or Clock()
+        silent_ms = asked_ms if known.silent_ms is None else known.silent_ms
+        return Clock(
+            asked_ms=asked_ms,
+            answered_ms=known.answered_ms if answered_ms is None else answered_ms,
+            status=status,
+            error=error,
+            silent_ms=None if error is None else silent_ms,
+            pending_ms=None if error is None else known.pending_ms,
+            detail=known.detail if detail is None else detail,
+        )
+
+    return noted
+
+
+def _troubled_since(clock: Clock | None) -> int | str:
+    """Return since when a clock is noted as troubled, where it is not yet; "": it is not."""
+    if clock is None:
+        return ""
+    if clock.error is None and (clock.pending_ms is not None or clock.status not in UNCLEAR):
+        return ""
+    since_ms = clock.unasked_ms if clock.unasked_ms is not None else clock.asked_ms
+    return since_ms or 0
+
+
+def packed_clocks(clocks: Mapping[str, Clock]) -> bytes:
+    """Return the clocks of a target as they are kept; b"": there are none."""
+    if not clocks:
+        return b""
+    return pack_json({source: _kept(clock) for source, clock in clocks.items()})
+
+
+def _kept(clock: Clock) -> list[Any]:
+    kept: list[Any] = [getattr(clock, name) for name in _KEPT]
+    # What is empty is not kept.
+    kept[1] = {name: each for name, each in clock.detail.items() if each not in ("", {})}
+    while kept and kept[-1] in (None, {}):
+        kept.pop()
+    return kept
+
+
+def clocks_of(value: Mapping[str, Sequence[Any]] | None) -> ClocksOf:
+    """Return the clocks that a value names; {}: there is none."""
+    return {
+        source: Clock(**dict(zip(_KEPT, kept, strict=False)))
+        for source, kept in (value or {}).items()
+    }

@@ -48,6 +48,10 @@ class Read(NamedTuple):
     binary: bool = False
 
 
+_JOINT = {"GET": "MGET", "HGET": "HMGET"}
+"""Commands of which one asks for many: of the same hash, where it is one."""
+
+
 class _Pool(redis.ConnectionPool):
     """A pool that tries again to connect, and never to repeat a command.
 
@@ -151,14 +155,18 @@ class Connection:
         reads
             Each a command that only reads.
         """
-        wanted = list(dict.fromkeys(reads))
+        sent = _joined(reads)
         with translated(self.address), self._client.pipeline(transaction=False) as pipeline:
-            for read in wanted:
-                options = {NEVER_DECODE: True} if read.binary else {}
-                pipeline.execute_command(*read.command, **options)
-            replies = pipeline.execute() if wanted else []
-        keys = [(read.command, read.binary) for read in wanted]
-        self._ahead.replies = dict(zip(keys, replies, strict=True))
+            for command, together in sent:
+                options = {NEVER_DECODE: True} if together[0].binary else {}
+                pipeline.execute_command(*command, **options)
+            replies = pipeline.execute() if sent else []
+        found: dict[tuple[tuple[Any, ...], bool], Any] = {}
+        for (command, together), reply in zip(sent, replies, strict=True):
+            parts = [reply] if command is together[0].command else reply
+            keys = [(read.command, read.binary) for read in together]
+            found.update(zip(keys, parts, strict=True))
+        self._ahead.replies = found
         try:
             yield
         finally:
@@ -256,6 +264,23 @@ def _judge_eviction(info: Mapping[str, Any]) -> Finding:
         f"{policy}: Redis may throw away what is owed when its memory is full",
         "Set 'maxmemory-policy noeviction' in the configuration of Redis.",
     )
+
+
+def _joined(reads: Iterable[Read]) -> list[tuple[tuple[Any, ...], list[Read]]]:
+    """Return commands that read all this, each with what it reads."""
+    alike: dict[Any, list[Read]] = {}
+    for read in dict.fromkeys(reads):
+        name, *middle = read.command[:-1]
+        same = (name, *middle, read.binary) if name in _JOINT else read
+        alike.setdefault(same, []).append(read)
+    sent = []
+    for together in alike.values():
+        name, *middle = together[0].command[:-1]
+        command = together[0].command
+        if len(together) > 1:
+            command = (_JOINT[name], *middle, *(read.command[-1] for read in together))
+        sent.append((command, together))
+    return sent
 
 
 @contextlib.contextmanager

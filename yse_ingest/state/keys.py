@@ -1,6 +1,7 @@
 """Names of keys, and the one form of JSON that is stored under them.
 
-Everything lies below ``yse_ingest:<namespace>:``. In one view::
+Everything lies below ``yse_ingest:<namespace>:``. "Packed" is `yse_ingest.state.packed`. In one
+view::
 
     version                  number of the layout (string)
     installed                id, seq, file: which installation this is (hash)
@@ -14,11 +15,11 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     targets:backfill         name -> what is to be read again of it (hash)
     targets:pressed          length of the queue for which claiming waits (string)
     targets:added            name -> since when it is followed (hash)
-    resolution:<name>        a cached look-up in YSE-PZ (string, expires)
+    resolution:<name>        a cached look-up in YSE-PZ, packed (string, expires)
     name:<name>              what TNS said of a name, and when (string, expires)
     aliases, aliases:<n>     YSE-PZ's aliases: reading, count, read_ms (hash); rows (list)
-    ledger:<id>, ledgers     packed points and meta (hash); id -> last read-back (zset)
-    shadow:ledger:<id>, shadow:ledgers   as if what was planned had been sent
+    ledger, ledgers          id -> its ledger, packed (hash); id -> last read-back (zset)
+    shadow:ledger, shadow:ledgers   as if what was planned had been sent
     shadow:planned:<key>     exposure -> when it would have been sent [ms] (hash)
     shadow:targets           name -> key that is planned for in shadow (hash)
     adopted                  name -> what was found when it was adopted (hash)
@@ -38,20 +39,20 @@ Everything lies below ``yse_ingest:<namespace>:``. In one view::
     budget                   "<minute>:<purpose>" -> time that YSE-PZ worked for us [ms] (hash)
     fence                    the last fence issued (string)
     lease:<name>             (string, expires)
-    quarantine:<target>, quarantine:<target>:order   refused rows (hash, zset by age)
+    quarantine               target -> refused rows, oldest first, packed (hash)
     rejected:<target>        native id -> reason (hash)
-    refused:<target>         native id -> values that YSE-PZ refused (hash)
-    quarantines, rejections  targets that have such (sets)
-    receipts:<key>           the last receipts (list)
+    refused                  target -> points that YSE-PZ refused, packed (hash)
+    rejections               targets of which people rejected rows (set)
+    receipts                 key -> the last receipts, newest first, packed (hash)
     tombstones:<id>, tombstones   rows of ours that are gone (hash); transients (set)
     audit:wanted|found|gone|stops|writers|set_back   what audits are to see, and saw
     audit:unproven           transients whose upload is still to be proven, by since when (zset)
     pending:<source>:<target>   a question that a source works on (string, expires)
     choice:<name>            survey -> which source is asked, and why (hash)
-    waiting:<name>           sources for which it comes before its time (set)
+    waiting                  name -> sources for which it comes before its time, packed (hash)
     sightings:<name>         survey -> what each source reported, packed (hash)
     clocks:troubled          "<name>|<source>" -> since when it has no (clear) answer (zset)
-    clock:<name>             last asked and answered per source (hash)
+    clock                    name -> last asked and answered per source, packed (hash)
     heartbeats               kind of work -> when it was last done (hash)
     troubles                 what a person should know, and nothing else tells (hash)
     quarantine:kinds         source|field|reason -> when it was first seen (hash)

@@ -1,23 +1,28 @@
-"""Ledgers: one hash per transient of YSE-PZ, the packed points beside their JSON meta."""
+"""Ledgers: what YSE-PZ holds of each transient, packed, by its numeric id.
+
+A value is JSON (when it was read back, its gaps and slots, name, slug), a line feed, and the
+rows of `yse_ingest.ledger.Ledger.pack`: byte column by byte column, times and primary keys as
+differences, because columns that are alike take little.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
-import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from yse_ingest.ledger import Ledger, Slot
+import numpy as np
+
+from yse_ingest.ledger import BYTES_PER_POINT, Ledger, Slot
 from yse_ingest.state.connection import Read
 from yse_ingest.state.keys import dumps, loads
+from yse_ingest.state.packed import is_whole, pack, unpack
 
 if TYPE_CHECKING:
     from yse_ingest.state.connection import Connection
     from yse_ingest.state.keys import Keys
 
 logger = logging.getLogger(__name__)
-
-_SCAN = 1000
 
 
 class LedgerStore:
@@ -26,46 +31,50 @@ class LedgerStore:
     def __init__(self, connection: Connection, keys: Keys, *, shelf: str = "ledger") -> None:
         self._connection = connection
         self._keys = keys
-        self._shelf = shelf
+        self._shelf = keys(shelf)
         self._index = keys(f"{shelf}s")
 
     def get(self, transient_id: int) -> Ledger | None:
         """Return the ledger of a transient; None when there is none, or it is damaged."""
-        meta, points = self._connection.call(*self.read_of(transient_id).command, binary=True)
-        if meta is None and points is None:
+        raw = self._raw(transient_id)
+        if raw is None:
             return None
         try:
-            return _unpack(meta, points)
-        # What is damaged may fail anywhere: JSON, its keys, their types, the packed rows.
+            return unpacked_ledger(raw)
+        # What is damaged may fail anywhere: checksum, JSON, its keys, their types, the rows.
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            logger.warning(
-                "ledger damaged, derived anew",
-                extra={"transient": transient_id, "reason": str(error)},
-            )
-            self.drop(transient_id)
+            self._damaged(transient_id, str(error))
             return None
 
+    def holds(self, transient_id: int) -> bool:
+        """Tell whether there is a ledger, and it is as it was written; it is not unpacked."""
+        raw = self._raw(transient_id)
+        if raw is not None and not is_whole(raw):
+            self._damaged(transient_id, "the checksum differs")
+            return False
+        return raw is not None
+
     def read_of(self, transient_id: int) -> Read:
-        """Return what `get` reads."""
-        return Read(("HMGET", self._key(transient_id), "meta", "points"), binary=True)
+        """Return what `get` and `holds` read."""
+        return Read(("HGET", self._shelf, transient_id), binary=True)
+
+    def _raw(self, transient_id: int) -> bytes | None:
+        raw: bytes | None = self._connection.call(
+            *self.read_of(transient_id).command, binary=True
+        )
+        return raw
+
+    def _damaged(self, transient_id: int, reason: str) -> None:
+        logger.warning(
+            "ledger damaged, derived anew", extra={"transient": transient_id, "reason": reason}
+        )
+        self.drop(transient_id)
 
     def put(self, transient_id: int, ledger: Ledger, *, name: str, slug: str) -> None:
         """Keep the ledger of a transient, with the name and slug YSE-PZ has for it."""
-        points = ledger.pack()
-        meta = dumps(
-            {
-                "crc": zlib.crc32(points),
-                "gaps": dict(ledger.gaps),
-                "name": name,
-                "read_back_ms": ledger.read_back_ms,
-                "slots": [list(slot) for slot in ledger.slots],
-                "slug": slug,
-            }
-        )
-        key = self._key(transient_id)
         self._connection.batch(
             [
-                ("HSET", key, "meta", meta, "points", points),
+                ("HSET", self._shelf, transient_id, packed_ledger(ledger, name, slug)),
                 ("ZADD", self._index, ledger.read_back_ms, transient_id),
             ],
             atomic=True,
@@ -74,33 +83,27 @@ class LedgerStore:
     def drop(self, transient_id: int) -> None:
         """Forget a ledger: the next upload reads YSE-PZ back."""
         self._connection.batch(
-            [("DEL", self._key(transient_id)), ("ZREM", self._index, transient_id)], atomic=True
+            [("HDEL", self._shelf, transient_id), ("ZREM", self._index, transient_id)],
+            atomic=True,
         )
 
     def drop_all(self) -> int:
         """Forget every ledger; return how many there were."""
-        count = 0
-        while found := self._connection.call("ZRANGE", self._index, 0, _SCAN - 1):
-            self._connection.batch(
-                [
-                    ("UNLINK", *(self._key(transient_id) for transient_id in found)),
-                    ("ZREM", self._index, *found),
-                ],
-                atomic=True,
-            )
-            count += len(found)
-        return count
+        count, _ = self._connection.batch(
+            [("ZCARD", self._index), ("UNLINK", self._shelf, self._index)], atomic=True
+        )
+        return int(count)
 
     def about(self, transient_id: int) -> dict[str, Any] | None:
         """Return name, slug, gaps and read_back_ms of a transient's ledger, or None."""
-        raw = self._connection.call("HGET", self._key(transient_id), "meta")
+        raw = self._raw(transient_id)
         if raw is None:
             return None
         try:
-            meta = loads(raw)
-            return {part: meta[part] for part in ("name", "slug", "gaps", "read_back_ms")}
-        except (json.JSONDecodeError, KeyError, TypeError):
+            (read_back_ms, gaps, _, name, slug), _ = _parts(raw)
+        except (ValueError, TypeError):
             return None
+        return {"name": name, "slug": slug, "gaps": gaps, "read_back_ms": read_back_ms}
 
     def oldest(self, limit: int) -> list[tuple[int, int]]:
         """Return ids and last read-backs [Unix ms], oldest first."""
@@ -127,18 +130,34 @@ class LedgerStore:
         """Return how many ledgers there are."""
         return int(self._connection.call("ZCARD", self._index))
 
-    def _key(self, transient_id: int | str) -> str:
-        return self._keys(self._shelf, str(transient_id))
 
-
-def _unpack(meta: bytes, points: bytes) -> Ledger:
-    values = json.loads(meta)
-    if zlib.crc32(points) != values["crc"]:
-        msg = "the checksum differs"
-        raise ValueError(msg)
-    return Ledger.unpack(
-        points,
-        slots=tuple(Slot(*slot) for slot in values["slots"]),
-        gaps=values["gaps"],
-        read_back_ms=values["read_back_ms"],
+def packed_ledger(ledger: Ledger, name: str, slug: str) -> bytes:
+    """Return a ledger as it is kept, with the name and slug that YSE-PZ has for it."""
+    about = [ledger.read_back_ms, dict(ledger.gaps), ledger.slots, name, slug]
+    apart = replace(
+        ledger,
+        time_ms=np.diff(ledger.time_ms, prepend=np.int64(0)),
+        pk=np.diff(ledger.pk, prepend=np.uint32(0)),
     )
+    rows = np.frombuffer(apart.pack(), np.uint8).reshape(-1, BYTES_PER_POINT)
+    return pack(dumps(about).encode() + b"\n" + rows.T.tobytes())
+
+
+def _parts(packed: bytes) -> tuple[list[Any], bytes]:
+    about, _, columns = unpack(packed).partition(b"\n")
+    return loads(about.decode()), columns
+
+
+def unpacked_ledger(packed: bytes) -> Ledger:
+    """Return the ledger that `packed_ledger` was given."""
+    (read_back_ms, gaps, slots, _, _), columns = _parts(packed)
+    rows = np.frombuffer(columns, np.uint8).reshape(BYTES_PER_POINT, -1).T.tobytes()
+    apart = Ledger.unpack(
+        rows,
+        slots=tuple(Slot(*slot) for slot in slots),
+        gaps=gaps,
+        read_back_ms=read_back_ms,
+    )
+    # Sums and differences are those of six and of four bytes: what ran over comes back.
+    wide = np.cumsum(apart.time_ms) << np.int64(16)
+    return replace(apart, time_ms=wide >> np.int64(16), pk=np.cumsum(apart.pk, dtype=np.uint32))

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from yse_ingest.state import scripts
-from yse_ingest.state.connection import Read
-from yse_ingest.state.keys import dumps, loads
+from yse_ingest.state.packed import PackedHash, pack_json
 from yse_ingest.targets import canonical_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from yse_ingest.state.connection import Connection
+    from yse_ingest.state.connection import Connection, Read
     from yse_ingest.state.decisions import DecisionLog
     from yse_ingest.state.keys import Keys
 
 Rows = list[dict[str, Any]]
 """Refused rows, oldest first."""
+_Kept = list[list[Any]]
+"""The same, each as its `_PARTS`."""
 
 ROWS_PER_TARGET = 500
 """So many refused rows are kept per target; the oldest go first."""
@@ -28,6 +27,8 @@ KINDS_MAX = 200
 """So many kinds of refusal are noted, and"""
 KIND_LENGTH = 120
 """so many characters of their reasons."""
+_PARTS = ("at_ms", "field", "native_id", "raw", "reason", "source", "value")
+"""What is kept of a row, in this order."""
 EXCERPT_LENGTH = 500
 """So many characters of the raw row are kept."""
 REFUSALS_APART_MAX = 168
@@ -52,7 +53,8 @@ class Quarantine:
         self._connection = connection
         self._keys = keys
         self._decisions = decisions
-        self._targets = keys("quarantines")
+        self._rows = PackedHash(connection, keys("quarantine"))
+        self._refused = PackedHash(connection, keys("refused"))
         self._kinds = keys("quarantine:kinds")
 
     def put(self, target: str, rows: Iterable[Mapping[str, Any]]) -> int:
@@ -67,21 +69,20 @@ class Quarantine:
             missing is null; value and raw are kept as text, ``raw`` cut to 500 characters.
         """
         now_ms = self._connection.now_ms()
-        fields: list[str] = []
-        for row in rows:
-            kept = _kept(row, now_ms=now_ms)
-            fields += [_identity(kept), dumps(kept)]
-        if not fields:
+        kept = {_identity(each): each for each in (_kept(row, now_ms=now_ms) for row in rows)}
+        if not kept:
             return 0
         name = canonical_name(target)
-        self._note_kinds(map(loads, fields[1::2]), target=name, now_ms=now_ms)
-        return int(
-            self._connection.run(
-                scripts.QUARANTINE_PUT,
-                keys=[self._rows(name), self._order(name), self._targets],
-                args=[name, ROWS_PER_TARGET, now_ms, *fields],
-            )
-        )
+        self._note_kinds(kept.values(), target=name, now_ms=now_ms)
+
+        def added(known: _Kept | None) -> _Kept:
+            before = list(map(_row, known or []))
+            new = kept.keys() - set(map(_identity, before))
+            rows = [*before, *(each for identity, each in kept.items() if identity in new)]
+            return _parts(rows[-ROWS_PER_TARGET:])
+
+        before = self._rows.change(name, added)
+        return len(kept.keys() - {_identity(_row(each)) for each in before or []})
 
     def _note_kinds(
         self, rows: Iterable[Mapping[str, Any]], *, target: str, now_ms: int
@@ -113,16 +114,7 @@ class Quarantine:
 
     def clear(self, target: str) -> int:
         """Forget the refused rows of a target; return how many there were."""
-        name = canonical_name(target)
-        count, *_ = self._connection.batch(
-            [
-                ("HLEN", self._rows(name)),
-                ("DEL", self._rows(name), self._order(name)),
-                ("SREM", self._targets, name),
-            ],
-            atomic=True,
-        )
-        return int(count)
+        return len(self._rows.change(canonical_name(target), lambda _: None) or [])
 
     def refuse(self, target: str, points: Mapping[str, str], *, wait_s: float) -> None:
         """Remember what YSE-PZ refused, so that it is not sent again at once.
@@ -136,26 +128,27 @@ class Quarantine:
         points
             Native id to the values with which it was refused.
         """
-        known = self.refusals(target)
         now_ms = self._connection.now_ms()
-        fields: list[str] = []
-        for native_id, values in points.items():
-            before = known.get(native_id)
-            times = before.times + 1 if before and before.values == values else 1
-            apart_s = wait_s * min(2.0 ** (times - 1), REFUSALS_APART_MAX)
-            refusal = RefusedPoint(values, times, now_ms + int(1000 * apart_s))
-            fields += [native_id, dumps(refusal._asdict())]
-        if fields:
-            self._connection.call("HSET", self._refused(canonical_name(target)), *fields)
+
+        def again(known: dict[str, Any] | None) -> dict[str, Any] | None:
+            refusals = dict(known or {})
+            for native_id, values in points.items():
+                before = RefusedPoint(*refusals.get(native_id, (None, 0, 0)))
+                times = before.times + 1 if before.values == values else 1
+                apart_s = wait_s * min(2.0 ** (times - 1), REFUSALS_APART_MAX)
+                refusals[native_id] = [values, times, now_ms + int(1000 * apart_s)]
+            return refusals or None
+
+        self._refused.change(canonical_name(target), again)
 
     def refusals(self, target: str) -> dict[str, RefusedPoint]:
         """Return what YSE-PZ refused, by native id."""
-        raw = self._connection.call(*self.read_of(target).command)
-        return {native_id: RefusedPoint(**loads(text)) for native_id, text in raw.items()}
+        known = self._refused.get(canonical_name(target)) or {}
+        return {native_id: RefusedPoint(*each) for native_id, each in known.items()}
 
     def read_of(self, target: str) -> Read:
         """Return what `refusals` and `retries` read."""
-        return Read(("HGETALL", self._refused(canonical_name(target))))
+        return self._refused.read_of(canonical_name(target))
 
     def refused(self, target: str) -> dict[str, str]:
         """Return what is not to be sent yet: native id to the values that were refused."""
@@ -180,20 +173,21 @@ class Quarantine:
         name = canonical_name(target)
         if native_id is None:
             rejected = sum(self.accept(name, each) for each in self.rejected(name))
-            self._connection.call("DEL", self._refused(name))
+            self._refused.drop([name])
             return self.clear(name) + rejected
-        raw = self._connection.call("HGETALL", self._rows(name))
-        fields = [field for field, text in raw.items() if loads(text)["native_id"] == native_id]
-        if fields:
-            self._connection.batch(
-                [
-                    ("HDEL", self._rows(name), *fields),
-                    ("ZREM", self._order(name), *fields),
-                ],
-                atomic=True,
-            )
-        self._connection.call("HDEL", self._refused(name), native_id)
-        return len(fields) + int(self.accept(name, native_id))
+
+        def others(rows: _Kept | None) -> _Kept | None:
+            return [each for each in rows or [] if _row(each)["native_id"] != native_id] or None
+
+        def other_points(known: dict[str, Any] | None) -> dict[str, Any] | None:
+            return {
+                key: each for key, each in (known or {}).items() if key != native_id
+            } or None
+
+        before = self._rows.change(name, others) or []
+        self._refused.change(name, other_points)
+        released = len(before) - len(others(before) or [])
+        return released + int(self.accept(name, native_id))
 
     def reject(self, target: str, native_id: str, reason: str) -> None:
         """Never send this row of the source: a person's decision."""
@@ -231,23 +225,30 @@ class Quarantine:
         """Return the refused rows of a target, or of all: oldest first, with ``target``."""
         if target is not None:
             return self._of(target)
-        names = sorted(self._connection.call("SMEMBERS", self._targets))
-        return [row for name in names for row in self._of(name)]
+        every = self._rows.many(self._rows.names())
+        return [row for name, rows in every.items() for row in _shown(name, rows)]
 
     def _of(self, target: str) -> Rows:
         name = canonical_name(target)
-        raw = self._connection.call("HVALS", self._rows(name))
-        rows = ({"target": name, **loads(text)} for text in raw)
-        return sorted(rows, key=lambda row: (row["at_ms"], row["native_id"] or ""))
+        return _shown(name, self._rows.get(name) or [])
 
-    def _rows(self, name: str) -> str:
-        return self._keys("quarantine", name)
 
-    def _refused(self, name: str) -> str:
-        return self._keys("refused", name)
+def packed_rows(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return refused rows, oldest first, as they are kept."""
+    return pack_json(_parts(rows))
 
-    def _order(self, name: str) -> str:
-        return self._keys("quarantine", name, "order")
+
+def _parts(rows: Iterable[Mapping[str, Any]]) -> _Kept:
+    return [[each[part] for part in _PARTS] for each in rows]
+
+
+def _row(parts: Sequence[Any]) -> dict[str, Any]:
+    return dict(zip(_PARTS, parts, strict=True))
+
+
+def _shown(target: str, rows: Iterable[Sequence[Any]]) -> Rows:
+    found = ({"target": target, **_row(each)} for each in rows)
+    return sorted(found, key=lambda row: (row["at_ms"], row["native_id"] or ""))
 
 
 def kind_of(row: Mapping[str, Any], *, target: str) -> str:
@@ -269,9 +270,11 @@ def _kept(row: Mapping[str, Any], *, now_ms: int) -> dict[str, Any]:
     return {**kept, "at_ms": now_ms}
 
 
-def _identity(kept: Mapping[str, Any]) -> str:
+def _identity(kept: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what makes a refused row the same: native id and reason, else its text."""
-    parts = [kept["native_id"], kept["field"], kept["reason"]]
-    if not kept["native_id"]:
-        parts.append(kept["raw"])
-    return hashlib.sha256(dumps(parts).encode()).hexdigest()[:20]
+    return (
+        kept["native_id"],
+        kept["field"],
+        kept["reason"],
+        None if kept["native_id"] else kept["raw"],
+    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.state.connection import Read
-from yse_ingest.state.keys import dumps, loads
+from yse_ingest.state.packed import pack_json, unpack_json
 from yse_ingest.targets import canonical_name
 
 if TYPE_CHECKING:
@@ -15,12 +16,19 @@ if TYPE_CHECKING:
     from yse_ingest.state.connection import Connection
     from yse_ingest.state.keys import Keys
 
+logger = logging.getLogger(__name__)
+
 KEEP_S = 7 * 86_400.0
 """How long a look-up is believed [s]: people rename and merge transients."""
 
+_AT_ONCE = 1000
+
 
 class ResolutionStore:
-    """What YSE-PZ said about a target's name: id, name, slug, ra, dec and more, as JSON."""
+    """What YSE-PZ said about a target's name: id, name, slug, ra, dec and more, packed.
+
+    A damaged one was never made: the next cycle asks again.
+    """
 
     def __init__(self, connection: Connection, keys: Keys) -> None:
         self._connection = connection
@@ -28,8 +36,9 @@ class ResolutionStore:
 
     def put(self, name: str, resolution: Mapping[str, Any], *, keep_s: float = KEEP_S) -> None:
         """Keep a look-up for ``keep_s`` [s]."""
+        keep_ms = max(1, round(keep_s * 1000))
         self._connection.call(
-            "SET", self._key(name), dumps(dict(resolution)), "PX", max(1, round(keep_s * 1000))
+            "SET", self._key(name), pack_json(dict(resolution)), "PX", keep_ms
         )
 
     def put_many(self, resolutions: Mapping[str, Mapping[str, Any]]) -> None:
@@ -37,20 +46,26 @@ class ResolutionStore:
         keep_ms = round(KEEP_S * 1000)
         self._connection.batch(
             [
-                ("SET", self._key(name), dumps(dict(each)), "PX", keep_ms)
+                ("SET", self._key(name), pack_json(dict(each)), "PX", keep_ms)
                 for name, each in resolutions.items()
             ]
         )
 
     def many(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the look-ups of these names that are kept."""
-        raw = self._connection.batch([("GET", self._key(name)) for name in names])
-        return {name: loads(each) for name, each in zip(names, raw, strict=True) if each}
+        found: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            raws = self._connection.call("MGET", *map(self._key, some), binary=True)
+            for name, raw in zip(some, raws, strict=True):
+                if (value := _value(name, raw)) is not None:
+                    found[name] = value
+        return found
 
     def get(self, name: str) -> dict[str, Any] | None:
         """Return the look-up of a name, or None when it was never made or is too old."""
-        raw = self._connection.call(*self.read_of(name).command)
-        return None if raw is None else loads(raw)
+        raw = self._connection.call(*self.read_of(name).command, binary=True)
+        return _value(name, raw)
 
     def age_s(self, name: str) -> float:
         """Return how long ago the look-up of a name was made [s]; infinity: it is not kept."""
@@ -59,7 +74,7 @@ class ResolutionStore:
 
     def read_of(self, name: str) -> Read:
         """Return what `get` reads."""
-        return Read(("GET", self._key(name)))
+        return Read(("GET", self._key(name)), binary=True)
 
     def drop(self, name: str) -> None:
         """Forget the look-up of a name: the next cycle asks again."""
@@ -67,3 +82,16 @@ class ResolutionStore:
 
     def _key(self, name: str) -> str:
         return self._keys("resolution", canonical_name(name))
+
+
+def _value(name: str, raw: bytes | None) -> dict[str, Any] | None:
+    if raw is None:
+        return None
+    try:
+        value: dict[str, Any] = unpack_json(raw)
+    except ValueError as error:
+        logger.warning(
+            "look-up damaged, made anew", extra={"target": name, "reason": str(error)}
+        )
+        return None
+    return value

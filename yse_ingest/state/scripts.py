@@ -181,29 +181,40 @@ end
 return #names
 """
 
-CLOCK_DETAIL = """
--- KEYS: clock; ARGV: prefix older (field value)...
-redis.call('HDEL', KEYS[1], ARGV[2])
-for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if string.sub(field, 1, #ARGV[1]) == ARGV[1] then redis.call('HDEL', KEYS[1], field) end
+PACKED_SWAP = """
+-- KEYS: hash; ARGV: field old|'' new|''
+if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
+if ARGV[3] == '' then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+else
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 end
-for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 return 1
 """
 
-RECEIPT_PUT = """
--- KEYS: receipts; ARGV: receipt most bytes
-redis.call('LPUSH', KEYS[1], ARGV[1])
-redis.call('LTRIM', KEYS[1], 0, ARGV[2] - 1)
-local held = 0
-for i, receipt in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
-  held = held + #receipt
-  if i > 1 and held > tonumber(ARGV[3]) then
-    redis.call('LTRIM', KEYS[1], 0, i - 2)
-    break
+CLOCKS_SWAP = """
+-- KEYS: clocks troubled pending|none; ARGV: (name old|'' new|'' member since_ms|'')...
+-- Those whose clock is another by now are returned by their place, and stay as they are.
+local missed = {}
+for i = 1, #ARGV, 5 do
+  local name, new, member, since = ARGV[i], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
+  if (redis.call('HGET', KEYS[1], name) or '') ~= ARGV[i + 1] then
+    missed[#missed + 1] = (i - 1) / 5
+  else
+    if new == '' then
+      redis.call('HDEL', KEYS[1], name)
+    else
+      redis.call('HSET', KEYS[1], name, new)
+    end
+    if KEYS[3] then redis.call('ZREM', KEYS[3], name) end
+    if since == '' then
+      redis.call('ZREM', KEYS[2], member)
+    else
+      redis.call('ZADD', KEYS[2], 'NX', since, member)
+    end
   end
 end
-return 1
+return missed
 """
 
 OWE = (
@@ -503,24 +514,6 @@ if redis.call('LLEN', KEYS[2]) ~= tonumber(ARGV[2]) then return 0 end
 for i = 3, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end
 redis.call('HSET', KEYS[1], 'count', redis.call('LLEN', KEYS[2]))
 return 1
-"""
-
-QUARANTINE_PUT = """
--- KEYS: rows order targets; ARGV: target cap now (field row)...
-local added = 0
-for i = 4, #ARGV, 2 do
-  if redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1]) == 1 then
-    redis.call('ZADD', KEYS[2], ARGV[3], ARGV[i])
-    added = added + 1
-  end
-end
-local excess = redis.call('ZCARD', KEYS[2]) - tonumber(ARGV[2])
-if excess > 0 then
-  local oldest = redis.call('ZPOPMIN', KEYS[2], excess)
-  for i = 1, #oldest, 2 do redis.call('HDEL', KEYS[1], oldest[i]) end
-end
-if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('SADD', KEYS[3], ARGV[1]) end
-return added
 """
 
 DECISION_MARK = """

@@ -28,6 +28,10 @@ class ShadowLedgers(LedgerStore):
         ledger = super().get(transient_id)
         return ledger if ledger is not None else self._real.get(transient_id)
 
+    def holds(self, transient_id: int) -> bool:
+        """Tell whether there is a ledger, and it is as it was written; it is not unpacked."""
+        return super().holds(transient_id) or self._real.holds(transient_id)
+
 
 class Shadow:
     """Targets that were followed in shadow, and when each exposure would have been sent.
@@ -72,11 +76,11 @@ class Shadow:
 
     def holds(self, name: str) -> bool:
         """Tell whether a target was followed in shadow and not for real since."""
-        return bool(self._connection.call(*self.read_of(name).command))
+        return self._connection.call(*self.read_of(name).command) is not None
 
     def read_of(self, name: str) -> Read:
         """Return what `holds` reads."""
-        return Read(("HEXISTS", self._targets, canonical_name(name)))
+        return Read(("HGET", self._targets, canonical_name(name)))
 
     def leave(self, name: str) -> None:
         """Forget a target: from now on it is followed for real."""

@@ -24,6 +24,7 @@ from yse_ingest.state.gate import SharedGate
 from yse_ingest.state.heartbeats import Heartbeats
 from yse_ingest.state.installation import Installation, Loss
 from yse_ingest.state.keys import Keys
+from yse_ingest.state.layouts import pack_first_layout
 from yse_ingest.state.leases import Leases
 from yse_ingest.state.ledgers import LedgerStore
 from yse_ingest.state.lists import ListStore
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LAYOUT = 1
+LAYOUT = 2
 """Number of the layout in Redis; raised when older code would misread it."""
 REQUEST_LIMIT_S = 30.0
 """How long YSE-PZ may still work on a request that nobody waits for [s]."""
@@ -310,13 +311,14 @@ class State:
         # First of all, and the mark last: whoever dies in between begins again.
         self._connection.call("SET", self._quiet, until_ms)
         self._connection.call("HSET", self._installation.key, "unheard", uuid.uuid4().hex)
+        # An older copy may have an older layout.
+        self._check_layout()
         claims = self.outbox.void_claims()
         ledgers = 0
         if not loss.restarted:
             ledgers = self.ledgers.drop_all() + self.shadow.ledgers.drop_all()
         self.targets.forget_file()
         restored = len(self.apply_all(loss.replay))
-        self._connection.call("SET", self._keys("version"), LAYOUT)
         what = "Redis was started again" if loss.restarted else "Redis had lost the state"
         self.troubles.note(STATE_LOST, fact=what, lasting_s=TOLD_LOST_S)
         self._installation.write(loss.mark)
@@ -470,8 +472,14 @@ class State:
                 service="Redis",
                 remedy="Install that version again, or use another namespace.",
             )
-        if layout < LAYOUT:
-            if layout:
-                dropped = self.ledgers.drop_all()
-                logger.info("older state, ledgers derived anew", extra={"ledgers": dropped})
-            self._connection.call("SET", key, LAYOUT)
+        if layout == LAYOUT:
+            return
+        if layout == 1:
+            began_ms = self.now_ms()
+            moved = pack_first_layout(self._connection, self._keys)
+            seconds = round((self.now_ms() - began_ms) / 1000, 1)
+            logger.info("older state, packed anew", extra={"seconds": seconds, **moved})
+        elif layout:
+            dropped = self.ledgers.drop_all()
+            logger.info("older state, ledgers derived anew", extra={"ledgers": dropped})
+        self._connection.call("SET", key, LAYOUT)

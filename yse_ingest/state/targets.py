@@ -10,6 +10,7 @@ from yse_ingest.state import scripts
 from yse_ingest.state.clocks import troubled_member
 from yse_ingest.state.connection import Read
 from yse_ingest.state.keys import dumps, loads
+from yse_ingest.state.packed import PackedHash
 from yse_ingest.targets import ADAPTIVE, Target, canonical_name, phase_of
 from yse_ingest.times import time_ms_of_date
 
@@ -33,6 +34,9 @@ AT_ONCE = 1000
 """Targets that one script, or one request to Redis, is given."""
 EXPIRED: Final = "expired "
 """How the reason of a pause begins that ends by itself once the date is changed."""
+
+_PACKED = ("clock", "refused", "waiting", "quarantine")
+"""Hashes in which something of a target is noted."""
 
 FETCH_LOST_S = 600.0
 """A target claimed so long ago and never asked about lost its message [s]."""
@@ -233,10 +237,9 @@ class TargetStore:
     def remove(self, name: str) -> bool:
         """Forget a target and what was noted about it; return whether it was known."""
         name = canonical_name(name)
-        raw, clocks = self._connection.batch(
-            [("HGET", self._targets, name), ("HKEYS", self._keys("clock", name))]
-        )
-        troubled = {troubled_member(name, part.rsplit("|", 1)[0]) for part in clocks}
+        raw = self._connection.call("HGET", self._targets, name)
+        clocks = PackedHash(self._connection, self._keys("clock")).get(name)
+        troubled = {troubled_member(name, source) for source in clocks or ()}
         self._connection.batch(
             [
                 ("ZREM", self._keys("clocks", "troubled"), name, *troubled),
@@ -250,18 +253,11 @@ class TargetStore:
                 ("ZREM", self._priority, name),
                 ("ZREM", self._looks, name),
                 ("HDEL", self._backfill, name),
-                ("DEL", self._keys("clock", name), self._keys("resolution", name)),
-                ("DEL", self._keys("refused", name)),
+                *(("HDEL", self._keys(kind), name) for kind in _PACKED),
                 (
                     "DEL",
-                    *(self._keys(kind, name) for kind in ("choice", "sightings", "waiting")),
+                    *(self._keys(kind, name) for kind in ("resolution", "choice", "sightings")),
                 ),
-                (
-                    "DEL",
-                    self._keys("quarantine", name),
-                    self._keys("quarantine", name, "order"),
-                ),
-                ("SREM", self._keys("quarantines"), name),
             ],
             atomic=True,
         )
