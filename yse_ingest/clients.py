@@ -152,6 +152,11 @@ class Clients:
         self._trails: dict[str, Trail] = {}
         self._file: TargetsFile | None = None
         self._file_stamp: float | None = None
+        self._default_rules: tuple[TargetsFile | None, dict[tuple[str | None, str], Rules]] = (
+            None,
+            {},
+        )
+        """Of targets that override nothing, by their sources and the one that is asked."""
         self._synced_stamp: float | None = None
 
     @classmethod
@@ -391,6 +396,18 @@ class Clients:
             Where it is from; empty: the target's own source.
         """
         file = self.targets_file()
+        if target.overrides:
+            return self._rules(target, source, file)
+        known_file, known = self._default_rules
+        if known_file is not file:
+            known = {}
+            self._default_rules = file, known
+        key = (target.source, source)
+        if key not in known:
+            known[key] = self._rules(target, source, file)
+        return known[key]
+
+    def _rules(self, target: Target, source: str, file: TargetsFile) -> Rules:
         own = self.source_of(target)
         source = source or own
         return rules_for(

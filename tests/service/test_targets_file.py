@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,3 +60,19 @@ def test_the_file_is_held_against_the_settings(house: Any, tmp_path: Path) -> No
     assert service.targets_file().targets == ()
     (problem,) = service.targets_file().problems
     assert "negatives" in str(problem)
+
+
+def test_the_defaults_of_a_changed_file_hold_at_once(house: Any, tmp_path: Path) -> None:
+    """For targets that say nothing themselves, and not for those that do."""
+    path = tmp_path / "targets.toml"
+    path.write_text("[defaults]\nmatch_radius_arcsec = 1.0\n")
+    service = house.service(YSE_INGEST_TARGETS=str(path))
+    plain, own = Target("a"), Target("b", overrides={"match_radius_arcsec": 1.25})
+    before = [service.rules(each).match_radius_arcsec for each in (plain, own, plain)]
+    path.write_text("[defaults]\nmatch_radius_arcsec = 1.1\n")
+    os.utime(path, (1, 1))
+    after = [service.rules(each).match_radius_arcsec for each in (plain, own, plain)]
+    assert before == [1.0, 1.25, 1.0]
+    assert after == [1.1, 1.25, 1.1]
+    assert service.rules(Target("c", source="alerce-lsst")).instrument == "LSSTCam"
+    assert service.rules(plain).instrument == "ZTF-Cam"
