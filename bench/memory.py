@@ -19,7 +19,7 @@ from bench.world import World
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TARGETS = 300
+TARGETS = 200
 POINTS = 33
 LATENCY_S = 0.2
 """Of MARS, so that all threads are at work at once."""
