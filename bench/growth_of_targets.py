@@ -19,6 +19,8 @@ from bench.profiling import print_profile
 from bench.world import World, cycle
 from yse_ingest.cli import main as terminal
 from yse_ingest.service import DISPATCH_MAX
+from yse_ingest.sources import Status
+from yse_ingest.state.clocks import noted_answer
 from yse_ingest.targets import Target
 
 if TYPE_CHECKING:
@@ -66,6 +68,9 @@ class Size:
         """Follow all, and have each asked about before."""
         store = self.service.state
         now_ms = store.now_ms()
+        asked = noted_answer(
+            asked_ms=now_ms, answered_ms=now_ms, status=str(Status.OK), detail={}
+        )(None)
         for start in range(0, len(self.names), AT_ONCE):
             some = self.names[start : start + AT_ONCE]
             store.targets.put_many(
@@ -73,8 +78,7 @@ class Size:
                 origin="adhoc",
                 due_ms=now_ms + 86_400_000,
             )
-            noted = {"asked_ms": now_ms, "answered_ms": now_ms, "status": "ok", "detail": {}}
-            store.clocks.record_answers("mars", [(name, noted) for name in some])
+            store.clocks.record_answers(some, "mars", lambda *_: asked)
         for target in self.sky:
             self.service.enqueue(target)
         for _ in range(2):
