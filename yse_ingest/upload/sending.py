@@ -13,8 +13,10 @@ from yse_ingest.fetch import wanted
 from yse_ingest.judge import Judge, second_installation
 from yse_ingest.pipeline import State, deliver, plan_upload
 from yse_ingest.shadow import ledger_as_if_sent, planned_exposures, rehearse
+from yse_ingest.state import Backfill
 from yse_ingest.upload.creation import create_under_lease
 from yse_ingest.upload.endings import WELL, finish, stopped
+from yse_ingest.upload.names import named_as_now
 from yse_ingest.upload.outcome import UploadOutcome
 from yse_ingest.upload.refusals import quarantine_refused, release_taken
 from yse_ingest.upload.settling import settle
@@ -149,8 +151,25 @@ class Upload:
             target = self.work.target(name)
             if target is None:
                 logger.warning("not sent, the target was removed", extra={"target": name})
-            else:
-                yield target, curve
+                continue
+            rules = self.clients.rules(target, curve.source)
+            named = named_as_now(curve, rules, self.client.vocabulary())
+            if len(named) < len(curve):
+                self._read_again(target, len(curve) - len(named))
+            if len(named):
+                yield target, named
+
+    def _read_again(self, target: Target, count: int) -> None:
+        """Have what was owed under names of other settings fetched under those of today."""
+        logger.warning(
+            "not sent, owed under names that were corrected; read again",
+            extra={"target": target.name, "points": count},
+        )
+        if self.state.targets.get(target.name) is None:
+            # Only pushed: the next push reads everything, as each does.
+            return
+        self.state.targets.ask_again(target.name, Backfill())
+        self.state.targets.set_due(target.name, self.state.now_ms())
 
     def read_back(self, judge: Judge) -> ReadBack:
         """Read the transient back; raise where YSE-PZ does not have it any more."""
