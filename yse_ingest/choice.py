@@ -225,6 +225,18 @@ def union_of(
     return union, tuple(sightings.disagreements(group.sources))
 
 
+def shares_of(answers: Sequence[Fetched], group: Group) -> dict[str, int]:
+    """Return for how many exposures of the union the rows of each source stand."""
+    sightings = Sightings.empty()
+    for each in answers:
+        sightings = seen_with(sightings, each, group)
+    return {
+        each.source: len(part_of(sightings, each, group))
+        for each in answers
+        if each.answer.status is Status.OK
+    }
+
+
 def _standing(answer: Answer) -> int:
     """Return which of several answers is told; the lowest is."""
     first = {Status.AMBIGUOUS: 0, Status.OK: 1}

@@ -15,6 +15,7 @@ from yse_ingest.schemas.targets import parse_targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.cli.conftest import Console
 
@@ -49,6 +50,47 @@ def test_push_sends_the_union(
     assert (told["source"], told["state"], told["sent"]) == ("mars, fink", "verified", 35)
     assert (told["passed"], told["disagreements"]) == ({}, [])
     assert len(console.ysepz.rows("2019np")) == 35
+
+
+def test_fetch_shows_the_union_and_the_part_of_each(
+    console: Console, fink: FinkStandIn
+) -> None:
+    """What push would send, once each; who has how much of it, and who gave nothing."""
+    fink.add_alert(OBJECT, JD, "g", 19.0, 0.1, RA, DEC, candid=candid_of(JD))
+    console.mars.add_alert(OBJECT, JD + 1, "r", 19.0, 0.1, RA, DEC, candid=candid_of(JD + 1))
+    both = ("fetch", "2019np", "--source", "mars,fink")
+
+    found = json.loads(console.run(*both, "--json", FINK_URL=fink.api_url).stdout)
+    assert (found["source"], len(found["light_curve"])) == ("mars, fink", 35)
+    assert found["comparison"]["new"] == 35
+    parts = {part["source"]: (part["fetched"], part["stands"]) for part in found["sources"]}
+    assert parts == {"mars": (34, 34), "fink": (34, 1)}
+    text = console.run(*both, FINK_URL=fink.api_url).stdout
+    assert "MARS says ok, 34 detections fetched, 0 negative, 0 quarantined; 34 of" in text
+    assert "Fink says ok, 34 detections fetched, 0 negative, 0 quarantined; 1 of" in text
+
+    fink.faults.add(Fault("status", status=500))
+    result = console.run(*both, FINK_URL=fink.api_url)
+    assert result.exit_code == 0, result.output
+    assert "2019np: Fink gave no light curve: " in result.stdout
+    assert "34 new" in result.stdout
+    assert console.ysepz.rows("2019np") == []
+
+
+def test_fetch_and_push_show_each_survey(console: Console, tmp_path: Path) -> None:
+    """Photometry of two surveys is no union: each is shown, and told, by itself."""
+    (tmp_path / "2019np.csv").write_text(
+        "# instrument: ZTF-Cam\n# obs_group: ZTF\n# public: true\n"
+        "mjd,band,mag,mag_err\n58494.9,g-ZTF,19.42,0.12\n"
+    )
+    several = ("2019np", "--source", "mars,files", "--json")
+    files = {"YSE_INGEST_FILES": str(tmp_path)}
+
+    fetched = json.loads(console.run("fetch", *several, **files).stdout)
+    pushed = json.loads(console.run("push", *several, **files).stdout)
+
+    assert [each["source"] for each in fetched] == ["mars", "files"]
+    assert [each["source"] for each in pushed] == ["mars", "files"]
 
 
 def test_push_goes_on_without_a_source_that_is_down(

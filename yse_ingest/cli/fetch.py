@@ -12,7 +12,7 @@ from yse_ingest.cli.target_options import known_target, place_options, target_of
 from yse_ingest.cli.terminal import DONE, FAILED, Terminal, report, terminal_options
 
 if TYPE_CHECKING:
-    from yse_ingest.cli.preview import Preview
+    from yse_ingest.cli.preview import Part, Preview
     from yse_ingest.cli.target_options import PlaceOptions
     from yse_ingest.service import Service
     from yse_ingest.targets import Target
@@ -49,10 +49,12 @@ def fetch(
 
     With a YSE-PZ (YSE_PZ_URL) its coordinates are used, and what it holds is read back and
     compared. Without one, give --ra and --dec, or --object-id. What the targets file says
-    of NAME holds, the options laid over it.
+    of NAME holds, the options laid over it. Of several sources of a survey the union is shown,
+    as push would send it, and what each has of it.
 
     A picture shows upper limits and forced photometry, too, where the source has them, whether
-    or not they are sent; what stands in YSE-PZ is drawn open.
+    or not they are sent; what stands in YSE-PZ is drawn open. Of several sources it shows the
+    first that has photometry.
 
     \b
     Examples:
@@ -61,7 +63,7 @@ def fetch(
       yse-ingest fetch 2019np --payload               what push would send
       yse-ingest fetch 2019np --payload documented    the dictionary of YSE-PZ's documentation
     """
-    from yse_ingest.cli.preview import documented, preview, problem_of
+    from yse_ingest.cli.preview import documented, previews, problem_of
 
     if payload == "documented" and plot is not None:
         raise click.UsageError("--plot does not go with --payload documented.")
@@ -78,21 +80,27 @@ def fetch(
     if payload == "documented":
         terminal.result(documented(service, target))
         return
-    found = preview(service, target, draw=plot is not None, tell=terminal.progress())
-    problem = problem_of(found.fetched) or found.error
+    if plot is not None and len(service.groups_of(target)) > 1:
+        raise click.UsageError(
+            "--plot draws one survey: name a source of it (--source), or several of the same."
+        )
+    found = previews(service, target, draw=plot is not None, tell=terminal.progress())
+    problems = [problem_of(each.fetched) or each.error for each in found]
     if payload == "real":
-        terminal.result(_requests(service, target, found))
+        terminal.result([one for each in found for one in _requests(service, target, each)])
     elif terminal.as_json:
-        terminal.result(_as_dict(found))
+        dicts = [_as_dict(each) for each in found]
+        terminal.result(dicts if len(dicts) > 1 else dicts[0])
     else:
-        _show(service, target, found)
-        if problem is not None:
-            report(problem, as_json=False)
+        for each, problem in zip(found, problems, strict=True):
+            _show(service, target, each)
+            if problem is not None:
+                report(problem, as_json=False)
     if plot is not None:
-        _draw(service, found, plot, private=private)
+        _draw(service, found[0], plot, private=private)
         if not (payload or terminal.as_json):
             click.echo(f"drawn in {plot}")
-    raise SystemExit(FAILED if problem else DONE)
+    raise SystemExit(FAILED if any(problems) else DONE)
 
 
 def _requests(service: Service, target: Target, found: Preview) -> list[dict[str, Any]]:
@@ -122,19 +130,34 @@ def _as_dict(found: Preview) -> dict[str, Any]:
 
 def _show(service: Service, target: Target, found: Preview) -> None:
     """Print the light curve, and what became of every row that is not in it."""
+    from yse_ingest.cli.render import say
+
+    _show_light_curve(found)
+    for part in found.parts:
+        _show_part(service, target, part, several=len(found.parts) > 1)
+    for each in found.disagreements:
+        say(f"  sources disagree on the {each}")
+    say(f"{_comparison(target, found)} This command sends nothing.")
+
+
+def _show_part(service: Service, target: Target, part: Part, *, several: bool) -> None:
+    """Print what one source says, and what became of its rows."""
     from yse_ingest.cli.preview import KIND_WORDS, quarantined
     from yse_ingest.cli.render import listed, plural, say
 
-    _show_light_curve(found)
-    fetched, answer = found.fetched, found.fetched.answer
+    title = service.source(part.source).title
+    if part.fetched is None:
+        say(f"{target.name}: {title} gave no light curve: {part.error}")
+        return
+    fetched, answer = part.fetched, part.fetched.answer
     rows = quarantined(fetched)
-    title = service.source(fetched.source).title
     counts = ", ".join(
         plural(count, KIND_WORDS[kind]) for kind, count in fetched.counts.items()
     )
+    share = f"; {part.stands} of the union stand as it has them" if several else ""
     say(
         f"{target.name}: {title} says {answer.status}, {counts} fetched, "
-        f"{fetched.negative} negative, {len(rows)} quarantined"
+        f"{fetched.negative} negative, {len(rows)} quarantined{share}"
     )
     for reason, count in sorted(fetched.dropped.items()):
         say(f"  left out: {plural(count, 'row')}, {reason}")
@@ -148,7 +171,6 @@ def _show(service: Service, target: Target, found: Preview) -> None:
         say(f"  rows set aside, of other objects: {listed(answer.set_aside)}")
     if answer.reason:
         say(f"  {answer.reason}")
-    say(f"{_comparison(target, found)} This command sends nothing.")
 
 
 def _show_light_curve(found: Preview) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from yse_ingest.choice import shares_of, union_of
 from yse_ingest.delta import Verdict, windows
 from yse_ingest.errors import AmbiguousTargetError, UnknownTargetError, YseIngestError
 from yse_ingest.photometry import Forced, Limits, PointKind
@@ -20,6 +21,7 @@ from yse_ingest.ysepz import Transient, creation_request, documented_request, re
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from yse_ingest.choice import Group
     from yse_ingest.pipeline import Fetched
     from yse_ingest.service import Service
     from yse_ingest.sources import Answer, Ask, Source
@@ -44,8 +46,37 @@ WORDS = {
 
 
 @dataclass(frozen=True, eq=False)
+class Part:
+    """What one of several sources has of a target."""
+
+    source: str
+    fetched: Fetched | None
+    """None: it gave no answer."""
+    stands: int = 0
+    """Exposures of the union that stand as this source has them."""
+    error: YseIngestError | None = None
+    """Why there is none."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        if self.fetched is None:
+            return {
+                "source": self.source,
+                "error": self.error.as_dict() if self.error else None,
+            }
+        return {
+            "source": self.source,
+            "status": str(self.fetched.answer.status),
+            "reason": self.fetched.answer.reason,
+            "fetched": sum(self.fetched.counts.values()),
+            "quarantined": len(quarantined(self.fetched)),
+            "stands": self.stands,
+        }
+
+
+@dataclass(frozen=True, eq=False)
 class Preview:
-    """One target as its source and YSE-PZ see it now."""
+    """One target as its sources of one survey and YSE-PZ see it now."""
 
     fetched: Fetched
     resolution: Resolution | None
@@ -58,6 +89,10 @@ class Preview:
     """What YSE-PZ holds; None: it was not asked, or does not have the transient."""
     everything: Answer | None = None
     """The answer with every kind of photometry that was asked for, sent or only drawn."""
+    parts: tuple[Part, ...] = ()
+    """What each source has of it, in their order."""
+    disagreements: tuple[str, ...] = ()
+    """What two sources say differently, each as a sentence."""
 
     @property
     def transient(self) -> Transient | None:
@@ -114,9 +149,10 @@ class Preview:
         """Return it for JSON, with every point."""
         answer, curve = self.fetched.answer, self.fetched.curve
         transient = self.transient
+        several = len(self.parts) > 1
         return {
             "target": self.fetched.target.name,
-            "source": self.fetched.source,
+            "source": ", ".join(part.source for part in self.parts),
             "status": str(answer.status),
             "reason": answer.reason,
             "transient": transient.as_dict() if transient else None,
@@ -153,21 +189,24 @@ class Preview:
                     zip(format_time_ms(curve.time_ms), self.states, strict=True)
                 )
             ],
+            **({"sources": [part.as_dict() for part in self.parts]} if several else {}),
+            **({"disagreements": list(self.disagreements)} if several else {}),
             **({"error": self.error.as_dict()} if self.error else {}),
         }
 
 
-def preview(
+def previews(
     service: Service,
     target: Target,
     *,
     draw: bool = False,
     tell: Callable[[str], None] = logger.info,
-) -> Preview:
+) -> list[Preview]:
     """Fetch a target and compare it with what YSE-PZ holds, where one is configured.
 
-    Without an answer of YSE-PZ the light curve is still fetched, when the target says itself
-    where it is. A source that answers later is waited for.
+    There is one for each survey, of the union of its sources, as `push` would send it. Without
+    an answer of YSE-PZ the light curve is still fetched, when the target says itself where it
+    is. A source that answers later is waited for.
 
     Parameters
     ----------
@@ -179,7 +218,7 @@ def preview(
     Raises
     ------
     YseIngestError
-        What kept the source from being asked, or from answering.
+        What kept all sources of a survey from being asked, or from answering.
     """
     resolution, error = None, None
     if service.settings.ysepz_url is not None:
@@ -195,26 +234,72 @@ def preview(
         where, discovery_ms = target.at(transient.ra, transient.dec), transient.discovery_ms
     elif not _says_where(target):
         raise unknown_to_ysepz(service, target)
-    source = service.patient_source(service.source_of(target), tell)
-    everything = _Everything(source)
-    fetched = fetch_light_curve(
-        where,
-        cast("Source", everything) if draw else source,
-        rules=service.rules(target),
-        discovery_ms=discovery_ms,
-    )
-    plan, stored = None, None
-    compared = fetched.answer.status is Status.OK
-    if resolution is not None and (compared or draw):
-        try:
-            if resolution.transient is not None:
-                stored = service.ysepz.read_back(resolution.transient.slug)
-            if compared:
-                plan = _plan(service, target, fetched, resolution, stored)
-        except YseIngestError as caught:
-            error = caught
-    answer = everything.answers.get(where.name, fetched.answer)
-    return Preview(fetched, resolution, plan, error, stored, answer)
+    look = _Look(service, target, where, discovery_ms, tell, draw=draw)
+    return [look.at(group, resolution, error) for group in service.groups_of(target)]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One target, and how it is looked at."""
+
+    service: Service
+    target: Target
+    where: Target
+    discovery_ms: int | None
+    tell: Callable[[str], None]
+    draw: bool
+
+    def at(
+        self, group: Group, resolution: Resolution | None, error: YseIngestError | None
+    ) -> Preview:
+        """Return the union of a survey's sources, compared with YSE-PZ."""
+        answers: dict[str, Fetched] = {}
+        everything: dict[str, Answer] = {}
+        errors: dict[str, YseIngestError] = {}
+        for name in group.sources:
+            try:
+                answers[name], everything[name] = self._ask(name)
+            except YseIngestError as caught:
+                errors[name] = caught
+        if not answers:
+            raise errors[group.sources[0]]
+        fetched, disagreements = union_of([*answers.values()], group)
+        stands = shares_of([*answers.values()], group)
+        plan, stored = None, None
+        compared = fetched.answer.status is Status.OK
+        if resolution is not None and (compared or self.draw):
+            try:
+                if resolution.transient is not None:
+                    stored = self.service.ysepz.read_back(resolution.transient.slug)
+                if compared:
+                    plan = _plan(self.service, self.target, fetched, resolution, stored)
+            except YseIngestError as caught:
+                error = caught
+        return Preview(
+            fetched,
+            resolution,
+            plan,
+            error,
+            stored,
+            everything[fetched.source],
+            parts=tuple(
+                Part(name, answers.get(name), stands.get(name, 0), errors.get(name))
+                for name in group.sources
+            ),
+            disagreements=tuple(map(str, disagreements)),
+        )
+
+    def _ask(self, name: str) -> tuple[Fetched, Answer]:
+        """Return what a source has to be sent, and everything that it said."""
+        source = self.service.patient_source(name, self.tell)
+        everything = _Everything(source)
+        fetched = fetch_light_curve(
+            self.where,
+            cast("Source", everything) if self.draw else source,
+            rules=self.service.rules(self.target, name),
+            discovery_ms=self.discovery_ms,
+        )
+        return fetched, everything.answers.get(self.where.name, fetched.answer)
 
 
 class _Everything:

@@ -64,7 +64,7 @@ def push(terminal: Terminal, name: str | None, *, every: bool, **options: Any) -
     problems = [str(each) for each in service.targets_file().problems] if every else []
     if terminal.as_json:
         dicts = [_as_dict(result) for result in results]
-        terminal.result(dicts if every else dicts[0])
+        terminal.result(dicts if every or len(dicts) > 1 else dicts[0])
     else:
         _show(results)
         for problem in problems:
