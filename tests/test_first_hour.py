@@ -108,6 +108,19 @@ class NewUser:
         answer: dict[str, object] = json.loads(done.stdout)
         return answer
 
+    def fails(self, *arguments: str) -> str:
+        """Return what a command that ends with 1 prints."""
+        done = subprocess.run(
+            ["yse-ingest", *arguments],
+            cwd=self.folder,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
     def leaves(self) -> list[int]:
         """Press Ctrl-C in each terminal, the last one first; return the exit codes."""
         codes = []
@@ -165,3 +178,18 @@ def test_the_first_hour_of_the_readme(user: NewUser) -> None:
     assert "ZTF19aaknvuh is resumed" in said
     assert re.search(r"alerce +ZTF .* 5 +ok", said), said
     assert user.leaves() == [0, 0]
+
+
+def test_a_sandbox_outlives_its_redis(user: NewUser) -> None:
+    """A Redis that is killed is started again with what it had; a second sandbox is refused."""
+    begin, world, *_ = blocks()
+    user.does(begin)
+    user.starts(world, until="Running until Ctrl-C")
+    user.told("targets", "add", "2019np")
+    assert "sandbox: it is running already in this folder" in user.fails("sandbox")
+
+    noted = user.folder / "var" / "sandbox" / "redis" / "redis.pid"
+    os.kill(int(noted.read_text()), signal.SIGKILL)
+
+    wait_until(lambda: "2019np" in str(user.told("targets", "list")))
+    assert user.leaves() == [0]

@@ -42,8 +42,10 @@ def settings_of_practice() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(directory: Path, ports: Mapping[str, int]) -> Iterator[dict[str, str]]:
-    """Run stand-ins that keep what they hold in a folder; return their addresses.
+def running(
+    directory: Path, ports: Mapping[str, int]
+) -> Iterator[tuple[dict[str, str], EmbeddedRedis]]:
+    """Run stand-ins that keep what they hold in a folder; return their addresses, and Redis.
 
     Raises
     ------
@@ -72,12 +74,13 @@ def running(directory: Path, ports: Mapping[str, int]) -> Iterator[dict[str, str
         supernovae.fill_fink(fink, known)
         if is_new:
             _fill(ysepz, known)
-        yield {
+        addresses = {
             "YSE-PZ": f"{ysepz.url}/",
             "ALeRCE": alerce.api_url,
             "Fink": fink.api_url,
             "Redis": redis.url(),
         }
+        yield addresses, redis
 
 
 def _fill(ysepz: YsePzStandIn, known: tuple[Supernova, ...]) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from yse_ingest.settings import Settings
 
 HERE = "127.0.0.1"
+LOOK_EVERY_S = 0.5
+"""How often the sandbox looks whether its Redis runs [s]."""
 
 
 @click.command()
@@ -43,8 +45,8 @@ def sandbox(terminal: Terminal) -> None:
     directory = settings.state_dir / "sandbox"
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(_asked_to_stop())
-        stack.enter_context(alone(settings.state_dir / "sandbox.lock"))
-        addresses = stack.enter_context(running(directory, ports))
+        stack.enter_context(alone(settings.state_dir / "sandbox.lock", command="sandbox"))
+        addresses, redis = stack.enter_context(running(directory, ports))
         if terminal.as_json:
             terminal.result(addresses)
         else:
@@ -53,7 +55,10 @@ def sandbox(terminal: Terminal) -> None:
             click.echo(
                 "Running until Ctrl-C. The service: `yse-ingest up`, in another terminal."
             )
-        stop.wait()
+        while not stop.wait(LOOK_EVERY_S):
+            if redis.pid is None:
+                click.echo("Redis ended; it is started again, with what it had.", err=True)
+                redis.start()
     raise SystemExit(DONE)
 
 

@@ -113,8 +113,16 @@ def _prepared(
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Refuse to run twice in one folder: a second beat and a second set of logs help nobody."""
+def alone(path: Path, *, command: str = "up") -> Iterator[None]:
+    """Refuse to run twice in one folder: a second beat and a second set of logs help nobody.
+
+    Parameters
+    ----------
+    path
+        The lock.
+    command
+        Who runs, for the message.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as lock:
         try:
@@ -122,7 +130,7 @@ def alone(path: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise YseIngestError(
                 "it is running already in this folder",
-                service="up",
+                service=command,
                 remedy=f"End that one first (it holds {path}).",
             ) from error
         yield
