@@ -49,6 +49,8 @@ class Followed:
     """Those of the lists that stay as they are, whoever follows them."""
     counts: Mapping[Selection, int]
     """How many transients each list has."""
+    unread: Mapping[Selection, str]
+    """Lists that could not be read, and why: as long as there are any, nothing is paused."""
     requests: int
     """How many YSE-PZ was sent for it."""
 
@@ -82,6 +84,7 @@ class Look:
             renamed=renamed,
             kept=(*(one.name for one in self.targets if one.name not in others), *self.theirs),
             counts=self.listing.counts,
+            unread={each: error.fact for each, error in self.listing.unread.items()},
             requests=self.requests,
         )
 
@@ -106,7 +109,7 @@ def follow(clients: Clients, *, now: bool = False) -> Followed | None:
     try:
         if not now and (held := clients.held_back("lookup", [])) is not None:
             raise held
-        return _brought_in_step(clients, look(clients, wanted))
+        followed = _brought_in_step(clients, look(clients, wanted))
     except StateError:
         raise
     except YseIngestError as error:
@@ -119,6 +122,10 @@ def follow(clients: Clients, *, now: bool = False) -> Followed | None:
         again_s = max(clients.settings.ask_again_s, error.retry_after or 0.0)
         clients.state.leases.renew(FOLLOW, lease, lease_s=min(every_s, again_s))
         return None
+    if followed.unread and lease is not None:
+        again_s = min(every_s, clients.settings.ask_again_s)
+        clients.state.leases.renew(FOLLOW, lease, lease_s=again_s)
+    return followed
 
 
 def follow_lists(clients: Clients, selections: Iterable[Selection]) -> Followed:
@@ -136,7 +143,7 @@ def follow_lists(clients: Clients, selections: Iterable[Selection]) -> Followed:
         When it does not answer as it should.
     """
     selections = frozenset(selections)
-    seen = look(clients, _usable_lists(clients) | selections)
+    seen = look(clients, _usable_lists(clients) | selections, needed=selections)
     clients.state.lists.add(selections)
     return _brought_in_step(clients, seen)
 
@@ -168,11 +175,17 @@ def preview(
         As `follow_lists`.
     """
     registry = clients.state.targets
-    wanted = _usable_lists(clients, ending=ending) | set(adding)
+    adding = frozenset(adding)
+    wanted = _usable_lists(clients, ending=ending) | adding
     if not (wanted or registry.knows_list()):
         return registry.preview(file=file, renamed=(), listed=None)[0], None
-    seen = look(clients, wanted)
-    of_file, sync = registry.preview(file=file, renamed=seen.renames, listed=seen.targets)
+    seen = look(clients, wanted, needed=adding)
+    of_file, sync = registry.preview(
+        file=file,
+        renamed=seen.renames,
+        listed=seen.targets,
+        whole=not seen.listing.unread,
+    )
     return of_file, None if sync is None else seen.followed(sync)
 
 
@@ -213,8 +226,15 @@ def _usable_lists(
     return wanted
 
 
-def look(clients: Clients, wanted: frozenset[Selection]) -> Look:
+def look(
+    clients: Clients, wanted: frozenset[Selection], *, needed: Collection[Selection] = ()
+) -> Look:
     """Return what the lists hold, and what that means for the registry; change nothing.
+
+    Parameters
+    ----------
+    needed
+        Lists that must be read.
 
     Raises
     ------
@@ -224,7 +244,8 @@ def look(clients: Clients, wanted: frozenset[Selection]) -> Look:
     sent: list[None] = []
     client = clients.ysepz.for_purpose("lookup", keep=lambda: sent.append(None))
     # A saved query says less of a transient than the other lists, and comes last.
-    found = listing(client, sorted(wanted, key=lambda one: (one.terms[0].kind == "query", one)))
+    ordered = sorted(wanted, key=lambda one: (one.terms[0].kind == "query", one))
+    found = listing(client, ordered, needed=needed)
     state = clients.state
     origins = {target.name: origin for target, origin in state.targets.all()}
     cached = state.resolutions.many(list(origins))
@@ -267,8 +288,9 @@ def _brought_in_step(clients: Clients, seen: Look) -> Followed:
             state.quarantine.reject(new, native_id, reason)
         state.targets.rename(old, new)
     state.resolutions.put_many(seen.places)
-    followed = seen.followed(state.targets.sync_list(seen.targets))
-    _note_unusable(clients, followed.unusable)
+    whole = not seen.listing.unread
+    followed = seen.followed(state.targets.sync_list(seen.targets, whole=whole))
+    _note_troubles(clients, followed)
     if followed.new or followed.gone or followed.back or followed.renamed:
         changed = {
             "new": followed.new,
@@ -305,10 +327,14 @@ def _by_pk(
     return found
 
 
-def _note_unusable(clients: Clients, unusable: Collection[str]) -> None:
+def _note_troubles(clients: Clients, followed: Followed) -> None:
     clients.state.troubles.clear(FOLLOW)
-    if unusable:
-        count = len(unusable)
-        fact = f"{count} names of YSE-PZ's lists cannot be followed: see the log"
-        clients.state.troubles.note(FOLLOW, fact=fact)
-        logger.warning("cannot be followed", extra={"names": list(unusable)})
+    facts = [f"{each} could not be read: {why}" for each, why in followed.unread.items()]
+    if followed.unread:
+        logger.warning("lists not read", extra={"lists": facts})
+    if followed.unusable:
+        count = len(followed.unusable)
+        facts.append(f"{count} names of YSE-PZ's lists cannot be followed: see the log")
+        logger.warning("cannot be followed", extra={"names": list(followed.unusable)})
+    if facts:
+        clients.state.troubles.note(FOLLOW, fact="; ".join(facts))

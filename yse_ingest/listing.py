@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from yse_ingest.errors import TargetError
+from yse_ingest.errors import (
+    HeldBackError,
+    TargetError,
+    VocabularyError,
+    YsePzReplyError,
+    YsePzUnavailableError,
+)
 from yse_ingest.targets import Target
 from yse_ingest.ysepz import Listed, name_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
+    from yse_ingest.errors import YseIngestError
     from yse_ingest.selection import Selection, Term
     from yse_ingest.ysepz import Transient, YsePz
 
@@ -26,28 +33,72 @@ class Listing:
     """Names that can be followed; None: nothing but the name is known."""
     unusable: tuple[str, ...]
     """Names that cannot be followed, or that several transients have."""
+    unread: Mapping[Selection, YseIngestError]
+    """Lists that could not be read, while others could: nobody knows what they have."""
 
 
-def listing(client: YsePz, wanted: Iterable[Selection]) -> Listing:
+def listing(
+    client: YsePz, wanted: Iterable[Selection], *, needed: Collection[Selection] = ()
+) -> Listing:
     """Read the lists, each status, tag and query once.
+
+    A list that cannot be read by its own fault does not hold up the others.
+
+    Parameters
+    ----------
+    needed
+        Those that must be read.
 
     Raises
     ------
     VocabularyError
-        When YSE-PZ does not know one of the names: before any list is read, but for queries.
+        When YSE-PZ does not know one of the names of what is needed, or of all lists: before
+        any list is read, but for queries.
     YsePzError
         When it does not answer as it should.
     """
     wanted = tuple(wanted)
     terms = sorted({term for selection in wanted for term in selection.terms})
+    faults: dict[Term, YseIngestError] = {}
     for term in terms:
         if term.kind != "query":
-            client.check_listable(term.kind, term.name)
-    read = {term: _Read(client, term) for term in terms}
-    found = {selection: _chosen(selection, read) for selection in wanted}
+            try:
+                client.check_listable(term.kind, term.name)
+            except VocabularyError as error:
+                faults[term] = error
+    _stop_where(wanted, faults, needed)
+    read: dict[Term, _Read] = {}
+    for term in (each for each in terms if each not in faults):
+        try:
+            read[term] = _Read(client, term)
+        except HeldBackError:
+            raise
+        except (VocabularyError, YsePzUnavailableError, YsePzReplyError) as error:
+            if term.kind != "query" or any(term in each.terms for each in needed):
+                raise
+            faults[term] = error  # its SQL, perhaps: a YSE-PZ that is away stops the next one
+    unread = _stop_where(wanted, faults, needed)
+    found = {each: _chosen(each, read) for each in wanted if each not in unread}
     usable, unusable = _usable(_once(found.values()))
     counts = {selection: len(listed) for selection, listed in found.items()}
-    return Listing(counts, usable, tuple(unusable))
+    return Listing(counts, usable, tuple(unusable), unread)
+
+
+def _stop_where(
+    wanted: Collection[Selection],
+    faults: Mapping[Term, YseIngestError],
+    needed: Collection[Selection],
+) -> dict[Selection, YseIngestError]:
+    """Return the lists that cannot be read; raise where one is needed, or all are such."""
+    unread = {
+        each: next(faults[term] for term in each.terms if term in faults)
+        for each in wanted
+        if not faults.keys().isdisjoint(each.terms)
+    }
+    for each, error in unread.items():
+        if each in needed or len(unread) == len(wanted):
+            raise error
+    return unread
 
 
 class _Read:

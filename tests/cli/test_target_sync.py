@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.conftest import PROGRAM
 from yse_ingest.sandbox.faults import Fault
+from yse_ingest.selection import selections
 from yse_ingest.state.targets import LEFT_LIST
 from yse_ingest.targets import Target
 
@@ -136,6 +137,19 @@ def test_a_name_that_ysepz_does_not_know_is_refused_before_anything_is_written(
     assert decisions(console) == ["installed"]
     assert console.service().state.troubles.all() == []
     assert "/api/transients/" not in [each.path for each in console.ysepz.log]
+
+
+def test_an_old_list_that_is_bad_now_holds_up_no_new_one(console: Console) -> None:
+    """It is told, and nothing is paused until it is ended or mended."""
+    sync(console, "--status", "Following")
+    console.service().state.lists.add(selections(tags=["Deleted"]))
+    console.ysepz.set_status("2020aa", "Ignore")
+    for dry in (("--dry-run",), ()):
+        result = told(sync(console, "--tag", "YSE", "--json", *dry), code=1)
+        assert (result["changes"]["added"], result["changes"]["paused"]) == (["2020bb"], [])
+        assert "tag Deleted: 'Deleted' is no tag that can be asked for" in result["problems"][0]
+    assert "tag Deleted: not read in YSE-PZ" in sync(console).stdout
+    assert changes(console, "--forget", "--tag", "Deleted")["paused"] == ["2020aa"]
 
 
 def test_a_ysepz_that_is_away_is_no_decision(console: Console) -> None:

@@ -160,7 +160,7 @@ def test_a_section_that_cannot_be_read_changes_nothing(survey: Survey, text: str
     ("text", "fact"),
     [
         ('[follow]\nstatus = ["Folowing"]\n', "'Folowing' is no status"),
-        ('[follow]\ntags = ["YSE", "Yse2"]\n', "'Yse2' is no tag"),
+        ('[follow]\ntags = ["Yse2"]\n', "'Yse2' is no tag"),
     ],
     ids=["status", "tag"],
 )
@@ -174,6 +174,36 @@ def test_a_name_that_ysepz_does_not_know_changes_nothing(
     assert service.follow() is None
     assert service.state.targets.paused() == {}
     assert fact in service.state.troubles.all()[0].fact
+
+
+@pytest.mark.parametrize(
+    ("line", "fact"),
+    [
+        ('tags = ["YSE", "Yse2"]', "tag Yse2 could not be read: 'Yse2' is no tag"),
+        ('tags = ["YSE"]\nquery = "Ours"', "query Ours could not be read: YSE-PZ has no saved"),
+        ('tags = ["YSE"]\nquery = "Bad"', "query Bad could not be read"),
+        ('tags = ["YSE"]\nquery = "Nameless"', "query Nameless could not be read"),
+    ],
+    ids=["tag", "title", "refused", "column"],
+)
+def test_one_bad_list_holds_up_no_other(survey: Survey, line: str, fact: str) -> None:
+    """What is new on the others is followed; nothing is paused: it may be on the bad one."""
+    survey.house.ysepz.saved_queries["Bad"] = "SELECT 1"
+    survey.house.ysepz.saved_queries["Nameless"] = NAMES.replace("t.name", "t.name AS called")
+    service = survey.service()
+    survey.follow(service)
+    survey.house.ysepz.add_transient("2020ee", 50.0, 5.0, status="New", tags=("YSE",))
+    survey.house.ysepz.rename("2020bb", "2020zz")
+    service = survey.service(f"[follow]\n{line}\n")
+
+    followed = survey.follow(service)
+
+    assert (followed.new, followed.gone) == (("2020ee",), ())
+    assert followed.renamed == {"2020zz": "2020bb"}
+    assert fact in service.state.troubles.all()[0].fact
+    service = survey.service('[follow]\ntags = ["YSE"]\n')
+    assert survey.follow(service).gone == ("2020aa",)
+    assert service.state.troubles.all() == []
 
 
 def test_a_ysepz_that_is_away_changes_nothing(survey: Survey) -> None:

@@ -125,7 +125,11 @@ class _Run:
                 self._follow()
         if self.of_lists is not None:
             self.problems += [
-                f"{name} of YSE-PZ cannot be followed" for name in self.of_lists.unusable
+                *(
+                    f"{each}: {why}; nothing is paused"
+                    for each, why in self.of_lists.unread.items()
+                ),
+                *(f"{name} of YSE-PZ cannot be followed" for name in self.of_lists.unusable),
             ]
 
     def _follow(self) -> None:
@@ -177,7 +181,8 @@ class _Run:
                 say("there is neither a targets file (YSE_INGEST_TARGETS) nor a list of YSE-PZ")
             return
         for row in self._rows():
-            say(f"{row['list']}: {row['transients']} in YSE-PZ, wanted by {_whose(row)}")
+            count = "not read" if row["transients"] is None else row["transients"]
+            say(f"{row['list']}: {count} in YSE-PZ, wanted by {_whose(row)}")
         table(
             ["YSE-PZ", "targets", "which"],
             [(what, len(names), _some(names)) for what, names in _changes(lists).items()],

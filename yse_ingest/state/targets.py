@@ -541,15 +541,20 @@ class TargetStore:
         self._connection.call("SET", self._synced, 1)
         return sync._replace(changed=changed)
 
-    def sync_list(self, targets: Iterable[Target]) -> FileSync:
+    def sync_list(self, targets: Iterable[Target], *, whole: bool = True) -> FileSync:
         """Make these the targets that are followed because a list of YSE-PZ has them.
 
         As `sync_file`; a target that a person added, or that stands in the targets file, is
         left as it is.
+
+        Parameters
+        ----------
+        whole
+            These are all; else nothing is paused.
         """
         wanted = {target.name: target for target in targets}
         held = self._held()
-        sync = held.against_list(wanted)
+        sync = held.against_list(wanted, whole=whole)
         changed = self._put([wanted[name] for name in sync.changed], origin="list")
         self._resume(sync.back)
         self._pause(sync.gone, LEFT_LIST)
@@ -563,6 +568,7 @@ class TargetStore:
         file: Iterable[Target] | None,
         renamed: Iterable[tuple[str, str]],
         listed: Iterable[Target] | None,
+        whole: bool = True,
     ) -> tuple[FileSync | None, FileSync | None]:
         """Return what `sync_file`, then `rename` (old, new), then `sync_list` would change.
 
@@ -577,7 +583,7 @@ class TargetStore:
         for old, new in renamed:
             held.rename(old, new)
         if listed is not None:
-            of_list = held.against_list({target.name: target for target in listed})
+            of_list = held.against_list({each.name: each for each in listed}, whole=whole)
         return of_file, of_list
 
     def _held(self) -> _Held:
@@ -618,7 +624,7 @@ class _Held:
             back=[name for name in wanted if self.paused.get(name) in {gone, LEFT_LIST}],
         )
 
-    def against_list(self, wanted: Mapping[str, Target]) -> FileSync:
+    def against_list(self, wanted: Mapping[str, Target], *, whole: bool) -> FileSync:
         """Return what differs from YSE-PZ's lists; what others have is theirs."""
         mine = [
             name
@@ -631,7 +637,7 @@ class _Held:
             changed=[
                 name for name in mine if self.records.get(name) != _record(wanted[name], "list")
             ],
-            gone=self._left("list", wanted),
+            gone=self._left("list", wanted) if whole else [],
             back=[name for name in mine if self.paused.get(name) in LEFT.values()],
         )
 
