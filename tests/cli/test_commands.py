@@ -182,12 +182,15 @@ def test_targets_come_and_go(console: Console) -> None:
     assert told(console.run("targets", "add", "SN2019np", *place, "--json")) == {
         "target": "2019np",
         "changed": True,
+        "paused": None,
     }
     assert not told(console.run("targets", "add", "2019np", *place, "--json"))["changed"]
     (row,) = told(console.run("targets", "list", "--json"))
     assert (row["target"], row["source"], row["cadence_s"]) == ("2019np", "alerce", 7200.0)
     assert console.run("targets", "pause", "2019np", "--reason", "host").exit_code == 0
     assert "host" in console.run("targets", "list").stdout
+    assert "It is paused: host" in console.run("targets", "add", "2019np").stdout
+    assert "no more, for it is paused: host" in console.start("enqueue", "2019np").stdout
     assert console.run("targets", "resume", "2019np").exit_code == 0
     assert console.run("targets", "resume", "2019np").exit_code == 1
     assert console.run("targets", "remove", "2019np").exit_code == 0

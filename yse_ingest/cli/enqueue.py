@@ -101,10 +101,16 @@ def _enqueue_one(
         again={} if backfill is None else {target.name: backfill},
     )
     sent = send_fetch([queued])
+    paused = service().state.targets.why_paused(queued)
     if terminal.as_json:
-        terminal.result({"target": queued, "state": "enqueued", "hinted": sent})
+        told = {"target": queued, "state": "enqueued", "hinted": sent, "paused": paused}
+        terminal.result(told)
         return
-    say(f"{queued} is followed, and due now. See `yse-ingest status {queued}`.")
+    if paused is None:
+        say(f"{queued} is followed, and due now. See `yse-ingest status {queued}`.")
+    else:
+        say(f"{queued} is looked at now, and then no more, for it is paused: {paused}.")
+        say(f"`yse-ingest targets resume {queued}` ends that.")
     if not sent:
         say("The broker did not answer; the target is due, and the next dispatch finds it.")
 

@@ -65,11 +65,15 @@ def add(terminal: Terminal, name: str, **options: Any) -> None:
         creation=creation_of(cast("CreationOptions", options)),
         schedule=cast("ScheduleOptions", options),
     )
-    changed = terminal.service().state.targets.put(target, origin="adhoc")
+    registry = terminal.service().state.targets
+    changed = registry.put(target, origin="adhoc")
+    paused = registry.why_paused(target.name)
     if terminal.as_json:
-        terminal.result({"target": target.name, "changed": changed})
-    else:
-        say(f"{target.name} {'is followed' if changed else 'was followed like this already'}")
+        terminal.result({"target": target.name, "changed": changed, "paused": paused})
+        return
+    say(f"{target.name} {'is followed' if changed else 'was followed like this already'}")
+    if paused is not None:
+        say(f"It is paused: {paused}. `yse-ingest targets resume {target.name}` ends that.")
 
 
 @targets.command()
@@ -99,7 +103,7 @@ def remove(terminal: Terminal, name: str) -> None:
             remedy=f"Take it out of {service.settings.targets_file}.",
         )
     _known(service, name)
-    paused = service.state.targets.paused().get(name)
+    paused = service.state.targets.why_paused(name)
     ((_, origin),) = service.state.targets.many([name])
     if origin == "list" and paused not in LEFT.values():
         raise TargetError(
@@ -160,7 +164,7 @@ def resume(terminal: Terminal, name: str) -> None:
             target=name,
             remedy="Give it a later date: `expires` in the targets file, or --expires.",
         )
-    if (reason := service.state.targets.paused().get(name)) in LEFT.values():
+    if (reason := service.state.targets.why_paused(name)) in LEFT.values():
         raise TargetError(
             f"{reason}, and would be paused again",
             service="targets",

@@ -121,13 +121,8 @@ class TargetStore:
 
     def that_left(self, names: Sequence[str]) -> list[str]:
         """Return which of these are paused because they are where they came from no more."""
-        left = []
-        for start in range(0, len(names), AT_ONCE):
-            some = names[start : start + AT_ONCE]
-            reasons = self._connection.call("HMGET", self._paused, *some)
-            pairs = zip(some, reasons, strict=True)
-            left += [name for name, reason in pairs if reason in LEFT.values()]
-        return left
+        reasons = self.paused_of(names)
+        return [name for name, reason in reasons.items() if reason in LEFT.values()]
 
     def _put(
         self, targets: Sequence[Target], *, origin: Origin, due_ms: int | None = None
