@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -63,6 +64,27 @@ class Console:
             text=True,
             check=False,
         )
+
+    def at_a_terminal(self, *arguments: str) -> tuple[str, str]:
+        """Run one command whose error output is a terminal; return its output, and that."""
+        reader, writer = os.openpty()
+        with subprocess.Popen(
+            [PROGRAM, *arguments],
+            cwd=self.folder,
+            env={**self.process_environment(), "TERM": "xterm"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=writer,
+        ) as process:
+            os.close(writer)
+            shown = b""
+            with contextlib.suppress(OSError):  # the end of a terminal
+                while part := os.read(reader, 65536):
+                    shown += part
+            assert process.stdout is not None
+            output = process.stdout.read().decode()
+        os.close(reader)
+        return output, shown.decode()
 
     def process_environment(self) -> dict[str, str]:
         """Return the environment of a process of this deployment."""

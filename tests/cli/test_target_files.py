@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import signal
 import stat
 import time
-from subprocess import DEVNULL, PIPE, Popen
+from subprocess import DEVNULL, Popen
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
@@ -359,25 +357,28 @@ def test_long_work_shows_how_far_it_is(console: Console) -> None:
     """A bar on the error output where that is a terminal, and nowhere else."""
     rows = "".join(f"2027{number:05}\n" for number in range(6000))
     (console.folder / "many.csv").write_text("name\n" + rows)
-    reader, writer = os.openpty()
-    with Popen(
-        [PROGRAM, "targets", "import", "many.csv"],
-        cwd=console.folder,
-        env={**console.process_environment(), "TERM": "xterm"},
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=writer,
-    ) as process:
-        os.close(writer)
-        shown = b""
-        with contextlib.suppress(OSError):  # the end of a terminal
-            while part := os.read(reader, 65536):
-                shown += part
-        assert process.stdout is not None
-        output = process.stdout.read().decode()
-    os.close(reader)
-    assert b"importing" in shown
-    assert b"/6000" in shown
+    output, shown = console.at_a_terminal("targets", "import", "many.csv")
+    assert "importing" in shown
+    assert "/6000" in shown
     assert output.startswith("many.csv: 6000 new")
     quiet = console.run("targets", "import", "many.csv")
     assert "importing" not in quiet.output
+
+
+@pytest.mark.parametrize(
+    ("line", "label"),
+    [
+        ("adopt --all", "adopting"),
+        ("reconcile --all", "comparing"),
+        ("shadow report", "comparing"),
+    ],
+)
+def test_what_takes_seconds_for_each_target_counts_them(
+    console: Console, line: str, label: str
+) -> None:
+    """From two targets on; the output itself is the table alone."""
+    console.service().state.targets.put_many([Target("2019np"), Target("no")], origin="adhoc")
+    output, shown = console.at_a_terminal(*line.split())
+    assert label in shown
+    assert "2/2" in shown
+    assert output.startswith("target")

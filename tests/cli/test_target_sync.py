@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-from subprocess import DEVNULL, PIPE, Popen
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cli.conftest import PROGRAM
 from yse_ingest.sandbox.faults import Fault
 from yse_ingest.selection import selections
 from yse_ingest.state.targets import LEFT_LIST
@@ -255,24 +251,8 @@ def test_a_list_of_several_terms_is_ended_as_it_was_begun(console: Console) -> N
 
 def test_who_waits_sees_that_it_works(console: Console) -> None:
     """On the error output of a terminal; what is piped is the result alone."""
-    reader, writer = os.openpty()
-    with Popen(
-        [PROGRAM, "targets", "sync", *EXAMPLE],
-        cwd=console.folder,
-        env={**console.process_environment(), "TERM": "xterm"},
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=writer,
-    ) as process:
-        os.close(writer)
-        shown = b""
-        with contextlib.suppress(OSError):  # the end of a terminal
-            while part := os.read(reader, 65536):
-                shown += part
-        assert process.stdout is not None
-        output = process.stdout.read().decode()
-    os.close(reader)
-    assert b"reading the lists of YSE-PZ" in shown
+    output, shown = console.at_a_terminal("targets", "sync", *EXAMPLE)
+    assert "reading the lists of YSE-PZ" in shown
     assert output.startswith("status Following: 2 in YSE-PZ")
 
 

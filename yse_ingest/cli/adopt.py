@@ -33,6 +33,7 @@ def adopt(terminal: Terminal, names: tuple[str, ...], *, every: bool, again: boo
     """
     from yse_ingest.adopt import COLUMNS
     from yse_ingest.adopt import adopt as adopt_targets
+    from yse_ingest.cli.render import counted
     from yse_ingest.cli.target_options import chosen_targets
     from yse_ingest.cli.terminal import reading_service
 
@@ -40,7 +41,9 @@ def adopt(terminal: Terminal, names: tuple[str, ...], *, every: bool, again: boo
         raise click.UsageError("Give one NAME or more, or --all.")
     service = reading_service(terminal)
     found = []
-    for each in adopt_targets(service, chosen_targets(service, names), again=again):
+    targets = chosen_targets(service, names)
+    adopted = adopt_targets(service, targets, again=again)
+    for each in counted("adopting", len(targets), adopted, shown=not terminal.as_json):
         found.append(each)
         if each.error is not None and not terminal.as_json:
             report(each.error, as_json=False)

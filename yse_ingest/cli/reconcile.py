@@ -36,6 +36,7 @@ def reconcile(
       yse-ingest reconcile 2019np
       yse-ingest reconcile --all --json
     """
+    from yse_ingest.cli.render import counted
     from yse_ingest.reconcile import Auditor
     from yse_ingest.reconcile import reconcile as compare
 
@@ -48,7 +49,8 @@ def reconcile(
         for target in targets:
             auditor.send_gone(target.name)
     results = []
-    for result in compare(service, targets):
+    compared = compare(service, targets)
+    for result in counted("comparing", len(targets), compared, shown=not terminal.as_json):
         results.append(result)
         if result.error is not None and not terminal.as_json:
             report(about(result.error, result.target), as_json=False)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+_Result = TypeVar("_Result")
 
 WIDTH_OF_FILES = 130
 """Width of tables where the output is no terminal [characters]."""
@@ -170,9 +172,17 @@ def busy(label: str, *, shown: bool = True) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress(label: str, total: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
-    """Show how far long work is, on the error output of a terminal; yield what moves it on."""
-    if not shown or not sys.stderr.isatty() or total < PROGRESS_FROM:
+def progress(
+    label: str, total: int, *, shown: bool = True, least: int = PROGRESS_FROM
+) -> Iterator[Callable[[int], None]]:
+    """Show how far long work is, on the error output of a terminal; yield what moves it on.
+
+    Parameters
+    ----------
+    least
+        Work of fewer steps shows nothing.
+    """
+    if not shown or not sys.stderr.isatty() or total < least:
         yield lambda _: None
         return
     from rich.console import Console
@@ -182,3 +192,13 @@ def progress(label: str, total: int, *, shown: bool = True) -> Iterator[Callable
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=total)
         yield lambda done: bar.advance(task, done)
+
+
+def counted(
+    label: str, total: int, results: Iterable[_Result], *, shown: bool = True
+) -> Iterator[_Result]:
+    """Yield results that each take seconds, while a bar shows how many there are."""
+    with progress(label, total, shown=shown, least=2) as advance:
+        for result in results:
+            yield result
+            advance(1)

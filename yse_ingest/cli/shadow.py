@@ -45,13 +45,16 @@ def report(terminal: Terminal, names: tuple[str, ...]) -> None:
       yse-ingest shadow report 2019np
       yse-ingest shadow report --json      every row on which the two sides differ
     """
+    from yse_ingest.cli.render import counted
     from yse_ingest.cli.target_options import chosen_targets
     from yse_ingest.cli.terminal import reading_service
     from yse_ingest.shadow_report import compare_with_theirs
 
     service = reading_service(terminal)
     found = []
-    for each in compare_with_theirs(service, chosen_targets(service, names)):
+    targets = chosen_targets(service, names)
+    compared = compare_with_theirs(service, targets)
+    for each in counted("comparing", len(targets), compared, shown=not terminal.as_json):
         found.append(each)
         if each.error is not None and not terminal.as_json:
             report_error(each.error, as_json=False)
