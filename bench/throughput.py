@@ -1,6 +1,7 @@
 """Targets per second, end to end, where each server takes 200 ms to answer anything.
 
-The processes of the Procfile do the work; what beat does, send a tick, is done here.
+The processes of the Procfile do the work; what beat does, send a tick, is done here. With
+``--timeline`` it shows when each request of a cycle was under way.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -24,6 +26,7 @@ from yse_ingest.state import QUEUES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from bench.world import Server
     from yse_ingest.service import Service
 
 TARGETS = 1000
@@ -49,11 +52,29 @@ class Cycle:
     """Processor time of both stand-ins."""
     workers_s: float
     """Processor time of all workers."""
-    busy: dict[str, float]
-    """Requests that each server had under way, on average."""
+    spans: dict[Server, list[tuple[str, float, float]]]
+    """Path of each request, and when it began and ended since the tick [s]."""
+
+    @property
+    def busy(self) -> dict[str, float]:
+        """Return how many requests each server had under way, on average."""
+        return {
+            server: sum(end - start for _, start, end in each) / self.seconds
+            for server, each in self.spans.items()
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Yield one line for each request, in order."""
+        every = [
+            (start, end, server, path)
+            for server, each in self.spans.items()
+            for path, start, end in each
+        ]
+        for start, end, server, path in sorted(every):
+            yield f"{start:6.2f} to {end:5.2f} s  {server:5}  {path}"
 
 
-def figures() -> Iterator[Figure]:
+def figures(*, timeline: bool = False) -> Iterator[Figure]:
     """Measure incremental cycles in which 2 % of the targets have a new point."""
     with World() as world:
         overlay = {"YSE_INGEST_OVERLAP": "0s", "CELERY_BROKER_URL": world.redis.url(0)}
@@ -76,6 +97,8 @@ def figures() -> Iterator[Figure]:
             job.run(target.name, target.ra or 0.0, target.dec or 0.0)
         cron = CRON_TARGETS / (time.perf_counter() - began)
     middle = sorted(cycles, key=lambda each: each.seconds)[len(cycles) // 2]
+    if timeline:
+        sys.stdout.write("\n".join(middle.lines()) + "\n")
     rate = TARGETS / middle.seconds
     name = "targets per second, end to end"
     busy = ", ".join(f"{count:.1f} at {server}" for server, count in middle.busy.items())
@@ -129,19 +152,19 @@ class Workers(contextlib.ExitStack):
         before = self._used()
         due_ms = service.state.now_ms()
         service.state.targets.set_all_due(due_ms)
-        began = time.perf_counter()
+        began, tick_s = time.perf_counter(), time.time()
         self._tick("dispatch")
         self._wait(service, names, due_ms)
         seconds = time.perf_counter() - began
         used = [after - before for after, before in zip(self._used(), before, strict=True)]
-        spans = self._world.call("spans")
-        uploads = sum(path == "/add_transient_phot/" for _, path, _ in spans["ysepz"])
+        spans = {
+            server: [(path, start - tick_s, end - tick_s) for path, start, end in each]
+            for server, each in self._world.call("spans").items()
+        }
+        uploads = sum(path == "/add_transient_phot/" for path, _, _ in spans["ysepz"])
         if uploads != len(news):
             raise RuntimeError(f"{uploads} uploads of {len(news)}")
-        busy = {
-            server: sum(span for *_, span in each) / seconds for server, each in spans.items()
-        }
-        return Cycle(seconds, used[0], sum(used[1:]), busy)
+        return Cycle(seconds, used[0], sum(used[1:]), spans)
 
     def _tick(self, task: str) -> None:
         self._celery.send_task(f"yse_ingest.{task}", queue="control")
@@ -179,4 +202,4 @@ def _unasked(service: Service, names: Sequence[str], due_ms: int) -> bool:
 
 
 if __name__ == "__main__":
-    main(figures)
+    main(lambda: figures(timeline="--timeline" in sys.argv))

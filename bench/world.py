@@ -95,15 +95,13 @@ class _Servers:
         log.clear()
         return sum(cost for *_, cost in asked), asked
 
-    def spans(self) -> dict[Server, list[tuple[str, str, float]]]:
-        """Return the requests since the last call, each with how long it was under way [s]."""
-        found: dict[Server, list[tuple[str, str, float]]] = {}
+    def spans(self) -> dict[Server, list[tuple[str, float, float]]]:
+        """Return the requests since the last call, with when each began and ended [Unix s]."""
+        found: dict[Server, list[tuple[str, float, float]]] = {}
         servers: tuple[Server, ...] = ("mars", "ysepz")
         for server in servers:
             log = getattr(self, server).log
-            found[server] = [
-                (each.method, each.path, each.ended - each.started) for each in log
-            ]
+            found[server] = [(each.path, each.started, each.ended) for each in log]
             log.clear()
         return found
 
