@@ -645,3 +645,27 @@ def _in_threads(*work: Any) -> None:
     for thread in threads:
         thread.join()
     assert not failures
+
+
+# ------------------------------------------------------------------ what is owed in all
+
+
+def test_what_is_owed_for_too_long_is_counted_and_the_oldest_named(
+    state: State, curve: Curve
+) -> None:
+    """As the rows themselves say; a row without points is owed nothing."""
+    before = [owe(state, str(number), curve([1, 2], [19.0, 19.1])) for number in range(2100)]
+    owe(state, "empty", curve([], []))
+    middle_ms = state.now_ms() + 1
+    while state.now_ms() <= middle_ms:
+        pass
+    owe(state, "late", curve([3], [19.0]), target="2020xyz")
+    found = state.outbox.standing(middle_ms, named=3)
+    assert sum(before) == found.late_points == 4200
+    assert (found.transients, found.points, found.late_transients) == (2102, 4201, 2100)
+    rows = sorted(state.outbox.rows(5000), key=lambda one: one.since_ms)
+    assert [one.since_ms for one in found.oldest] == [one.since_ms for one in rows[:3]]
+    assert all(one.targets == ("2019np",) for one in found.oldest)
+    everything = state.outbox.standing(state.now_ms() + 1000, named=5000)
+    assert {one.key for one in everything.oldest} == {one.key for one in rows} - {"empty"}
+    assert state.outbox.standing(0, named=3).oldest == ()

@@ -14,7 +14,14 @@ from yse_ingest.state.keys import QUEUES, key_prefix
 from yse_ingest.state.ledgers import LedgerStore
 from yse_ingest.state.looks import Look
 from yse_ingest.state.notices import Change, Delivery, Present
-from yse_ingest.state.owed import Claim, OwedRow, RowSummary, exposure_field, exposure_fields
+from yse_ingest.state.owed import (
+    Claim,
+    OwedRow,
+    RowSummary,
+    Standing,
+    exposure_field,
+    exposure_fields,
+)
 from yse_ingest.state.source_records import KeptReply, SourceRecord
 from yse_ingest.state.store import State
 from yse_ingest.state.targets import EXPIRED, Backfill, DueTarget, FileSync
@@ -44,6 +51,7 @@ __all__ = [
     "Present",
     "RowSummary",
     "SourceRecord",
+    "Standing",
     "State",
     "Trouble",
     "exposure_field",

@@ -16,6 +16,7 @@ from yse_ingest.state.owed import (
     Claim,
     OwedRow,
     RowSummary,
+    Standing,
     owed_row,
     points_of,
     row_summary,
@@ -37,6 +38,7 @@ STATE_LOST = "the state was lost while it was in flight"
 
 _EXPIRED_AT_ONCE = 1000
 _SUMMARIES_AT_ONCE = 500
+_COUNTED_AT_ONCE = 1000
 
 
 class Outbox:
@@ -413,6 +415,31 @@ class Outbox:
         for start in range(0, len(keys), _SUMMARIES_AT_ONCE):
             found += self._summaries(keys[start : start + _SUMMARIES_AT_ONCE])
         return found
+
+    def standing(self, before_ms: int, *, named: int) -> Standing:
+        """Return what is owed in all, and since before a time [Unix ms].
+
+        A hundred thousand rows are counted by Redis; ``named`` of the late ones are read.
+        """
+        flat = self._connection.call("ZRANGE", self._rows, 0, -1, "WITHSCORES")
+        keys, points = flat[::2], [int(score) for score in flat[1::2]]
+        late: list[tuple[int, int]] = []
+        for start in range(0, len(keys), _COUNTED_AT_ONCE):
+            some = [self._of(key)[0] for key in keys[start : start + _COUNTED_AT_ONCE]]
+            found = self._connection.run(scripts.OWED_BEFORE, keys=some, args=[before_ms])
+            late += [
+                (since_ms, start + place)
+                for place, since_ms in zip(found[::2], found[1::2], strict=True)
+                if points[start + place]
+            ]
+        oldest = [keys[place] for _, place in sorted(late)[:named]]
+        return Standing(
+            transients=len(keys),
+            points=sum(points),
+            late_transients=len(late),
+            late_points=sum(points[place] for _, place in late),
+            oldest=tuple(self._summaries(oldest)),
+        )
 
     def _summaries(self, keys: list[str]) -> list[RowSummary]:
         replies = iter(

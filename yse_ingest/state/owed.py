@@ -94,6 +94,20 @@ class RowSummary:
     settle: dict[str, Any] | None
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What is owed to all transients together."""
+
+    transients: int
+    points: int
+    late_transients: int
+    """Those to which points are owed since before a time,"""
+    late_points: int
+    """and how many points."""
+    oldest: tuple[RowSummary, ...]
+    """Some of the late ones, the oldest first."""
+
+
 def exposure_field(instrument: str, obs_group: str, band: str, time_ms: int) -> str:
     """Return the name of one exposure in a row of the outbox."""
     return "|".join((*map(_quoted, (instrument, obs_group, band)), str(time_ms)))

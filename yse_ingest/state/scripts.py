@@ -342,6 +342,19 @@ return 1
 """
 )
 
+OWED_BEFORE = """
+-- KEYS: row...; ARGV: time; returns (place since)... of those that are owed since before it
+local late = {}
+for i, row in ipairs(KEYS) do
+  local since = tonumber(redis.call('HGET', row, 'since_ms'))
+  if since and since < tonumber(ARGV[1]) then
+    late[#late + 1] = i - 1
+    late[#late + 1] = since
+  end
+end
+return late
+"""
+
 FINISH = (
     _NOW
     + """

@@ -121,7 +121,7 @@ def _dark(settings: Settings, fact: str, remedy: str) -> Health:
 def _summary(sight: Sight, failures: tuple[Condition, ...]) -> str:
     if failures:
         return _failing(failures)
-    owed = counted(sight.points_owed, "point")
+    owed = counted(sight.owed.points, "point")
     limit = lasting(sight.settings.limit_heartbeat_s)
     followed = counted(sight.followed_count, "target")
     return f"OK: {followed} followed, {owed} owed; beat and all workers at work within {limit}"

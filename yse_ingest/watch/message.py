@@ -73,7 +73,7 @@ def compose(changes: Sequence[Change], sight: Sight) -> Message:
             "namespace": sight.settings.namespace,
             "at": iso_of_unix(sight.now_ms / 1000),
             "targets": sight.followed_count,
-            "points_owed": sight.points_owed,
+            "points_owed": sight.owed.points,
             "changes": [
                 {
                     name: blanked(value, hide) if isinstance(value, str) else value
@@ -144,9 +144,9 @@ def _where(sight: Sight) -> str:
 
 
 def _stand(sight: Sight) -> str:
-    owed = counted(sight.points_owed, "point")
+    owed = counted(sight.owed.points, "point")
     return (
         f"As it stands at {minute_of(sight.now_ms)}: {counted(sight.followed_count, 'target')}"
-        f" followed, {owed} owed to {counted(len(sight.rows), 'transient')}.\n"
+        f" followed, {owed} owed to {counted(sight.owed.transients, 'transient')}.\n"
         "`yse-ingest health` says what is wrong now."
     )

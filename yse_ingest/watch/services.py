@@ -194,5 +194,5 @@ def _why(sight: Sight, silent: list[tuple[str, Clock]]) -> str:
 
 
 def _owed(sight: Sight) -> str:
-    owed = counted(sight.points_owed, "point")
-    return f"{owed} of {counted(len(sight.rows), 'transient')} wait; none is lost."
+    owed = counted(sight.owed.points, "point")
+    return f"{owed} of {counted(sight.owed.transients, 'transient')} wait; none is lost."

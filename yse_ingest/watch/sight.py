@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from yse_ingest.choice import Group
     from yse_ingest.clients import Clients
     from yse_ingest.settings import Settings
-    from yse_ingest.state import Choice, Clock, Delivery, RowSummary, State, Trouble
+    from yse_ingest.state import Choice, Clock, Delivery, RowSummary, Standing, State, Trouble
     from yse_ingest.targets import Target
 
 ROWS_MAX = 100_000
 UNCLEAR = frozenset({Status.AMBIGUOUS, Status.UNKNOWN})
 """Answers that a person must make clear."""
 CLOCKS_AT_ONCE = 1000
+OWED_NAMED = 50
+"""So many of the transients to which something is owed for too long are read."""
 NEXT = 100
 """So many targets that are asked next are looked at, where a source is down."""
 
@@ -52,8 +54,8 @@ class Sight:
     sources: Mapping[str, Mapping[str, Any]]
     """Source to the state of its breaker."""
     quiet_until_ms: int
-    rows: Sequence[RowSummary]
-    """What is owed."""
+    owed: Standing
+    """What is owed, and what of it for too long."""
     followed_count: int
     """How many targets there are, paused ones with them."""
     targets: Sequence[Target]
@@ -85,11 +87,6 @@ class Sight:
     def settings(self) -> Settings:
         """Return the settings: the limits."""
         return self.clients.settings
-
-    @property
-    def points_owed(self) -> int:
-        """Return how many points are owed."""
-        return sum(row.points for row in self.rows)
 
     @cached_property
     def private(self) -> frozenset[str]:
@@ -195,9 +192,10 @@ def look(clients: Clients, state: State) -> Sight:
         clients.targets_file()
     except YseIngestError as error:
         file_error = error.fact
-    rows = state.outbox.rows(ROWS_MAX)
+    late_ms = now_ms - round(1000 * clients.settings.limit_owed_s)
+    owed = state.outbox.standing(late_ms, named=OWED_NAMED)
     breakers = {name: state.source_breaker(name).state() for name in SOURCES}
-    wanted, looks, basis = _wanted(clients, state, rows, now_ms, by_file=file_error is None)
+    wanted, looks, basis = _wanted(clients, state, owed, now_ms, by_file=file_error is None)
     if any(each["open"] for each in breakers.values()):
         # Who is asked next will find it open: it holds back some target at least.
         wanted = list(dict.fromkeys([*wanted, *state.targets.by_due(NEXT)]))
@@ -223,7 +221,7 @@ def look(clients: Clients, state: State) -> Sight:
         breaker=state.outbox.breaker(),
         sources=breakers,
         quiet_until_ms=state.quiet_until_ms(),
-        rows=rows,
+        owed=owed,
         followed_count=state.targets.count(),
         targets=targets,
         looks=looks,
@@ -246,11 +244,10 @@ def look(clients: Clients, state: State) -> Sight:
 
 
 def _wanted(
-    clients: Clients, state: State, rows: Sequence[RowSummary], now_ms: int, *, by_file: bool
+    clients: Clients, state: State, late: Standing, now_ms: int, *, by_file: bool
 ) -> tuple[list[str], dict[str, int | None], str | None]:
     """Return the names to look at, when each was to be, and by which settings if it is all."""
-    late_ms = now_ms - round(1000 * clients.settings.limit_owed_s)
-    owed = [name for row in rows if row.since_ms < late_ms for name in row.targets]
+    owed = [name for row in late.oldest for name in row.targets]
     if not by_file:
         # Nothing is judged by it, and nothing named.
         return owed, {}, None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from yse_ingest.choice import LACKS
 from yse_ingest.watch.condition import Condition
 from yse_ingest.watch.sight import UNCLEAR
-from yse_ingest.watch.words import counted, lasting, minute_of, some
+from yse_ingest.watch.words import NAMES_MAX, counted, lasting, minute_of, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,25 +40,25 @@ def file_unusable(sight: Sight) -> Iterator[Condition]:
 
 def owed_too_long(sight: Sight) -> Iterator[Condition]:
     """Hold while points are owed for longer than their limit: one condition for all."""
-    before_ms = sight.now_ms - round(1000 * sight.settings.limit_owed_s)
-    late = sorted(
-        (row for row in sight.rows if row.points and row.since_ms < before_ms),
-        key=lambda row: row.since_ms,
-    )
-    if not late:
+    owed = sight.owed
+    if not owed.oldest:
         return
-    points = counted(sum(row.points for row in late), "point")
-    shown = [row for row in late if not sight.is_private(row)]
+    since_ms = owed.oldest[0].since_ms
+    points = counted(owed.late_points, "point")
+    shown = [row for row in owed.oldest if not sight.is_private(row)]
     names = [name for row in shown for name in row.targets]
+    named = some(names)
+    if owed.late_transients > len(owed.oldest):
+        named = ", ".join([*names[:NAMES_MAX], "and others"])
     why = next((f"; the oldest: {row.reason}" for row in shown if row.reason), "")
     yield Condition(
         "owed",
-        f"{points} of {counted(len(late), 'transient')} are owed since"
-        f" {minute_of(late[0].since_ms)}" + (f": {some(names)}{why}" if names else ""),
+        f"{points} of {counted(owed.late_transients, 'transient')} are owed since"
+        f" {minute_of(since_ms)}" + (f": {named}{why}" if names else ""),
         remedy="`yse-ingest status NAME` says why; `yse-ingest push NAME` sends now.",
         safe="They wait in the outbox and are tried again.",
         over="nothing is owed for too long any more",
-        since_ms=late[0].since_ms,
+        since_ms=since_ms,
         limit_s=sight.settings.limit_owed_s,
         causes=NOT_UPLOADED,
     )
