@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from yse_ingest.cadence import BASE_S
 from yse_ingest.sources import Status
-from yse_ingest.targets import ADAPTIVE
+from yse_ingest.targets import ADAPTIVE, phase_of
 from yse_ingest.times import time_ms_of_date
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ UNREADABLE, REFUSED = "unreadable", "refused"
 """Status of a question whose answer was something else than agreed, and of one refused."""
 CADENCES = 3.0
 """A target may miss so many of its times before it can be stale."""
+SPREAD = 0.25
+"""A look comes earlier by up to this part of the time until then."""
 PENDING_S = 4 * 86_400.0
 """A source that works on a question for longer has no answer either [s]."""
 
@@ -119,7 +121,12 @@ def next_look(
     times += [fresh.late_ms for fresh in standing if fresh.late_ms is not None]
     if target.until is not None and (until_ms := time_ms_of_date(target.until)) > now_ms:
         times.append(until_ms)
-    return min(times)
+    return spread(target.name, min(times), now_ms)
+
+
+def spread(name: str, look_ms: int, now_ms: int) -> int:
+    """Return a somewhat earlier look, so that those of one moment are not so again."""
+    return look_ms - round(SPREAD * (look_ms - now_ms) * phase_of(name) / 2**32)
 
 
 def _silence(

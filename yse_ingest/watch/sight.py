@@ -15,7 +15,7 @@ from yse_ingest.errors import StateError, YseIngestError
 from yse_ingest.sources import SOURCES, Status
 from yse_ingest.state import QUEUES, Look, key_prefix, side_connection
 from yse_ingest.watch.channels import names_of
-from yse_ingest.watch.freshness import Freshness, freshness, next_look
+from yse_ingest.watch.freshness import Freshness, freshness, next_look, spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -145,7 +145,7 @@ class Sight:
             if name not in names:
                 yield Look(name, known_ms, None)
             elif name in self.paused:
-                yield Look(name, known_ms, floor_ms)
+                yield Look(name, known_ms, spread(name, floor_ms, self.now_ms))
         standing: dict[str, list[Freshness]] = {}
         telling = {name for name, choices in self.choices.items() if _tells(choices)}
         for target, _, clock, fresh in self.asked:
