@@ -12,6 +12,7 @@ from yse_ingest.state import Choice, Look
 from yse_ingest.targets import Target
 from yse_ingest.watch.conditions import conditions
 from yse_ingest.watch.sight import look
+from yse_ingest.watch.targets import STALE_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,7 +112,7 @@ def test_a_look_at_some_finds_what_a_look_at_all_finds(service: Service, seed: i
         service.state.targets.put(Target(name), origin="adhoc")
     service.watch()
     seen: set[str] = set()
-    for _ in range(100):
+    for _ in range(60):
         for _ in range(draw.randint(0, 3)):
             EVENTS[draw.choice(sorted(EVENTS))](service, draw.choice(names), draw)
         time.sleep(draw.choice((0.0, 0.0, 0.02, 0.1)))
@@ -203,3 +204,18 @@ def test_what_may_make_a_target_late_sooner_has_it_looked_at(
     assert not look(service, service.state).targets
     EVENTS[event](service, "2026abc", random.Random(4))
     assert [target.name for target in look(service, service.state).targets] == ["2026abc"]
+
+
+def test_those_that_are_late_for_longest_are_named_and_the_rest_counted(
+    deployment: Deployment,
+) -> None:
+    """So that a service that was away for a day tells what a person can read."""
+    service = deployment.service(YSE_INGEST_FRESHNESS="0.01", YSE_INGEST_CADENCE="0.001")
+    names = [f"2026a{number:04}" for number in range(STALE_MAX)]
+    for some in (names, ["2026zz", "2026zy", "2026zx"]):
+        service.state.targets.put_many([Target(name) for name in some], origin="adhoc")
+        time.sleep(0.02)
+    late = [each for each in conditions(look(service, service.state)) if "stale" in each.kind]
+    assert {each.key for each in late} == {f"stale:{name}" for name in names} | {"stale-more"}
+    (more,) = (each for each in late if each.key == "stale-more")
+    assert more.fact == "3 more targets had no answer within the limit"
