@@ -53,11 +53,13 @@ class Looks:
         self._connection = connection
         self._looks = keys("watch", "looks")
         self._basis = keys("watch", "basis")
+        self._targets = keys("targets")
 
-    def due(self, now_ms: int) -> dict[str, int]:
-        """Return the targets whose look has come, with its time [Unix ms]."""
+    def due(self, now_ms: int | None = None) -> dict[str, int]:
+        """Return the targets whose look has come, with its time [Unix ms]; None: all."""
+        last = "+inf" if now_ms is None else now_ms
         flat = self._connection.call(
-            "ZRANGE", self._looks, "-inf", now_ms, "BYSCORE", "WITHSCORES"
+            "ZRANGE", self._looks, "-inf", last, "BYSCORE", "WITHSCORES"
         )
         return {name: int(at) for name, at in zip(flat[::2], flat[1::2], strict=True)}
 
@@ -71,10 +73,15 @@ class Looks:
             found |= {name: int(at) for name, at in known if at is not None}
         return found
 
-    def basis(self) -> str | None:
-        """Return the settings by which the looks were noted; None: there are none."""
-        basis: str | None = self._connection.call("GET", self._basis)
-        return basis
+    def cover(self, basis: str) -> bool:
+        """Tell whether every target has its look, noted by these settings.
+
+        It has none where an older version has added it.
+        """
+        noted, looks, targets = self._connection.batch(
+            [("GET", self._basis), ("ZCARD", self._looks), ("HLEN", self._targets)], atomic=True
+        )
+        return bool(noted == basis and looks == targets)
 
     def note(self, looks: Iterable[Look], *, basis: str | None = None) -> None:
         """Note when targets are to be looked at next; what changed meanwhile stays as it is.

@@ -259,15 +259,14 @@ def _wanted(
             file.default_source or settings.default_source,
         )
     )
-    if state.looks.basis() == basis:
+    if state.looks.cover(basis):
         looks: dict[str, int | None] = dict(state.looks.due(now_ms))
         more = dict.fromkeys([*owed, *state.clocks.troubled(ROWS_MAX)])
         missing = [name for name in more if name not in looks]
         known = state.looks.known(missing)
         return [*looks, *missing], looks | {name: known.get(name) for name in missing}, None
     names = state.targets.names()
-    known = state.looks.known(names)
-    return names, {name: known.get(name) for name in names}, basis
+    return names, dict.fromkeys(names) | state.looks.due(), basis
 
 
 def _tells(choices: Mapping[str, Choice]) -> bool:
