@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workers.schedule import TICKS
 from yse_ingest.cli import overview, target_lists
@@ -16,7 +16,7 @@ from yse_ingest.ledger import Ledger
 from yse_ingest.reconcile import Auditor
 from yse_ingest.service import DISPATCH_MAX, Service
 from yse_ingest.settings import Settings
-from yse_ingest.state import Look, side_connection
+from yse_ingest.state import Clock, Look, side_connection
 from yse_ingest.state.embedded import EmbeddedRedis
 from yse_ingest.targets import Target
 from yse_ingest.watch.health import examine
@@ -134,18 +134,14 @@ def fill(service: Service, names: Sequence[str]) -> None:
     source = service.source_of(Target(names[0]))
     now_ms = state.now_ms()
     old = replace(Ledger.empty(), read_back_ms=now_ms - 8 * DAY_MS)
-    said: dict[str, Any] = {
-        "asked_ms": now_ms,
-        "answered_ms": now_ms,
-        "status": "ok",
-        "detail": DETAIL,
-    }
+    said = Clock(asked_ms=now_ms, answered_ms=now_ms, status="ok", detail=DETAIL)
     pks = {name: number for number, name in enumerate(names, start=1)}
     for start in range(0, len(names), AT_ONCE):
         some = names[start : start + AT_ONCE]
         state.targets.put_many(
             (Target(name, ra=10.0, dec=20.0) for name in some), origin="list"
         )
+        state.clocks.record_answers(some, source, lambda *_: said)
         state.resolutions.put_many(
             {
                 name: {"pk": pks[name], "name": name, "slug": name, "ra": 10.0, "dec": 20.0}
@@ -153,7 +149,6 @@ def fill(service: Service, names: Sequence[str]) -> None:
             }
         )
         for name in some:
-            state.clocks.record(name, source, **said)
             state.ledgers.put(pks[name], old, name=name, slug=name)
     for work in WORKS:
         state.heartbeats.beat(work)
