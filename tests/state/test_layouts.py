@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from yse_ingest.ledger import Ledger
+from yse_ingest.state.resolutions import KEEP_S
 from yse_ingest.state.store import LAYOUT
 from yse_ingest.targets import Target
 
@@ -103,7 +104,7 @@ def see_all(state: State, ledger: Ledger) -> None:
     assert newest == {"at": 2}
     assert older["points"][39] == {"band": "g", "n": 39}
     assert state.resolutions.get(NAME) == {"pk": 7, "tags": ["a"]}
-    assert 0 < state._connection.call("PTTL", state._keys("resolution", NAME)) <= 60_000
+    assert KEEP_S - 60 <= state.resolutions.age_s(NAME) < KEEP_S
     assert [row["native_id"] for row in state.quarantine.list()] == ["1", "2"]
     assert (
         state.quarantine.put(NAME, [{**ROW, "native_id": "1", "reason": "not a number"}]) == 0
@@ -132,7 +133,15 @@ def test_layout_one_is_packed_and_nothing_is_left_behind(
     assert state.quarantine.rejections() == {NAME: {"99": "satellite"}}
     assert state._connection.call("GET", state._keys("version")) == str(LAYOUT)
     kept = {key.split(":", 2)[2] for key in keys_of(state)}
-    old = ("ledger:", "clock:", "receipts:", "quarantine:2", "refused:", "waiting:")
+    old = (
+        "ledger:",
+        "clock:",
+        "receipts:",
+        "quarantine:2",
+        "refused:",
+        "waiting:",
+        "resolution:",
+    )
     assert not [key for key in kept if key.startswith(old) or key == "quarantines"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import string
 import threading
 from dataclasses import replace
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yse_ingest.ledger import Ledger, Slot
-from yse_ingest.state.clocks import Clock, clocks_of, packed_clocks
+from yse_ingest.state.clocks import Clock, clocks_of, kept_clocks
 from yse_ingest.state.ledgers import packed_ledger, unpacked_ledger
 from yse_ingest.state.packed import (
     FORMAT,
@@ -28,7 +29,11 @@ from yse_ingest.state.packed import (
 from yse_ingest.state.receipts import with_columns, with_points
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from yse_ingest.state import State
+
+    Until = Callable[[Callable[[], Any]], Any]
 
 FIRST = "01c3d0e143437727366780159a9a989998585a981859c4d60200"
 
@@ -89,20 +94,23 @@ def ledgers(draw: st.DrawFn) -> Ledger:
     )
 
 
-@given(st.binary(max_size=3000))
-def test_bytes_come_back(data: bytes) -> None:
-    """Whatever they are."""
-    packed = pack(data)
+@settings(deadline=None)
+@given(st.binary(max_size=3000), TEXT)
+def test_bytes_come_back(data: bytes, name: str) -> None:
+    """Whatever they are, and whatever both sides know of them."""
+    packed = pack(data, known=name.encode())
     assert is_whole(packed)
-    assert unpack(packed) == data
+    assert unpack(packed, known=name.encode()) == data
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_json_comes_back(value: Any) -> None:
     """Floats to their last bit."""
     assert unpack_json(pack_json(value)) == value
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.data())
 def test_whatever_is_changed_is_noticed(content: bytes, data: st.DataObject) -> None:
     """A byte that differs, an end that is missing, something that follows."""
@@ -123,6 +131,7 @@ def test_a_value_written_by_this_format_is_read_for_ever() -> None:
     assert unpack_json(first) == {"mars": ["ok", {"kinds": ["detection"]}, 1795464498428]}
 
 
+@settings(deadline=None)
 @given(ledgers())
 def test_a_ledger_comes_back_to_the_last_bit(ledger: Ledger) -> None:
     """Times before 1970 and beyond 4000, primary keys that go down, slots in any writing."""
@@ -135,13 +144,14 @@ def test_a_ledger_comes_back_to_the_last_bit(ledger: Ledger) -> None:
     assert found.read_back_ms == ledger.read_back_ms
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(string.ascii_lowercase, min_size=1), CLOCKS, max_size=3))
 def test_clocks_come_back(clocks: dict[str, Clock]) -> None:
-    """Of each source whatever is known; where there is none, nothing is kept."""
-    packed = packed_clocks(clocks)
-    assert clocks_of(unpack_json(packed) if packed else None) == clocks
+    """Of each source whatever is known."""
+    assert clocks_of(unpack_json(pack_json(kept_clocks(clocks)))) == clocks
 
 
+@settings(deadline=None)
 @given(POINTS, st.dictionaries(TEXT.filter(lambda name: name != "points"), JSON, max_size=4))
 def test_a_receipt_comes_back(points: list[dict[str, Any]], rest: dict[str, Any]) -> None:
     """With its points in their order, dates that are none among them."""
@@ -237,6 +247,21 @@ def test_a_damaged_value_is_missing_and_made_anew(
 def test_a_damaged_look_up_was_never_made(state: State) -> None:
     """The next cycle asks again."""
     state.resolutions.put("a", {"pk": 7})
-    state._connection.call("SET", state._keys("resolution", "a"), b"\x01half")
+    state._connection.call("HSET", state._keys("resolution"), "a", b"\x01half")
     assert state.resolutions.get("a") is None
     assert state.resolutions.many(["a", "b"]) == {}
+    assert state.resolutions.age_s("a") == math.inf
+
+
+def test_look_ups_that_nobody_believes_any_more_go(state: State, until: Until) -> None:
+    """Of names that are asked for once, and never again, few stay."""
+    for number in range(50):
+        state.resolutions.put(f"old{number}", {"pk": number}, keep_s=0.001)
+    kept = PackedHash(state._connection, state._keys("resolution"))
+
+    def put_and_count() -> bool:
+        state.resolutions.put("new", {"pk": 7})
+        return kept.names() == ["new"]
+
+    assert until(put_and_count)
+    assert state.resolutions.get("new") == {"pk": 7}

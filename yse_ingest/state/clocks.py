@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from yse_ingest.state import scripts
-from yse_ingest.state.packed import PackedHash, pack_json
+from yse_ingest.state.packed import PackedHash
 from yse_ingest.targets import canonical_name
 
 if TYPE_CHECKING:
@@ -193,9 +193,18 @@ class Clocks:
                 if after is not None:
                     clocks[source] = after
                 member = troubled_member(key, source)
-                args += [key, raw or b"", packed_clocks(clocks), member, _troubled_since(after)]
+                args += [
+                    key,
+                    raw or b"",
+                    self._packed_of(key, clocks),
+                    member,
+                    _troubled_since(after),
+                ]
             missed = self._connection.run(scripts.CLOCKS_SWAP, keys=keys, args=args)
             waiting = [waiting[place] for place in missed]
+
+    def _packed_of(self, name: str, clocks: ClocksOf) -> bytes:
+        return self._packed.pack(name, kept_clocks(clocks)) if clocks else b""
 
     def _clocks(self, name: str, raw: bytes | None) -> ClocksOf:
         return clocks_of(self._packed.value_of(name, raw))
@@ -309,11 +318,9 @@ def _troubled_since(clock: Clock | None) -> int | str:
     return since_ms or 0
 
 
-def packed_clocks(clocks: Mapping[str, Clock]) -> bytes:
-    """Return the clocks of a target as they are kept; b"": there are none."""
-    if not clocks:
-        return b""
-    return pack_json({source: _kept(clock) for source, clock in clocks.items()})
+def kept_clocks(clocks: Mapping[str, Clock]) -> dict[str, list[Any]]:
+    """Return the clocks of a target as they are kept."""
+    return {source: _kept(clock) for source, clock in clocks.items()}
 
 
 def _kept(clock: Clock) -> list[Any]:

@@ -15,7 +15,7 @@ view::
     targets:backfill         name -> what is to be read again of it (hash)
     targets:pressed          length of the queue for which claiming waits (string)
     targets:added            name -> since when it is followed (hash)
-    resolution:<name>        a cached look-up in YSE-PZ, packed (string, expires)
+    resolution               name -> until when its look-up is believed, and that, packed (hash)
     name:<name>              what TNS said of a name, and when (string, expires)
     aliases, aliases:<n>     YSE-PZ's aliases: reading, count, read_ms (hash); rows (list)
     ledger, ledgers          id -> its ledger, packed (hash); id -> last read-back (zset)

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 import zlib
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.ledger import Ledger, Slot
-from yse_ingest.state.clocks import Clock, packed_clocks
+from yse_ingest.state.clocks import Clock, kept_clocks
 from yse_ingest.state.connection import Read
 from yse_ingest.state.ledgers import packed_ledger
-from yse_ingest.state.packed import pack_json
-from yse_ingest.state.quarantine import packed_rows
-from yse_ingest.state.receipts import packed_receipts
+from yse_ingest.state.packed import PackedHash
+from yse_ingest.state.quarantine import kept_rows
+from yse_ingest.state.receipts import kept_receipts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +49,7 @@ def pack_first_layout(connection: Connection, keys: Keys) -> dict[str, int]:
         with connection.reading_ahead(reads.values()):
             for key, kind in kinds.items():
                 raw = connection.call(*reads[key].command, binary=True)
-                moved, done = _moved(key, kind, raw, keys)
+                moved, done = _moved(connection, key, kind, raw, keys)
                 commands += done
                 counts[moved] = counts.get(moved, 0) + 1
         orders = [key for key in page if _is_order(key, keys)]
@@ -81,20 +82,33 @@ def _is_order(key: str, keys: Keys) -> bool:
     return key.startswith(keys("quarantine", "")) and key.endswith(":order")
 
 
-def _moved(key: str, kind: str, raw: Any, keys: Keys) -> tuple[str, list[Command]]:
+def _moved(
+    connection: Connection, key: str, kind: str, raw: Any, keys: Keys
+) -> tuple[str, list[Command]]:
     """Return what was found, and the commands that bring it to its place."""
     name = key.removeprefix(keys(kind, ""))
-    if not raw or (kind == "resolution" and not raw.startswith(b"{")):
+    if not raw:
         return "moved", []  # another process was first
     try:
-        packed = _PACK[kind](raw)
+        packed = _packed(connection, key, kind, raw, keys)
     # What is damaged may fail anywhere: checksum, JSON, its keys, their types, the rows.
     except (ValueError, KeyError, TypeError, AttributeError, zlib.error):
         forget = [("ZREM", keys(f"{kind}s"), name)] if kind.endswith("ledger") else []
         return _DAMAGED, [("DEL", key), *forget]
-    if kind == "resolution":
-        return kind, [("SET", key, packed, "XX", "KEEPTTL")]
     return kind, [("HSETNX", keys(kind), name, packed), ("DEL", key)]
+
+
+def _packed(connection: Connection, key: str, kind: str, raw: Any, keys: Keys) -> bytes:
+    """Return a value of layout 1 as layout 2 keeps it."""
+    if kind.endswith("ledger"):
+        return _ledger(raw)
+    if kind == "resolution":
+        left_ms = max(0, int(connection.call("PTTL", key)))
+        kept: Any = [round(1000 * time.time()) + left_ms, json.loads(raw)]
+    else:
+        kept = _KEPT[kind](raw)
+    name = key.removeprefix(keys(kind, ""))
+    return PackedHash(connection, keys(kind)).pack(name, kept)
 
 
 def _ledger(raw: dict[bytes, bytes]) -> bytes:
@@ -111,7 +125,7 @@ def _ledger(raw: dict[bytes, bytes]) -> bytes:
     return packed_ledger(ledger, about["name"], about["slug"])
 
 
-def _clock(raw: dict[bytes, bytes]) -> bytes:
+def _clock(raw: dict[bytes, bytes]) -> dict[str, Any]:
     sources: dict[str, dict[str, Any]] = {}
     for label, text in _texts(raw).items():
         source, part = label.rsplit("|", 1)
@@ -122,11 +136,11 @@ def _clock(raw: dict[bytes, bytes]) -> bytes:
             known["detail"] = json.loads(text) | known["detail"]
         else:
             known[part] = int(text) if part.endswith("_ms") else text
-    return packed_clocks({source: Clock(**parts) for source, parts in sources.items()})
+    return kept_clocks({source: Clock(**parts) for source, parts in sources.items()})
 
 
-def _receipts(raw: list[bytes]) -> bytes:
-    return packed_receipts(
+def _receipts(raw: list[bytes]) -> list[Any]:
+    return kept_receipts(
         [
             json.loads(
                 each if each.startswith(b"{") else zlib.decompress(base64.b85decode(each))
@@ -136,27 +150,21 @@ def _receipts(raw: list[bytes]) -> bytes:
     )
 
 
-def _rows(raw: dict[bytes, bytes]) -> bytes:
+def _rows(raw: dict[bytes, bytes]) -> list[Any]:
     rows = [json.loads(text) for text in _texts(raw).values()]
-    return packed_rows(sorted(rows, key=lambda row: (row["at_ms"], row["native_id"] or "")))
+    return kept_rows(sorted(rows, key=lambda row: (row["at_ms"], row["native_id"] or "")))
 
 
-def _refused(raw: dict[bytes, bytes]) -> bytes:
+def _refused(raw: dict[bytes, bytes]) -> dict[str, Any]:
     points = {native_id: json.loads(text) for native_id, text in _texts(raw).items()}
-    return pack_json(
-        {
-            native_id: [point["values"], point["times"], point["until_ms"]]
-            for native_id, point in points.items()
-        }
-    )
+    return {
+        native_id: [point["values"], point["times"], point["until_ms"]]
+        for native_id, point in points.items()
+    }
 
 
-def _waiting(raw: set[bytes]) -> bytes:
-    return pack_json(sorted(each.decode() for each in raw))
-
-
-def _resolution(raw: bytes) -> bytes:
-    return pack_json(json.loads(raw))
+def _waiting(raw: set[bytes]) -> list[str]:
+    return sorted(each.decode() for each in raw)
 
 
 def _texts(raw: dict[bytes, bytes]) -> dict[str, str]:
@@ -174,13 +182,10 @@ _READS: dict[str, tuple[str, ...]] = {
     "resolution": ("GET",),
 }
 _ALL: dict[str, tuple[int, ...]] = {"receipts": (0, -1)}
-_PACK: dict[str, Callable[[Any], bytes]] = {
-    "ledger": _ledger,
-    "shadow:ledger": _ledger,
+_KEPT: dict[str, Callable[[Any], Any]] = {
     "clock": _clock,
     "receipts": _receipts,
     "quarantine": _rows,
     "refused": _refused,
     "waiting": _waiting,
-    "resolution": _resolution,
 }

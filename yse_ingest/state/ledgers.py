@@ -103,7 +103,12 @@ class LedgerStore:
             (read_back_ms, gaps, _, name, slug), _ = _parts(raw)
         except (ValueError, TypeError):
             return None
-        return {"name": name, "slug": slug, "gaps": gaps, "read_back_ms": read_back_ms}
+        return {
+            "name": name,
+            "slug": name.lower() if slug is None else slug,
+            "gaps": gaps,
+            "read_back_ms": read_back_ms,
+        }
 
     def oldest(self, limit: int) -> list[tuple[int, int]]:
         """Return ids and last read-backs [Unix ms], oldest first."""
@@ -133,7 +138,14 @@ class LedgerStore:
 
 def packed_ledger(ledger: Ledger, name: str, slug: str) -> bytes:
     """Return a ledger as it is kept, with the name and slug that YSE-PZ has for it."""
-    about = [ledger.read_back_ms, dict(ledger.gaps), ledger.slots, name, slug]
+    usual = slug == name.lower()
+    about = [
+        ledger.read_back_ms,
+        dict(ledger.gaps),
+        ledger.slots,
+        name,
+        None if usual else slug,
+    ]
     apart = replace(
         ledger,
         time_ms=np.diff(ledger.time_ms, prepend=np.int64(0)),

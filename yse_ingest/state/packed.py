@@ -17,7 +17,7 @@ from yse_ingest.state.connection import Read
 from yse_ingest.state.keys import dumps, loads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from yse_ingest.state.connection import Connection
 
@@ -64,9 +64,17 @@ class DamagedError(ValueError):
     """A packed value is not what was written."""
 
 
-def pack(data: bytes) -> bytes:
-    """Return bytes as a packed value."""
-    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, zdict=_DICTIONARY)
+def pack(data: bytes, *, known: bytes = b"") -> bytes:
+    """Return bytes as a packed value.
+
+    Parameters
+    ----------
+    data
+        What is kept.
+    known
+        What whoever unpacks it knows, and is likely to stand in it.
+    """
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, zdict=_DICTIONARY + known)
     body = deflate.compress(data) + deflate.flush()
     return bytes((FORMAT,)) + zlib.crc32(body).to_bytes(4) + body
 
@@ -80,8 +88,8 @@ def is_whole(packed: bytes) -> bool:
     )
 
 
-def unpack(packed: bytes) -> bytes:
-    """Return what `pack` was given.
+def unpack(packed: bytes, *, known: bytes = b"") -> bytes:
+    """Return what `pack` was given; ``known`` is what it was given, too.
 
     Raises
     ------
@@ -91,7 +99,7 @@ def unpack(packed: bytes) -> bytes:
     if not is_whole(packed):
         msg = "the checksum differs" if packed[:1] == bytes((FORMAT,)) else "no such format"
         raise DamagedError(msg)
-    inflate = zlib.decompressobj(-zlib.MAX_WBITS, zdict=_DICTIONARY)
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS, zdict=_DICTIONARY + known)
     try:
         data = inflate.decompress(packed[_HEAD:])
     except zlib.error as error:
@@ -102,27 +110,27 @@ def unpack(packed: bytes) -> bytes:
     return data
 
 
-def pack_json(value: object) -> bytes:
-    """Return a JSON value, packed.
+def pack_json(value: object, *, known: bytes = b"") -> bytes:
+    """Return a JSON value, packed; see `pack`.
 
     Raises
     ------
     ValueError
         When a number is not finite.
     """
-    return pack(dumps(value).encode())
+    return pack(dumps(value).encode(), known=known)
 
 
-def unpack_json(packed: bytes) -> Any:
+def unpack_json(packed: bytes, *, known: bytes = b"") -> Any:
     """Return what `pack_json` was given; see `unpack`."""
     try:
-        return loads(unpack(packed).decode())
+        return loads(unpack(packed, known=known).decode())
     except UnicodeDecodeError as error:
         raise DamagedError(str(error)) from error
 
 
 class PackedHash:
-    """Values by name in one hash, each packed. A damaged one is missing."""
+    """Values by name in one hash, each packed with its name known. A damaged one is missing."""
 
     def __init__(self, connection: Connection, key: str) -> None:
         self._connection = connection
@@ -157,6 +165,25 @@ class PackedHash:
         """Return the names that have a value, sorted."""
         return sorted(self._connection.call("HKEYS", self.key))
 
+    def put(self, values: Mapping[str, Any]) -> None:
+        """Keep values by name, whatever stood there."""
+        names = list(values)
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            flat = [part for name in some for part in (name, self.pack(name, values[name]))]
+            self._connection.call("HSET", self.key, *flat)
+
+    def sweep(self, count: int, *, is_over: Callable[[Any], bool]) -> None:
+        """Forget values that are over, among at most so many taken at random."""
+        for name in self._connection.call("HRANDFIELD", self.key, min(count, _AT_ONCE)):
+            raw = self._connection.call("HGET", self.key, name, binary=True)
+            if raw is not None and is_over(self.value_of(name, raw)):
+                self.swap(name, raw, b"")
+
+    def pack(self, name: str, value: object) -> bytes:
+        """Return a value as it is kept under a name."""
+        return pack_json(value, known=_known(name))
+
     def change(self, name: str, how: Callable[[Any], Any]) -> Any:
         """Change a value, whoever else does so at the same time; return what it was.
 
@@ -172,7 +199,7 @@ class PackedHash:
             raw = self._connection.call("HGET", self.key, name, binary=True)
             before = self.value_of(name, raw)
             after = how(before)
-            new = b"" if after is None else pack_json(after)
+            new = b"" if after is None else self.pack(name, after)
             if self.swap(name, raw, new):
                 return before
 
@@ -193,10 +220,15 @@ class PackedHash:
         if raw is None:
             return None
         try:
-            return unpack_json(raw)
+            return unpack_json(raw, known=_known(name))
         except ValueError as error:
             logger.warning(
                 "damaged, taken as missing",
                 extra={"key": self.key, "field": name, "reason": str(error)},
             )
             return None
+
+
+def _known(name: str) -> bytes:
+    """Return the name as it is likely to stand in its value, and as YSE-PZ's slug of it."""
+    return f'"slug":"{name.lower()}","name":"{name}"'.encode()

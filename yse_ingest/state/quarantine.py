@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from yse_ingest.state.packed import PackedHash, pack_json
+from yse_ingest.state.packed import PackedHash
 from yse_ingest.targets import canonical_name
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Quarantine:
             before = list(map(_row, known or []))
             new = kept.keys() - set(map(_identity, before))
             rows = [*before, *(each for identity, each in kept.items() if identity in new)]
-            return _parts(rows[-ROWS_PER_TARGET:])
+            return kept_rows(rows[-ROWS_PER_TARGET:])
 
         before = self._rows.change(name, added)
         return len(kept.keys() - {_identity(_row(each)) for each in before or []})
@@ -233,12 +233,8 @@ class Quarantine:
         return _shown(name, self._rows.get(name) or [])
 
 
-def packed_rows(rows: Iterable[Mapping[str, Any]]) -> bytes:
+def kept_rows(rows: Iterable[Mapping[str, Any]]) -> _Kept:
     """Return refused rows, oldest first, as they are kept."""
-    return pack_json(_parts(rows))
-
-
-def _parts(rows: Iterable[Mapping[str, Any]]) -> _Kept:
     return [[each[part] for part in _PARTS] for each in rows]
 
 

@@ -53,9 +53,9 @@ class Receipts:
         return [with_points(each) for each in self._packed.get(key) or []]
 
 
-def packed_receipts(history: History) -> bytes:
+def kept_receipts(history: History) -> History:
     """Return receipts, newest first, as they are kept."""
-    return pack_json(_bounded([with_columns(each) for each in history]))
+    return _bounded([with_columns(each) for each in history])
 
 
 def _bounded(history: History) -> History:

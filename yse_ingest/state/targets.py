@@ -35,7 +35,7 @@ AT_ONCE = 1000
 EXPIRED: Final = "expired "
 """How the reason of a pause begins that ends by itself once the date is changed."""
 
-_PACKED = ("clock", "refused", "waiting", "quarantine")
+_PACKED = ("clock", "refused", "waiting", "quarantine", "resolution")
 """Hashes in which something of a target is noted."""
 
 FETCH_LOST_S = 600.0
@@ -249,10 +249,7 @@ class TargetStore:
                 ("ZREM", self._looks, name),
                 ("HDEL", self._backfill, name),
                 *(("HDEL", self._keys(kind), name) for kind in _PACKED),
-                (
-                    "DEL",
-                    *(self._keys(kind, name) for kind in ("resolution", "choice", "sightings")),
-                ),
+                ("DEL", *(self._keys(kind, name) for kind in ("choice", "sightings"))),
             ],
             atomic=True,
         )
