@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -152,7 +153,13 @@ class Deployment:
 
     def run(self, *command: str, **changed: str) -> None:
         """Run a command of the terminal; keep all it says."""
-        done = CliRunner().invoke(main, command, env={**self.settings, **changed})
+        logger = logging.getLogger("yse_ingest")
+        handlers, level = list(logger.handlers), logger.level
+        try:
+            done = CliRunner().invoke(main, command, env={**self.settings, **changed})
+        finally:  # --verbose is for one command
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
         assert not isinstance(done.exception, AssertionError)
         text = f"{done.output}\n{done.stderr}\n{done.exception!r}"
         self.said[f"{len(self.said)} {' '.join(command)}"] = text.encode()
