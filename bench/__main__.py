@@ -25,6 +25,7 @@ COMMANDS = (
     "latency",
     "memory",
     "ledger_size",
+    "state_size",
     "start_up",
     "growth_of_targets",
     "growth",
