@@ -98,7 +98,7 @@ def _copy(known: State, state: State, target: Target, shift: int) -> int:
         named = {"target": name, "transient": name, "transient_id": new}
         state.receipts.put(str(new), {**receipt, **named})
     for source, clock in known.clocks.get(target.name).items():
-        state.clocks.note([name], source, lambda *_, clock=clock: clock)
+        state.clocks.record_answers([name], source, lambda *_, clock=clock: clock)
     found: dict[str, Any] = known.audits.found(key)
     if found:
         state.audits.done(str(new), {kind: n for kind, n in found.items() if kind != "at_ms"})

@@ -95,7 +95,7 @@ def test_pending_for_too_long_is_stale(house: House, service: Service) -> None:
     house.cycle(service, NAME)
     now_ms = service.state.now_ms()
     begun_ms = now_ms - round(1000 * PENDING_S) - HOUR_MS
-    service.state.clocks.note(
+    service.state.clocks.record_answers(
         [NAME], "atlas", lambda _, clocks: replace(clocks["atlas"], pending_ms=begun_ms)
     )
 

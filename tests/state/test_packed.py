@@ -199,7 +199,7 @@ def test_a_clock_written_meanwhile_is_not_overwritten(state: State) -> None:
             state.clocks.record("a", "fink", asked_ms=1, answered_ms=2, status="ok")
         return replace(clocks.get("mars", Clock()), asked_ms=3, answered_ms=4, status="empty")
 
-    state.clocks.note(["a"], "mars", noting)
+    state.clocks.record_answers(["a"], "mars", noting)
 
     assert calls == [[], ["fink"]]
     assert {name: clock.status for name, clock in state.clocks.get("a").items()} == {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from yse_ingest.ledger import Ledger
+from yse_ingest.state.clocks import noted_answer
 
 if TYPE_CHECKING:
     from yse_ingest.state import State
@@ -74,7 +75,9 @@ def test_answers_noted_together_are_those_noted_alone(state: State) -> None:
         state.clocks.record(name, "mars", asked_ms=1, status="error", error="was away")
 
     state.clocks.record("a", "mars", **noted)
-    state.clocks.record_answers("mars", [("b", noted), ("c", noted)])
+    state.clocks.record_answers(
+        ["b", "c"], "mars", lambda _, clocks: noted_answer(**noted)(clocks["mars"])
+    )
 
     alone = state.clocks.get("a")
     assert alone["mars"].error is None

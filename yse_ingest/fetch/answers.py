@@ -198,7 +198,7 @@ class Answers:
                 detail=detail,
             )(clocks.get(source))
 
-        self._state.clocks.note(by_name, source, noting)
+        self._state.clocks.record_answers(by_name, source, noting)
         for name, (every_s, due_ms) in paces.items():
             self._state.targets.set_pace(name, every_s, due_ms)
 

@@ -131,21 +131,6 @@ class Clocks:
         self._change([name], source, lambda _, clocks: noted(clocks.get(source)))
 
     def record_answers(
-        self, source: str, answers: Iterable[tuple[str, Mapping[str, Any]]]
-    ) -> None:
-        """Note the answers to several questions in one go.
-
-        Parameters
-        ----------
-        source
-            Who answered.
-        answers
-            Target, and what `record` takes by keyword.
-        """
-        noted = {name: noted_answer(**said) for name, said in answers}
-        self.note(noted, source, lambda name, clocks: noted[name](clocks.get(source)))
-
-    def note(
         self, names: Iterable[str], source: str, noting: Callable[[str, ClocksOf], Clock]
     ) -> None:
         """Note the answers to several questions, each over what was known just before.
