@@ -29,7 +29,7 @@ POINTS_OF_EACH = 100
 TARGETS_OF_EACH = 10
 """Along the axis of points, for the product: they share its questions to the source."""
 QUIET = 2
-REQUESTS_MAX = 1000
+REQUESTS_MAX = 300
 BROKEN_OFF_S = 30.0
 """YSE-PZ breaks off a request that takes longer."""
 DAY_S = 86_400.0
