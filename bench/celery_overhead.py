@@ -69,7 +69,7 @@ def _cost_us(
     environment: dict[str, str],
     names: int,
 ) -> float:
-    before, _ = used_by(worker.pid)
+    before = used_by(worker.pid)
     command = [sys.executable, "-m", "bench.noop", str(TARGETS // names), str(names)]
     sent = subprocess.run(  # noqa: S603  ours
         command, cwd=folder, env=environment, check=True, capture_output=True, text=True
@@ -79,7 +79,7 @@ def _cost_us(
         if time.monotonic() > deadline:
             raise TimeoutError("the worker has not done its messages")
         time.sleep(0.1)
-    after, _ = used_by(worker.pid)
+    after = used_by(worker.pid)
     return 1e6 * (float(sent.stdout) + after - before) / TARGETS
 
 

@@ -1,4 +1,4 @@
-"""How long the terminal, the library and a worker take to be there, and what they weigh.
+"""How long the terminal, the library and a worker take to be there.
 
 Every program has its compiled modules, as after an installation: a first start that writes
 them, into a folder of this run, is not counted.
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 BIN = Path(sys.executable).parent
 REPEATS = 11
 WORKERS = 5
-MB = 1024 * 1024
 
 
 def compiled_in(folder: Path) -> dict[str, str]:
@@ -55,9 +54,8 @@ def figures() -> Iterator[Figure]:
         folder.mkdir()
         worker_ready_s(folder, environment)
         ready = [worker_ready_s(folder, environment) for _ in range(WORKERS)]
-    wall, used, weight = (statistics.median(column) for column in zip(*ready, strict=True))
+    wall, used = (statistics.median(column) for column in zip(*ready, strict=True))
     yield Figure("fetch worker ready", "s", wall, 1.0, note=f"{used:.2f} s of the processor")
-    yield Figure("memory of an idle fetch worker at 64 threads", "MB", weight / MB, 150.0)
 
 
 def _commands(environment: dict[str, str]) -> Iterator[Figure]:
@@ -78,8 +76,8 @@ def _commands(environment: dict[str, str]) -> Iterator[Figure]:
         yield Figure(name, "s", wall, goal, note=note)
 
 
-def worker_ready_s(folder: Path, environment: dict[str, str]) -> tuple[float, float, float]:
-    """Start a fetch worker; return when it was ready [s], its processor time [s], its size."""
+def worker_ready_s(folder: Path, environment: dict[str, str]) -> tuple[float, float]:
+    """Start a fetch worker; return when it was ready, and its processor time [s]."""
     command = [*(str(BIN / "celery"), "-A", "workers", "worker"), "-Q", "fetch"]
     command += [*("--pool", "threads", "--concurrency", "64"), "-n", "bench@%h"]
     command += ["--without-gossip", "--without-mingle"]  # as in the Procfile
@@ -97,20 +95,17 @@ def worker_ready_s(folder: Path, environment: dict[str, str]) -> tuple[float, fl
         for line in worker.stdout or ():
             told.append(line)
             if re.search(r"\bready\b", line):
-                return time.perf_counter() - began, *used_by(worker.pid)
+                return time.perf_counter() - began, used_by(worker.pid)
         raise RuntimeError("the worker ended: " + "".join(told)[-2000:])
     finally:
         worker.terminate()
         worker.communicate()
 
 
-def used_by(pid: int) -> tuple[float, float]:
-    """Return the processor time [s] and the resident memory [byte] of a process."""
+def used_by(pid: int) -> float:
+    """Return the processor time of a process [s]."""
     parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    ticks = int(parts[11]) + int(parts[12])
-    status = Path(f"/proc/{pid}/status").read_text()
-    kilobytes = int(status.split("VmRSS:")[1].split()[0])
-    return ticks / os.sysconf("SC_CLK_TCK"), 1024.0 * kilobytes
+    return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

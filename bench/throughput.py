@@ -193,7 +193,7 @@ class Workers(contextlib.ExitStack):
 
     def _used(self) -> list[float]:
         pids = [self._world.stand_ins_pid, *(each.pid for each in self._processes)]
-        return [used_by(pid)[0] for pid in pids]
+        return [used_by(pid) for pid in pids]
 
 
 def _unasked(service: Service, names: Sequence[str], due_ms: int) -> bool:
