@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
 from tests.watch.smtp import Fault as MailFault
 from tests.watch.smtp import SmtpStandIn
+from tests.workers.conftest import wait_until
+from yse_ingest.cli import main
 from yse_ingest.service import Service as Inside
 from yse_ingest.settings import Settings
 
@@ -70,34 +73,44 @@ def health(service: Service) -> dict[str, Any]:
     return found
 
 
-def keys(service: Service) -> list[str]:
-    return [failure["key"] for failure in health(service)["failures"]]
+def seen(service: Service) -> list[str]:
+    """Return what is wrong by the same command, in this process: cheap enough to ask often."""
+    result = CliRunner().invoke(main, ["health", "--json"], env=service.env)
+    return [failure["key"] for failure in json.loads(result.stdout)["failures"]]
+
+
+def comes_to(service: Service, *wrong: str) -> None:
+    """Wait until just these are wrong, and see that another process is told so, too."""
+    wait_until(lambda: seen(service) == [*wrong], within=40, what=f"wrong: {wrong}")
+    told = health(service)
+    assert [failure["key"] for failure in told["failures"]] == [*wrong]
+    assert told["healthy"] is not bool(wrong)
 
 
 def test_what_dies_is_named(
     short: Service, until: Callable[..., float], mail: SmtpStandIn
 ) -> None:
     """Nothing runs; all run; beat is killed; beat is back and the upload worker is killed."""
-    assert keys(short) == ["state"]
+    comes_to(short, "state")
     control = short.worker("control", "control", "fetch")
     upload = short.worker("upload", "upload")
     beat = short.celery("beat")
-    until(lambda: health(short)["healthy"], within=40, what="health")
+    comes_to(short)
 
     beat.kill()
-    until(lambda: keys(short) == ["beat"], within=40, what="beat is dead")
+    comes_to(short, "beat")
     assert control.alive
     assert upload.alive
 
     beat = short.celery("beat")
-    until(lambda: health(short)["healthy"], within=40, what="beat is back")
+    comes_to(short)
 
     def told_of_the_queue() -> list[str]:
         said = [str(each.mail["Subject"]) for each in mail.taken]
         return [subject for subject in said if "the workers of the queue upload" in subject]
 
     upload.kill()
-    until(lambda: keys(short) == ["queue:upload"], within=40, what="a queue is dead")
+    comes_to(short, "queue:upload")
     until(lambda: bool(told_of_the_queue()), within=40, what="a mail")
     assert beat.alive
 

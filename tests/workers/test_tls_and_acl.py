@@ -144,10 +144,15 @@ def test_a_whole_cycle_runs_under_the_documented_user_through_tls(
 
     until(lambda: denied() or stored(), within=40)
     assert denied() == []
-    for command in (["status"], ["doctor"], ["targets", "list"], ["quarantine", "list"]):
-        service.python(
-            f"from yse_ingest.cli import main; main({command!r}, standalone_mode=False)"
-        )
+    commands = [["status"], ["doctor"], ["targets", "list"], ["quarantine", "list"]]
+    service.python(
+        "from yse_ingest.cli import main\n"
+        f"for command in {commands}:\n"
+        "    try:\n"
+        "        main(command, standalone_mode=False)\n"
+        "    except SystemExit as ended:\n"
+        "        assert not ended.code, command\n"
+    )
     inspected = service.celery("inspect", "ping")
     assert inspected.end(within=30) == 0, inspected.text
 
