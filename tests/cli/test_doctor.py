@@ -124,6 +124,18 @@ def test_all_well(doctor: Doctor) -> None:
     assert PASSWORD not in result.output
 
 
+def test_no_color_is_respected(doctor: Doctor, environment: dict[str, str]) -> None:
+    """On a terminal levels and errors are coloured, unless NO_COLOR is set."""
+    told = {
+        wanted: CliRunner().invoke(
+            main, ["doctor"], env={**environment, "NO_COLOR": wanted}, color=True
+        )
+        for wanted in ("", "1")
+    }
+    assert "\x1b[32mok" in told[""].output
+    assert "\x1b[" not in told["1"].output
+
+
 def test_rows_without_a_magnitude(doctor: Doctor) -> None:
     """Who switches on upper limits is told what YSE-PZ does with such rows; nobody else is."""
     silent = doctor()

@@ -97,6 +97,9 @@ class Commands(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Note --json: an option that does not exist ends the parsing before it is read."""
         Terminal.of(ctx).as_json = "--json" in args
+        if os.environ.get("NO_COLOR"):
+            # click does not know this custom (no-color.org); rich, which draws tables, does.
+            ctx.color = False
         return super().parse_args(ctx, args)
 
 

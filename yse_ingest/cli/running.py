@@ -314,4 +314,4 @@ def severity(line: str) -> str | None:
 
 
 def _clock() -> str:
-    return time.strftime("%H:%M:%S")
+    return time.strftime("%H:%M:%SZ", time.gmtime())
