@@ -98,7 +98,9 @@ def test_a_folder_to_practise_in_names_stand_ins_alone(tmp_path: Path) -> None:
     assert run("init", str(tmp_path / "practice"), "--sandbox").exit_code == 0
     env = parse_env((tmp_path / "practice" / ENV_FILE).read_text(), name=ENV_FILE)
     addresses = [value for name, value in env.items() if name.endswith("_URL")]
-    assert len(addresses) == 5
+    # Two of ALeRCE: a picture shows forced photometry, which has a server of its own.
+    assert {"ALERCE_URL", "ALERCE_FORCED_URL"} <= env.keys()
+    assert len(addresses) == 6
     assert {urlsplit(address).hostname for address in addresses} == {"127.0.0.1"}
     settings = Settings.from_env(env)
     assert settings.account() is not None

@@ -10,6 +10,7 @@ from yse_ingest.cli.processes import free_port
 from yse_ingest.errors import YseIngestError
 from yse_ingest.sandbox import supernovae
 from yse_ingest.sandbox.alerce import AlerceStandIn
+from yse_ingest.sandbox.alerce.forced import FORCED_PATH
 from yse_ingest.sandbox.fink import FinkStandIn
 from yse_ingest.sandbox.ysepz import YsePzStandIn
 from yse_ingest.state.embedded import EmbeddedRedis
@@ -35,6 +36,8 @@ def settings_of_practice() -> dict[str, str]:
         "YSE_PZ_PASSWORD": PASSWORD,
         "YSE_PZ_REQUEST_LIMIT": f"{REQUEST_LIMIT_S:g}",
         "ALERCE_URL": f"http://127.0.0.1:{port['ALeRCE']}/ztf/v1",
+        # `fetch --plot` asks for forced photometry, too: nothing may leave this machine.
+        "ALERCE_FORCED_URL": f"http://127.0.0.1:{port['ALeRCE']}{FORCED_PATH}",
         "FINK_URL": f"http://127.0.0.1:{port['Fink']}/api/v1",
         "CELERY_BROKER_URL": f"redis://127.0.0.1:{port['Redis']}/0",
         "YSE_INGEST_STATE_URL": f"redis://127.0.0.1:{port['Redis']}/1",
