@@ -187,7 +187,7 @@ class Service:
         program.wait_for("ready.")
         return program
 
-    def python(self, code: str, **env: str) -> str:
+    def python(self, code: str, *, within: float = 30.0, **env: str) -> str:
         """Run a script as an astronomer's shell would; return what it printed."""
         done = subprocess.run(
             [sys.executable, "-c", code],
@@ -195,7 +195,7 @@ class Service:
             env={**os.environ, **self.env, **env},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=within,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -151,7 +151,8 @@ def test_a_whole_cycle_runs_under_the_documented_user_through_tls(
         "    try:\n"
         "        main(command, standalone_mode=False)\n"
         "    except SystemExit as ended:\n"
-        "        assert not ended.code, command\n"
+        "        assert not ended.code, command\n",
+        within=120,
     )
     inspected = service.celery("inspect", "ping")
     assert inspected.end(within=30) == 0, inspected.text
