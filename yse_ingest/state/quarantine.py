@@ -147,15 +147,16 @@ class Quarantine:
         return {native_id: RefusedPoint(*each) for native_id, each in known.items()}
 
     def read_of(self, target: str) -> Read:
-        """Return what `refusals` and `retries` read."""
+        """Return what `refusals`, `refused` and `retries` read."""
         return self._refused.read_of(canonical_name(target))
 
     def refused(self, target: str) -> dict[str, str]:
         """Return what is not to be sent yet: native id to the values that were refused."""
-        now_ms = self._connection.now_ms()
+        known = self.refusals(target)
+        now_ms = self._connection.now_ms() if known else 0
         return {
             native_id: each.values
-            for native_id, each in self.refusals(target).items()
+            for native_id, each in known.items()
             if each.until_ms > now_ms
         }
 
