@@ -78,7 +78,7 @@ class Size:
                 origin="adhoc",
                 due_ms=now_ms + 86_400_000,
             )
-            store.clocks.note(some, "mars", lambda *_: asked)
+            store.clocks.record_answers(some, "mars", lambda *_: asked)
         for target in self.sky:
             self.service.enqueue(target)
         for _ in range(2):

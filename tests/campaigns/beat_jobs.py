@@ -141,7 +141,7 @@ def fill(service: Service, names: Sequence[str]) -> None:
         state.targets.put_many(
             (Target(name, ra=10.0, dec=20.0) for name in some), origin="list"
         )
-        state.clocks.note(some, source, lambda *_: said)
+        state.clocks.record_answers(some, source, lambda *_: said)
         state.resolutions.put_many(
             {
                 name: {"pk": pks[name], "name": name, "slug": name, "ra": 10.0, "dec": 20.0}
