@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from yse_ingest.errors import SettingsError
+from yse_ingest.errors import SettingsError, TargetError
 from yse_ingest.ledger import merge_gaps
 from yse_ingest.photometry import LightCurve, PointKind
 from yse_ingest.sources import SOURCES, ZTF, Status
@@ -190,6 +190,25 @@ def part_of(known: Sightings, fetched: Fetched, group: Group) -> LightCurve:
     if first_ms is None:
         return curve
     return curve.take((curve.kind != PointKind.LIMIT) | (curve.time_ms < first_ms))
+
+
+def check_readers(answers: Sequence[Fetched]) -> None:
+    """Refuse answers that are for different groups: one light curve has one set of readers.
+
+    Raises
+    ------
+    TargetError
+        When they are.
+    """
+    if len({each.rules.groups for each in answers}) > 1:
+        raise TargetError(
+            f"{' and '.join(each.source for each in answers)} are for different groups, "
+            "and what they have is sent together",
+            service="targets",
+            target=answers[0].target.name,
+            field="groups",
+            remedy="Take one source at a time (--source), or give them the same groups.",
+        )
 
 
 def union_of(

@@ -17,13 +17,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.backoff import backoff_delay
-from yse_ingest.choice import union_of
+from yse_ingest.choice import check_readers, union_of
 from yse_ingest.delta import Verdict
 from yse_ingest.errors import (
     LeaseLostError,
     OutcomeUnknownError,
     StateError,
-    TargetError,
     YseIngestError,
 )
 from yse_ingest.judge import held
@@ -173,16 +172,7 @@ class _Push:
         if not answers:
             result.passed.clear()
             raise errors[0]
-        if len({each.rules.groups for each in answers}) > 1:
-            # One light curve is sent for one set of readers.
-            raise TargetError(
-                f"{' and '.join(each.source for each in answers)} are for different groups, "
-                "and push sends what they have together",
-                service="targets",
-                target=self.target.name,
-                field="groups",
-                remedy="Push one source at a time (--source), or give them the same groups.",
-            )
+        check_readers(answers)
         fetched, disagreements = union_of(answers, self.group)
         result.disagreements = [str(each) for each in disagreements]
         answer = fetched.answer

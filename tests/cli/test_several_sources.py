@@ -199,4 +199,10 @@ def test_push_opens_no_private_source_beside_a_public_one(
     assert result.exit_code == 1
     assert "mars and fink are for different groups" in result.output
     assert console.writes() == []
+    shown = console.run("fetch", "2019np", "--source", "mars,fink", **changes)
+    assert "mars and fink are for different groups" in shown.output
+    assert "18.180" not in shown.output, "a magnitude"
+    drawn = ("--plot", str(console.folder / "it.png"))
+    refused = console.run("fetch", "2019np", "--source", "mars,fink", *drawn, **changes)
+    assert (refused.exit_code, "--private" in refused.output) == (2, True)
     assert console.run("push", "2019np", "--source", "mars", **changes).exit_code == 0

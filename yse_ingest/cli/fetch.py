@@ -72,7 +72,7 @@ def fetch(
     service = terminal.service()
     known = known_target(service, name, ask_state=False)
     target = target_of(name, cast("PlaceOptions", place), known=known)
-    if plot is not None and not private and (groups := service.rules(target).groups):
+    if plot is not None and not private and (groups := sorted(service.readers(target))):
         raise click.UsageError(
             f"{target.name} is for the members of {', '.join(groups)} alone: "
             "it is drawn with --private."

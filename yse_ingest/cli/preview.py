@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from yse_ingest.choice import shares_of, union_of
+from yse_ingest.choice import check_readers, shares_of, union_of
 from yse_ingest.delta import Verdict, windows
 from yse_ingest.errors import AmbiguousTargetError, UnknownTargetError, YseIngestError
 from yse_ingest.photometry import Forced, Limits, PointKind
@@ -263,6 +263,7 @@ class _Look:
                 errors[name] = caught
         if not answers:
             raise errors[group.sources[0]]
+        check_readers([*answers.values()])
         fetched, disagreements = union_of([*answers.values()], group)
         stands = shares_of([*answers.values()], group)
         plan, stored = None, None
