@@ -323,7 +323,7 @@ class Scale:
         for name in gone:
             service.state.targets.remove(name)
         removed = time.time()
-        wait_until(lambda: all(name in asked.times for name in more), within=30)
+        wait_until(lambda: all(name in asked.times for name in more), within=120)
         self.verdict.tell(
             f"{len(more):,} added while running: all asked {time.time() - added:.1f} s later"
         )
