@@ -24,8 +24,8 @@ run: $(VENV)/.installed ## The whole service on the sandbox: 31 real supernovae 
 # Celery sets up logging once per process.
 TOGETHER := -n 4 --dist loadfile
 LONG     := tests/workers/test_secrets.py tests/campaigns/test_beside_the_crons.py \
-            tests/campaigns/test_short_drill.py tests/campaigns/test_short_rates.py \
-            tests/campaigns/test_short_scale.py
+            tests/campaigns/test_follow_campaign.py tests/campaigns/test_short_drill.py \
+            tests/campaigns/test_short_rates.py tests/campaigns/test_short_scale.py
 
 test: $(VENV)/.installed ## The tests
 	$(BIN)/pytest $(TOGETHER) --ignore=tests/workers --ignore=tests/test_up.py \

@@ -493,7 +493,9 @@ def _workers(service: Service) -> Iterator[Check]:
     with app.connection_for_read(service.settings.broker_url) as connection:
         try:
             # Not as kombu's own errors: only the workers may name those.
-            connection.ensure_connection(max_retries=1, reraise_as_library_errors=False)
+            connection.ensure_connection(
+                max_retries=1, interval_start=0.2, reraise_as_library_errors=False
+            )
             nodes_of = app.control.inspect(timeout=PING_S, connection=connection)
             answers = nodes_of.ping() or {}
             consumed = (nodes_of.active_queues() or {}) if answers else {}
