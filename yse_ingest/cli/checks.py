@@ -494,7 +494,7 @@ def _workers(service: Service) -> Iterator[Check]:
         try:
             # Not as kombu's own errors: only the workers may name those.
             connection.ensure_connection(
-                max_retries=1, interval_start=0.2, reraise_as_library_errors=False
+                max_retries=1, interval_start=0, reraise_as_library_errors=False
             )
             nodes_of = app.control.inspect(timeout=PING_S, connection=connection)
             answers = nodes_of.ping() or {}
