@@ -125,6 +125,8 @@ def draw(path: Path, targets: Marks, points: Marks) -> None:
             for panel in (above, below):
                 panel.tick_params(labelbottom=True, labelleft=True)
                 panel.set_ylabel("seconds per day")
+        # Once both share their range: room for what stands beside the line of a day.
+        axes[0][0].set_ylim(top=5 * DAY_S)
         _note_of_open_marks(axes[0][1])
         figure.suptitle(
             "What a day costs: 48 questions about each target, of which one finds a new point",
@@ -220,8 +222,10 @@ def _open_marks(panel: Any, marks: Marks) -> None:
 def _note_of_open_marks(panel: Any) -> None:
     panel.annotate(
         f"open: a request of more than {BROKEN_OFF_S:.0f} s,\nwhich YSE-PZ breaks off",
-        (0.02, 0.98),
-        xycoords="axes fraction",
+        (0.02, DAY_S),
+        xycoords=panel.get_yaxis_transform(),
+        xytext=(0, -4),
+        textcoords="offset points",
         va="top",
         fontsize=9,
         color="#333333",
