@@ -351,7 +351,7 @@ class Scale:
         """Print how evenly questions came, while all was steady.
 
         A minute is a second here: where the host lets no tick work for a part of it, that part
-        of the questions comes in the next one.
+        of the questions comes in the next one. How long that was is told beside the figure.
         """
         length_s = self.cadence_s / self.bins
         first = set(self.names)
@@ -368,9 +368,9 @@ class Scale:
         paused_s = max(after - before for before, after in itertools.pairwise(asked))
         held_up = max(0.0, paused_s - 2 * self.tick_s) / length_s
         self.verdict.tell(
-            f"questions: {mean:.0f} a minute, max/mean {worst:.3f}; the host held the ticks up "
-            f"for {held_up:.2f} of a minute at most",
-            holds=worst <= self.evenness + held_up,
+            f"questions: {mean:.0f} a minute, max/mean {worst:.3f}; no tick came for "
+            f"{held_up:.2f} of a minute at most",
+            holds=worst <= self.evenness,
         )
 
     def doubles(self, times: dict[str, list[float]], killed: float) -> None:
