@@ -25,6 +25,12 @@ ROOT = Path(__file__).parent.parent
 THREADS = 64
 WORKERS = ("fetch", "upload", "control")
 READY_S, END_S = 60.0, 120.0
+COMPILED = (
+    "import celery.bin.celery, flower.command, supervisor.supervisord, workers.enqueue, "
+    "workers.fetch, workers.upload, workers.dispatch, yse_ingest.cli.up, "
+    "yse_ingest.cli.running, yse_ingest.service"
+)
+"""What the processes import: an installation has compiled it, and compiling takes memory."""
 
 
 class Deployment(contextlib.ExitStack):
@@ -55,6 +61,10 @@ class Deployment(contextlib.ExitStack):
         """Start it, and wait until every process does its work."""
         super().__enter__()
         self.folder.mkdir()
+        compiling = [sys.executable, "-c", COMPILED]
+        subprocess.run(  # noqa: S603  ours
+            compiling, cwd=self.folder, env=self.environment, check=True
+        )
         self._heartbeats = self.world.service().state.heartbeats
         log = self.enter_context((self.folder / "up.log").open("w"))
         self._up = subprocess.Popen(  # noqa: S603  ours
