@@ -235,7 +235,7 @@ GUARDS = (
         "            if reply.status == 404:\n",
     ),
     _source(
-        2, "schemas/signed_flux.py:at_zero_point",
+        2, "schemas/signed_flux.py:finish",
         "fink_lsst.py::test_forced_photometry_of_two_names_of_one_thing_is_one_row",
         "f\"fp:{row['band']}:{row['time']:.6f}\"",
         "f\"fp:{row['object_id']}:{row['band']}:{row['time']:.6f}\"",

@@ -195,7 +195,8 @@ def _without_magnitude(service: Service) -> Iterator[Check]:
             f"{' and '.join(found)} will be sent: where such a row is "
             "the newest of a transient, YSE-PZ's recent_magdate moves to it, and its queries "
             "for risers leave the transient out until the next detection",
-            "Nothing to do where that is meant; docs/sources.md says how to switch them off.",
+            "Nothing to do where that is meant; docs/sources/rules.md says how to "
+            "switch them off.",
         )
 
 

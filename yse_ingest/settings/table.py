@@ -436,7 +436,7 @@ class Table:
         "YSE_INGEST_UPPER_LIMITS",
         one_of("none", "before"),
         _RULES.upper_limits,
-        "Upper limits: none, or before (the first detection). See docs/sources.md first.",
+        "Upper limits: none, or before (the first detection). See docs/sources/rules.md first.",
     )
     limits_before_days: float = setting(
         "YSE_INGEST_LIMITS_BEFORE",
