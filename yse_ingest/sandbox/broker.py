@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, ClassVar
 
 from yse_ingest.sandbox.server import StandIn
@@ -28,6 +29,7 @@ class BrokerStandIn(StandIn):
         server.setdefault("workers", 4)
         server.setdefault("keep_alive", True)
         super().__init__(**server)
+        self._table_lock = threading.Lock()
 
     @property
     def api_url(self) -> str:

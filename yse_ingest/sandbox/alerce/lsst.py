@@ -7,7 +7,6 @@ classes, features, cross-matches and every survey but LSST.
 from __future__ import annotations
 
 import statistics
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -106,7 +105,6 @@ class AlerceLsstStandIn(BrokerStandIn):
 
     def __init__(self, **server: Unpack[ServerOptions]) -> None:
         super().__init__(**server)
-        self._held = threading.Lock()
         self._objects: dict[int, LsstObject] = {}
         self._number = 0
 
@@ -136,7 +134,7 @@ class AlerceLsstStandIn(BrokerStandIn):
         extra
             Any other value of a detection; None is a null.
         """
-        with self._held:
+        with self._table_lock:
             self._number += 1
             measurement_id = oid + self._number
             row: Row = {
@@ -183,7 +181,7 @@ class AlerceLsstStandIn(BrokerStandIn):
         **extra: Value,
     ) -> int:
         """Add one forced measurement of an object that was detected, and return its id."""
-        with self._held:
+        with self._table_lock:
             self._number += 1
             measurement_id = oid + self._number
             row: Row = {
@@ -284,7 +282,7 @@ class AlerceLsstStandIn(BrokerStandIn):
         survey = _survey(request)
         if self.list_max is not None and len(oids) > self.list_max:
             raise RefusedError("An error occurred", 500)
-        with self._held:
+        with self._table_lock:
             known = [self._objects[oid] for oid in dict.fromkeys(oids) if oid in self._objects]
             found = known if survey == "lsst" else []
             content = {
@@ -308,7 +306,7 @@ class AlerceLsstStandIn(BrokerStandIn):
         return [{"objectId": oid, "survey_id": "lsst"} for oid in near[:neighbors]]
 
     def _items(self) -> list[dict[str, Value]]:
-        with self._held:
+        with self._table_lock:
             return [known.item() for known in self._objects.values()]
 
 

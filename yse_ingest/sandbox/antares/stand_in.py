@@ -7,7 +7,6 @@ out; so is version 1, which was retired.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlencode
@@ -15,7 +14,7 @@ from urllib.parse import urlencode
 from yse_ingest.sandbox.antares.query import RefusedError, condition_of
 from yse_ingest.sandbox.broker import BrokerStandIn
 from yse_ingest.sandbox.server import Reply, Request
-from yse_ingest.sandbox.ztf import BANDS, MJD_ZERO_JD, candid_of
+from yse_ingest.sandbox.ztf import BANDS, MJD_ZERO_JD, ZtfAlerts, candid_of
 from yse_ingest.targets import separation_arcsec
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Locus:
         return max(self.alerts, key=lambda alert: float(alert["mjd"]))
 
 
-class AntaresStandIn(BrokerStandIn):
+class AntaresStandIn(ZtfAlerts, BrokerStandIn):
     """An ANTARES that holds whatever alerts it was given.
 
     Parameters
@@ -73,68 +72,33 @@ class AntaresStandIn(BrokerStandIn):
         super().__init__(**server)
         self.old_loci = False
         self.alerts_per_page = 0
-        self._table_lock = threading.Lock()
         self._loci: list[Locus] = []
 
     # What it holds --------------------------------------------------------------------------
 
-    def add_alert(  # noqa: PLR0917  the order of ZTF's columns
-        self,
-        object_id: str,
-        jd: float,
-        filter: str,  # noqa: A002  the astronomers' word
-        magpsf: float,
-        sigmapsf: float,
-        ra: float,
-        dec: float,
-        *,
-        candid: int | None = None,
-        isdiffpos: str = "t",
-        rb: float | None = 0.9,
-        drb: float | None = 0.99,
-        diffmaglim: float = 20.5,
-        **extra: Any,
-    ) -> int:
-        """Add one detection of ZTF, also while it runs, and return its candid.
-
-        Parameters
-        ----------
-        jd
-            Start of the exposure, UTC [d].
-        ra, dec
-            ICRS [deg].
-        candid
-            ZTF's number of the detection; None makes one from `jd`.
-        isdiffpos
-            ``t`` or ``f``.
-        extra
-            Further properties, or others in place of these.
-        """
-        candid = candid_of(jd) if candid is None else candid
-        properties = {
-            "ztf_jd": jd,
-            "ztf_fid": BANDS.index(filter) + 1,
-            "ztf_pid": candid // 1_000_000,
-            "ztf_candid": candid,
-            "ztf_isdiffpos": isdiffpos,
-            "ztf_magpsf": float(magpsf),
-            "ztf_sigmapsf": float(sigmapsf),
-            "ztf_diffmaglim": diffmaglim,
-            "ztf_rb": rb,
-            "ztf_drb": drb,
-            "ztf_object_id": object_id,
-            "ztf_ssdistnr": -999.0,
-            "ant_mjd": jd - MJD_ZERO_JD,
+    def keep_alert(self, alert: dict[str, Any], extra: dict[str, Any]) -> None:
+        """Keep a detection twice over: in ZTF's words, and in ANTARES's own."""
+        quality = {"diffmaglim": 20.5, "rb": 0.9, "drb": 0.99}
+        quality |= {name: extra.pop(name) for name in quality if name in extra}
+        object_id, ra, dec = alert["objectId"], alert["ra"], alert["dec"]
+        named = {"ztf_object_id": object_id, "ztf_ssdistnr": -999.0}
+        in_ztf = {
+            f"ztf_{name}": value
+            for name, value in (alert | quality).items()
+            if name not in {"objectId", "ra", "dec"}
+        }
+        own = {
+            "ant_mjd": alert["jd"] - MJD_ZERO_JD,
             "ant_survey": 1,
-            "ant_passband": PASSBANDS[filter],
-            "ant_mag": float(magpsf),
-            "ant_magerr": float(sigmapsf),
-            "ant_maglim": diffmaglim,
-            "ant_ra": float(ra),
-            "ant_dec": float(dec),
-        } | extra
-        self.add(f"ztf_candidate:{candid}", object_id, properties, ra=ra, dec=dec)
-        return candid
+            "ant_passband": PASSBANDS[BANDS[alert["fid"] - 1]],
+            "ant_mag": alert["magpsf"],
+            "ant_magerr": alert["sigmapsf"],
+            "ant_maglim": quality["diffmaglim"],
+            "ant_ra": ra,
+            "ant_dec": dec,
+        }
+        properties = named | in_ztf | own | extra
+        self.add(f"ztf_candidate:{alert['candid']}", object_id, properties, ra=ra, dec=dec)
 
     def add_limit(self, object_id: str, jd: float, fid: int, diffmaglim: float) -> None:
         """Add one upper limit [mag, 5 sigma] of an object that has detections."""

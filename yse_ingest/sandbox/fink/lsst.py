@@ -7,11 +7,11 @@ in hours or degrees with signs, and the other routes.
 from __future__ import annotations
 
 import math
-import threading
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from yse_ingest.sandbox.fink.payload import RefusedError, number, required
 from yse_ingest.sandbox.fink.service import FinkService, Row, check_format, columns, only
+from yse_ingest.sandbox.lsst import LsstSources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ TILE_ARCSEC: Final = 206.0
 _FIRST = "f:firstDiaSourceMjdTaiFink"
 
 
-class FinkLsstStandIn(FinkService):
+class FinkLsstStandIn(LsstSources, FinkService):
     """A Fink that holds whatever of LSST it was given.
 
     Parameters
@@ -48,78 +48,25 @@ class FinkLsstStandIn(FinkService):
     def __init__(self, **server: Unpack[ServerOptions]) -> None:
         super().__init__(**server)
         self.lists_broken = False
-        self._table_lock = threading.Lock()
         self._sources: list[Row] = []
         self._forced: list[Row] = []
 
     # What it holds --------------------------------------------------------------------------
 
-    def add_source(  # noqa: PLR0917  the order of Rubin's columns
-        self,
-        dia_object_id: int,
-        midpoint_mjd_tai: float,
-        band: str,
-        psf_flux: float | None,
-        psf_flux_err: float | None,
-        ra: float,
-        dec: float,
-        *,
-        dia_source_id: int | None = None,
-        reliability: float | None = 0.9,
-        **extra: Any,
-    ) -> int:
-        """Add one diaSource, also while it runs, and return its id.
+    def keep_source(self, source: Row, extra: Row) -> None:
+        """Keep a diaSource; its columns get their ``r:`` here."""
+        flux = source["psfFlux"]
+        # The whole light of the place, the galaxy with it.
+        science = {"scienceFlux": None if flux is None else flux + 90_000.0}
+        self._keep(self._sources, source | science | extra)
 
-        Parameters
-        ----------
-        midpoint_mjd_tai
-            Middle of the exposure, TAI [d].
-        psf_flux, psf_flux_err
-            Of the difference image, signed [nJy].
-        ra, dec
-            ICRS [deg].
-        dia_source_id
-            None makes one from the time.
-        extra
-            Further columns without their ``r:``, or others in place of these.
-        """
-        if dia_source_id is None:
-            dia_source_id = 170_000_000_000_000_000 + round(midpoint_mjd_tai * 1e11)
-        source = {
-            "diaObjectId": dia_object_id,
-            "diaSourceId": dia_source_id,
-            "midpointMjdTai": midpoint_mjd_tai,
-            "band": band,
-            "psfFlux": psf_flux,
-            "psfFluxErr": psf_flux_err,
-            # The whole light of the place, the galaxy with it.
-            "scienceFlux": None if psf_flux is None else psf_flux + 90_000.0,
-            "ra": float(ra),
-            "dec": float(dec),
-            "reliability": reliability,
-        } | extra
-        with self._table_lock:
-            self._sources.append({f"r:{name}": value for name, value in source.items()})
-        return dia_source_id
+    def keep_forced(self, row: Row) -> None:
+        """Keep a forced measurement; its columns get their ``r:`` here."""
+        self._keep(self._forced, row)
 
-    def add_forced(
-        self,
-        dia_object_id: int,
-        midpoint_mjd_tai: float,
-        band: str,
-        psf_flux: float | None,
-        psf_flux_err: float | None,
-    ) -> None:
-        """Add one forced measurement; see `add_source`."""
-        row = {
-            "r:diaObjectId": dia_object_id,
-            "r:midpointMjdTai": midpoint_mjd_tai,
-            "r:band": band,
-            "r:psfFlux": psf_flux,
-            "r:psfFluxErr": psf_flux_err,
-        }
+    def _keep(self, table: list[Row], row: Row) -> None:
         with self._table_lock:
-            self._forced.append(row)
+            table.append({f"r:{name}": value for name, value in row.items()})
 
     # What it answers ------------------------------------------------------------------------
 

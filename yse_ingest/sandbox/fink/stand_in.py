@@ -7,12 +7,11 @@ every output format but json, places in hours or degrees with signs, and the oth
 from __future__ import annotations
 
 import math
-import threading
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from yse_ingest.sandbox.fink.payload import number, required
 from yse_ingest.sandbox.fink.service import FinkService, Row, check_format, columns, only
-from yse_ingest.sandbox.ztf import BANDS, candid_of
+from yse_ingest.sandbox.ztf import ZtfAlerts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,7 +25,7 @@ NO_MATCH: Final = -999.0
 _TAG = "d:tag"
 
 
-class FinkStandIn(FinkService):
+class FinkStandIn(ZtfAlerts, FinkService):
     """A Fink that holds whatever alerts it was given.
 
     Parameters
@@ -47,69 +46,27 @@ class FinkStandIn(FinkService):
     def __init__(self, **server: Unpack[ServerOptions]) -> None:
         super().__init__(**server)
         self.loaded_until_jd = math.inf
-        self._table_lock = threading.Lock()
         self._alerts: list[Row] = []
         self._side: list[Row] = []
 
     # What it holds --------------------------------------------------------------------------
 
-    def add_alert(  # noqa: PLR0917  the order of ZTF's columns
-        self,
-        object_id: str,
-        jd: float,
-        filter: str,  # noqa: A002  the astronomers' word
-        magpsf: float,
-        sigmapsf: float,
-        ra: float,
-        dec: float,
-        *,
-        candid: int | None = None,
-        isdiffpos: str = "t",
-        rb: float | None = 0.9,
-        drb: float | None = None,
-        diffmaglim: float = 20.5,
-        **extra: Any,
-    ) -> int:
-        """Add one alert that passed Fink's cuts, also while it runs, and return its candid.
-
-        Parameters
-        ----------
-        jd
-            Start of the exposure, UTC [d].
-        ra, dec
-            ICRS [deg].
-        candid
-            ZTF's number of the detection; None makes one from `jd`.
-        isdiffpos
-            ``t`` or ``f``, in old alerts ``1`` or ``0``.
-        extra
-            Further columns without their ``i:``, or others in place of these.
-        """
-        candid = candid_of(jd) if candid is None else candid
-        alert = {
-            "candid": candid,
-            "dec": float(dec),
-            "diffmaglim": diffmaglim,
+    def keep_alert(self, alert: Row, extra: Row) -> None:
+        """Keep an alert that passed Fink's cuts; its columns get their ``i:`` here."""
+        usual = {
+            "diffmaglim": 20.5,
             "distnr": 4.2,
-            "drb": drb,
-            "fid": BANDS.index(filter) + 1,
-            "isdiffpos": isdiffpos,
-            "jd": jd,
+            "drb": None,
             "magnr": 19.9,
-            "magpsf": float(magpsf),
             "magzpsci": 26.2,
-            "objectId": object_id,
-            "pid": candid // 1_000_000,
             "programid": 1,
-            "ra": float(ra),
-            "rb": rb,
+            "rb": 0.9,
             "sigmagnr": 0.05,
-            "sigmapsf": float(sigmapsf),
             "ssdistnr": NO_MATCH,
-        } | extra
+        }
+        row = alert | usual | extra
         with self._table_lock:
-            self._alerts.append({f"i:{name}": value for name, value in alert.items()})
-        return candid
+            self._alerts.append({f"i:{name}": value for name, value in row.items()})
 
     def add_limit(self, object_id: str, jd: float, fid: int, diffmaglim: float) -> None:
         """Add one upper limit [mag, 5 sigma] to the side table, whose values are text."""

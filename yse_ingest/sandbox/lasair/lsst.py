@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from yse_ingest.sandbox.lasair.door import text, truth
 from yse_ingest.sandbox.lasair.service import LasairService, Row
+from yse_ingest.sandbox.lsst import LsstSources
 from yse_ingest.sandbox.server import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class LasairLsstStandIn(LasairService):
+class LasairLsstStandIn(LsstSources, LasairService):
     """A Lasair that holds whatever of LSST it was given.
 
     Parameters
@@ -39,67 +40,20 @@ class LasairLsstStandIn(LasairService):
 
     # What it holds --------------------------------------------------------------------------
 
-    def add_source(  # noqa: PLR0917  the order of Rubin's columns
-        self,
-        dia_object_id: int,
-        midpoint_mjd_tai: float,
-        band: str,
-        psf_flux: float | None,
-        psf_flux_err: float | None,
-        ra: float,
-        dec: float,
-        *,
-        dia_source_id: int | None = None,
-        reliability: float | None = 0.9,
-        **extra: Any,
-    ) -> int:
-        """Add one diaSource, also while it runs, and return its id.
-
-        Parameters
-        ----------
-        midpoint_mjd_tai
-            Middle of the exposure, TAI [d].
-        psf_flux, psf_flux_err
-            Of the difference image, signed [nJy].
-        ra, dec
-            ICRS [deg]; the first of an object is the object's.
-        dia_source_id
-            None makes one from the time.
-        extra
-            Further columns, or others in place of these.
-        """
-        if dia_source_id is None:
-            dia_source_id = 170_000_000_000_000_000 + round(midpoint_mjd_tai * 1e11)
-        row = {
-            "diaSourceId": dia_source_id,
-            "midpointMjdTai": midpoint_mjd_tai,
-            "band": band,
-            "psfFlux": psf_flux,
-            "psfFluxErr": psf_flux_err,
-            "reliability": reliability,
-        } | extra
+    def keep_source(self, source: Row, extra: Row) -> None:
+        """Keep a diaSource; the first of an object says where that is."""
+        row = dict(source)
+        object_id, place = row.pop("diaObjectId"), (row.pop("ra"), row.pop("dec"))
         with self._table_lock:
-            self._places.setdefault(dia_object_id, (float(ra), float(dec)))
-            self._sources.setdefault(dia_object_id, []).append(row)
-        return dia_source_id
+            self._places.setdefault(object_id, place)
+            self._sources.setdefault(object_id, []).append(row | extra)
 
-    def add_forced(
-        self,
-        dia_object_id: int,
-        midpoint_mjd_tai: float,
-        band: str,
-        psf_flux: float | None,
-        psf_flux_err: float | None,
-    ) -> None:
-        """Add one forced measurement; see `add_source`."""
-        row = {
-            "midpointMjdTai": midpoint_mjd_tai,
-            "band": band,
-            "psfFlux": psf_flux,
-            "psfFluxErr": psf_flux_err,
-        }
+    def keep_forced(self, row: Row) -> None:
+        """Keep a forced measurement with its object."""
+        object_id = row["diaObjectId"]
+        shown = {name: row[name] for name in row if name != "diaObjectId"}
         with self._table_lock:
-            self._forced.setdefault(dia_object_id, []).append(row)
+            self._forced.setdefault(object_id, []).append(shown)
 
     # What it answers ------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import threading
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from yse_ingest.sandbox.broker import BrokerStandIn
@@ -70,7 +69,6 @@ class LasairService(BrokerStandIn):
         self.quota = Quota(calls_per_hour)
         self.empty_is_error = False
         self._tokens = tokens
-        self._table_lock = threading.Lock()
 
     # What each of them says -----------------------------------------------------------------
 

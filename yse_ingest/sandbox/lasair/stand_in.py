@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from yse_ingest.sandbox.lasair.door import text, truth
 from yse_ingest.sandbox.lasair.service import LasairService, Row, broken
 from yse_ingest.sandbox.server import Reply
-from yse_ingest.sandbox.ztf import BANDS, MJD_ZERO_JD, candid_of
+from yse_ingest.sandbox.ztf import MJD_ZERO_JD, ZtfAlerts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NO_MATCH: Final = -999.0
 
 
-class LasairStandIn(LasairService):
+class LasairStandIn(ZtfAlerts, LasairService):
     """A Lasair that holds whatever alerts of ZTF it was given.
 
     Parameters
@@ -46,56 +46,20 @@ class LasairStandIn(LasairService):
 
     # What it holds --------------------------------------------------------------------------
 
-    def add_alert(  # noqa: PLR0917  the order of ZTF's columns
-        self,
-        object_id: str,
-        jd: float,
-        filter: str,  # noqa: A002  the astronomers' word
-        magpsf: float,
-        sigmapsf: float,
-        ra: float,
-        dec: float,
-        *,
-        candid: int | None = None,
-        isdiffpos: str = "t",
-        drb: float | None = 0.99,
-        **extra: Any,
-    ) -> int:
-        """Add one detection, also while it runs, and return its candid.
-
-        Parameters
-        ----------
-        jd
-            Start of the exposure, UTC [d].
-        ra, dec
-            ICRS [deg].
-        candid
-            ZTF's number of the detection; None makes one from `jd`.
-        isdiffpos
-            ``t`` or ``f``: it has made one of the older spellings.
-        extra
-            Further columns, or others in place of these.
-        """
-        candid = candid_of(jd) if candid is None else candid
-        row = {
-            "candid": candid,
-            "jd": jd,
-            "ra": float(ra),
-            "dec": float(dec),
-            "fid": BANDS.index(filter) + 1,
-            "nid": int(jd - 2457754.5),
-            "magpsf": float(magpsf),
-            "sigmapsf": float(sigmapsf),
+    def keep_alert(self, alert: Row, extra: Row) -> None:
+        """Keep a detection with the object that it names."""
+        object_id = alert["objectId"]
+        shown = {name: alert[name] for name in alert if name not in {"objectId", "pid"}}
+        usual = {
+            "nid": int(alert["jd"] - 2457754.5),
             "magnr": 19.9,
             "sigmagnr": 0.05,
             "magzpsci": 26.2,
-            "isdiffpos": isdiffpos,
             "ssdistnr": NO_MATCH,
             "ssnamenr": "null",
-            "drb": drb,
-        } | extra
-        self._add(self._candidates, object_id, row)
-        return candid
+            "drb": 0.99,
+        }
+        self._add(self._candidates, object_id, shown | usual | extra)
 
     def add_limit(self, object_id: str, jd: float, fid: int, diffmaglim: float) -> None:
         """Add one non-detection [mag, 5 sigma]; it has no candid."""
