@@ -26,6 +26,7 @@ from yse_ingest.sources.base import (
     Survey,
     Twin,
 )
+from yse_ingest.sources.broker import HttpSource
 from yse_ingest.sources.http import Timeouts
 from yse_ingest.sources.memory import Memory, ProcessMemory, process_memory
 from yse_ingest.sources.rates import rate_option, rate_variable, rates_of
@@ -46,6 +47,7 @@ __all__ = [
     "Ask",
     "Capabilities",
     "FoundObject",
+    "HttpSource",
     "Kind",
     "LocalMeter",
     "Memory",

@@ -38,6 +38,7 @@ from yse_ingest.sources.answers import (
 )
 from yse_ingest.sources.base import ZTF, Answer, Ask, Capabilities, Kind
 from yse_ingest.sources.batches import known_objects, rows_of
+from yse_ingest.sources.broker import HttpSource, of_ztf
 from yse_ingest.sources.naming import of_survey
 from yse_ingest.sources.setup import Option
 
@@ -72,7 +73,7 @@ class _Batch:
     """Why forced photometry cannot be had now: it must not take the time of the others."""
 
 
-class AlerceSource:
+class AlerceSource(HttpSource):
     """Asks ALeRCE's APIs for ZTF.
 
     Parameters
@@ -85,19 +86,14 @@ class AlerceSource:
 
     name: ClassVar[str] = "alerce"
     title: ClassVar[str] = "ALeRCE"
-    capabilities: ClassVar[Capabilities] = Capabilities(
+    capabilities: ClassVar[Capabilities] = of_ztf(
         batch_size=BATCH_SIZE,
-        by_id=True,
-        by_position=True,
-        since="client",
-        exposure_tolerance_s=16.0,
-        bands=("g", "r", "i"),
         kinds=frozenset({Kind.DETECTION, Kind.FORCED, Kind.LIMIT}),
     )
     options: ClassVar[tuple[Option, ...]] = (URL, FORCED_URL)
 
     def __init__(self, http: HttpClient, *, forced: HttpClient) -> None:
-        self._http = http
+        super().__init__(http)
         self._objects = AlerceObjects(http, URL)
         self._forced_http = forced
         self._detection = DetectionSchema()
@@ -114,23 +110,18 @@ class AlerceSource:
             When ``ALERCE_URL`` or ``ALERCE_FORCED_URL`` is no address.
         """
         return cls(
-            setup.http(setup.value(URL) or PUBLIC_URL, service=cls.title),
-            forced=setup.http(setup.value(FORCED_URL) or PUBLIC_FORCED_URL, service=cls.title),
+            setup.http(setup.value(URL) or "", service=cls.title),
+            forced=setup.http(setup.value(FORCED_URL) or "", service=cls.title),
         )
-
-    @property
-    def url(self) -> str:
-        """Return where it lives."""
-        return self._http.base_url
 
     def close(self) -> None:
         """Give its connections back."""
-        self._http.close()
+        super().close()
         self._forced_http.close()
 
     def fetch(self, asks: Sequence[Ask]) -> Iterator[Answer]:
         """Return one answer per question, in their order."""
-        deadline = self._http.deadline()
+        deadline = self.http.deadline()
         for start in range(0, len(asks), BATCH_SIZE):
             some = [of_survey(ask, ZTF) for ask in asks[start : start + BATCH_SIZE]]
             batch = _Batch(deadline, self._objects.last_detections(some, deadline))
@@ -152,7 +143,7 @@ class AlerceSource:
     def _light_curve(self, ask: Ask, object_id: str, batch: _Batch) -> Reading:
         """Return what is wanted of one object; nothing where it is not known."""
         path = f"objects/{quote(object_id, safe='')}/lightcurve"
-        reply = self._http.get(path, {"survey_id": "ztf"}, deadline=batch.deadline)
+        reply = self.http.get(path, {"survey_id": "ztf"}, deadline=batch.deadline)
         if reply.status == 404 and _is_unknown_object(reply):
             return Reading.merged([])
         bands = ask.rules.band_map

@@ -38,16 +38,15 @@ from yse_ingest.sources.answers import (
 )
 from yse_ingest.sources.base import LSST, Answer, Ask, Capabilities, Kind
 from yse_ingest.sources.batches import TOO_LONG, batched, in_parts, rows_of
+from yse_ingest.sources.broker import HttpSource, of_lsst
 from yse_ingest.sources.naming import of_survey
 from yse_ingest.sources.setup import Option
 from yse_ingest.sources.significance import without_faint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from typing import Self
 
     from yse_ingest.sources.http import HttpClient
-    from yse_ingest.sources.setup import Setup
 
 PUBLIC_URL = "https://api-lsst.alerce.online"
 URL = Option(
@@ -70,7 +69,7 @@ class _Curve:
     forced: list[Any] | YseIngestError
 
 
-class AlerceLsstSource:
+class AlerceLsstSource(HttpSource):
     """Asks ALeRCE's multisurvey API for LSST.
 
     Parameters
@@ -81,49 +80,21 @@ class AlerceLsstSource:
 
     name: ClassVar[str] = "alerce-lsst"
     title: ClassVar[str] = "ALeRCE (LSST)"
-    capabilities: ClassVar[Capabilities] = Capabilities(
+    capabilities: ClassVar[Capabilities] = of_lsst(
         batch_size=BATCH_SIZE,
-        by_id=True,
-        by_position=True,
-        since="client",
-        exposure_tolerance_s=16.0,
-        bands=tuple("ugrizy"),
-        survey=LSST,
         kinds=frozenset({Kind.DETECTION, Kind.FORCED}),
-        time_scale="tai",
-        time_of="middle",
     )
     options: ClassVar[tuple[Option, ...]] = (URL,)
 
     def __init__(self, http: HttpClient) -> None:
-        self._http = http
+        super().__init__(http)
         self._detection = DetectionSchema()
         self._forced = ForcedSchema()
         self._object = ObjectSchema()
 
-    @classmethod
-    def from_setup(cls, setup: Setup) -> Self:
-        """Return one, ready to be asked from any number of threads.
-
-        Raises
-        ------
-        SettingsError
-            When ``ALERCE_LSST_URL`` is no address.
-        """
-        return cls(setup.http(setup.value(URL) or PUBLIC_URL, service=cls.title))
-
-    @property
-    def url(self) -> str:
-        """Return where it lives."""
-        return self._http.base_url
-
-    def close(self) -> None:
-        """Give its connections back."""
-        self._http.close()
-
     def fetch(self, asks: Sequence[Ask]) -> Iterator[Answer]:
         """Return one answer per question, in their order."""
-        deadline = self._http.deadline()
+        deadline = self.http.deadline()
         return batched(
             [of_survey(ask, LSST) for ask in asks],
             size=BATCH_SIZE,
@@ -158,7 +129,7 @@ class AlerceLsstSource:
         inside: list[str] = []
         for number in range(1, PAGES_MAX + 1):
             page = {**query, "page": str(number)}
-            reply = self._http.get("object_api/list_objects", page, deadline=deadline)
+            reply = self.http.get("object_api/list_objects", page, deadline=deadline)
             found, refused = load_rows(
                 self._object, rows_of(reply, option=URL, key="items"), id_key=OBJECT_KEY
             )
@@ -196,7 +167,7 @@ class AlerceLsstSource:
         """Return the rows of each object; None where the list is too long."""
         query = {"survey_id": "lsst", "oid": object_ids}
         final = TOO_LONG if len(object_ids) > 1 else frozenset[int]()
-        reply = self._http.get(f"lightcurve_api/{table}", query, deadline=deadline, final=final)
+        reply = self.http.get(f"lightcurve_api/{table}", query, deadline=deadline, final=final)
         if reply.status in final:
             return None
         rows: dict[str, list[Any]] = {object_id: [] for object_id in object_ids}

@@ -42,6 +42,7 @@ from yse_ingest.sources.answers import (
 )
 from yse_ingest.sources.base import Answer, Ask, Capabilities, Kind
 from yse_ingest.sources.batches import known_objects
+from yse_ingest.sources.broker import HttpSource, of_ztf
 from yse_ingest.sources.naming import of_survey
 from yse_ingest.sources.setup import Option
 from yse_ingest.times import MJD_ZERO_JD, jd_of_time_ms
@@ -72,7 +73,7 @@ MJD_MARGIN = 1e-5
 _RETIRED = "Version 1 was retired on 2026-11-04: set ANTARES_URL to the address of version 2."
 
 
-class AntaresSource:
+class AntaresSource(HttpSource):
     """Asks ANTARES's API, version 2.
 
     Parameters
@@ -83,20 +84,15 @@ class AntaresSource:
 
     name: ClassVar[str] = "antares"
     title: ClassVar[str] = "ANTARES"
-    capabilities: ClassVar[Capabilities] = Capabilities(
+    capabilities: ClassVar[Capabilities] = of_ztf(
         batch_size=BATCH_SIZE,
-        by_id=True,
-        by_position=True,
-        since="client",
-        exposure_tolerance_s=16.0,
-        bands=("g", "r", "i"),
         kinds=frozenset({Kind.DETECTION, Kind.LIMIT}),
     )
     options: ClassVar[tuple[Option, ...]] = (URL, UNRECORDED)
     contract: ClassVar[tuple[type[Schema], ...]] = (DetectionSchema, LimitSchema)
 
     def __init__(self, http: HttpClient) -> None:
-        self._http = http
+        super().__init__(http)
         self._detection = DetectionSchema()
         self._limit = LimitSchema()
         self._locus = LocusSchema()
@@ -128,18 +124,9 @@ class AntaresSource:
             )
         return cls(setup.http(url, service=cls.title))
 
-    @property
-    def url(self) -> str:
-        """Return where it lives."""
-        return self._http.base_url
-
-    def close(self) -> None:
-        """Give its connections back."""
-        self._http.close()
-
     def fetch(self, asks: Sequence[Ask]) -> Iterator[Answer]:
         """Return one answer per question, in their order."""
-        deadline = self._http.deadline()
+        deadline = self.http.deadline()
         for ask in asks:
             question = of_survey(ask, self.capabilities.survey)
             if not known_objects(question):
@@ -252,7 +239,7 @@ class AntaresSource:
             When one is a refusal, or has another shape, or leads elsewhere.
         """
         for _ in range(PAGES_MAX):
-            content = self._content(self._http.get(path, params, deadline=deadline))
+            content = self._content(self.http.get(path, params, deadline=deadline))
             yield from content["data"]
             links = content.get("links")
             following = links.get("next") if isinstance(links, dict) else None

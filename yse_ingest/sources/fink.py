@@ -26,6 +26,7 @@ from yse_ingest.schemas.fink import (
 )
 from yse_ingest.sources.answers import Reading, read_limits, read_rows
 from yse_ingest.sources.base import Ask, Capabilities, Kind
+from yse_ingest.sources.broker import of_ztf
 from yse_ingest.sources.fink_api import BATCH_SIZE, FinkApi, Naming, Table
 from yse_ingest.sources.setup import Option
 
@@ -53,13 +54,8 @@ class FinkSource(FinkApi):
 
     name: ClassVar[str] = "fink"
     title: ClassVar[str] = "Fink"
-    capabilities: ClassVar[Capabilities] = Capabilities(
+    capabilities: ClassVar[Capabilities] = of_ztf(
         batch_size=BATCH_SIZE,
-        by_id=True,
-        by_position=True,
-        since="client",
-        exposure_tolerance_s=16.0,
-        bands=("g", "r", "i"),
         kinds=frozenset({Kind.DETECTION, Kind.LIMIT}),
     )
     options: ClassVar[tuple[Option, ...]] = (URL,)

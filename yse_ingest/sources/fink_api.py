@@ -25,18 +25,17 @@ from yse_ingest.errors import (
 from yse_ingest.schemas._load import load_rows
 from yse_ingest.sources.answers import Reading, check_listed, inside_cone, look_radius
 from yse_ingest.sources.batches import batched, in_parts, rows_of
+from yse_ingest.sources.broker import HttpSource
 from yse_ingest.sources.naming import of_survey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import Self
 
     from marshmallow import Schema
 
-    from yse_ingest.sources.base import Answer, Ask, Capabilities, Kind
+    from yse_ingest.sources.base import Answer, Ask, Kind
     from yse_ingest.sources.http import HttpClient
     from yse_ingest.sources.reply import HttpReply
-    from yse_ingest.sources.setup import Option, Setup
 
     Rows = Mapping[str, list[Any]]
     """Route to the rows that it answered."""
@@ -82,7 +81,7 @@ class _Curve:
     rows: Mapping[str, list[Any] | YseIngestError]
 
 
-class FinkApi(ABC):
+class FinkApi(HttpSource, ABC):
     """Asks one of Fink's APIs.
 
     Parameters
@@ -91,38 +90,13 @@ class FinkApi(ABC):
         Client of its base URL.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    capabilities: ClassVar[Capabilities]
-    options: ClassVar[tuple[Option, ...]]
-    """The first is its address."""
     naming: ClassVar[Naming]
     cone_alerts: ClassVar[int] = CONE_ALERTS
     """Alerts of one cone beyond which nothing is believed."""
 
     def __init__(self, http: HttpClient) -> None:
-        self._http = http
+        super().__init__(http)
         self._place = self.naming.place_schema()
-
-    @classmethod
-    def from_setup(cls, setup: Setup) -> Self:
-        """Return one, ready to be asked from any number of threads.
-
-        Raises
-        ------
-        SettingsError
-            When its URL is no address.
-        """
-        return cls(setup.http(setup.value(cls.options[0]) or "", service=cls.title))
-
-    @property
-    def url(self) -> str:
-        """Return where it lives."""
-        return self._http.base_url
-
-    def close(self) -> None:
-        """Give its connections back."""
-        self._http.close()
 
     @abstractmethod
     def _tables(self, kinds: frozenset[Kind]) -> tuple[Table, ...]:
@@ -134,7 +108,7 @@ class FinkApi(ABC):
 
     def fetch(self, asks: Sequence[Ask]) -> Iterator[Answer]:
         """Return one answer per question, in their order."""
-        deadline = self._http.deadline()
+        deadline = self.http.deadline()
         return batched(
             [of_survey(ask, self.capabilities.survey) for ask in asks],
             size=BATCH_SIZE,
@@ -253,7 +227,7 @@ class FinkApi(ABC):
 
     def _post(self, path: str, content: dict[str, Any], deadline: float) -> HttpReply:
         content = {**content, "output-format": "json"}
-        return self._http.post_json(path, content, deadline=deadline)
+        return self.http.post_json(path, content, deadline=deadline)
 
 
 def _checked(object_id: str, ask: Ask) -> str:

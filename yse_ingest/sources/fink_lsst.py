@@ -22,7 +22,8 @@ from yse_ingest.schemas.fink_lsst import (
     SourceSchema,
 )
 from yse_ingest.sources.answers import Reading, read_forced, read_rows
-from yse_ingest.sources.base import LSST, Ask, Capabilities, Kind
+from yse_ingest.sources.base import Ask, Capabilities, Kind
+from yse_ingest.sources.broker import of_lsst
 from yse_ingest.sources.fink_api import BATCH_SIZE, FinkApi, Naming, Table
 from yse_ingest.sources.setup import Option
 from yse_ingest.sources.significance import without_faint
@@ -55,17 +56,9 @@ class FinkLsstSource(FinkApi):
 
     name: ClassVar[str] = "fink-lsst"
     title: ClassVar[str] = "Fink (LSST)"
-    capabilities: ClassVar[Capabilities] = Capabilities(
+    capabilities: ClassVar[Capabilities] = of_lsst(
         batch_size=BATCH_SIZE,
-        by_id=True,
-        by_position=True,
-        since="client",
-        exposure_tolerance_s=16.0,
-        bands=tuple("ugrizy"),
-        survey=LSST,
         kinds=frozenset({Kind.DETECTION, Kind.FORCED}),
-        time_scale="tai",
-        time_of="middle",
     )
     options: ClassVar[tuple[Option, ...]] = (URL,)
     contract: ClassVar[tuple[type[Schema], ...]] = (SourceSchema, ForcedSchema)

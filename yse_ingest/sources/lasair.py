@@ -24,6 +24,7 @@ from yse_ingest.schemas.lasair import (
 )
 from yse_ingest.sources.answers import Reading, read_forced, read_limits, read_rows
 from yse_ingest.sources.base import Ask, Capabilities, Kind
+from yse_ingest.sources.broker import of_ztf
 from yse_ingest.sources.lasair_api import BATCH_SIZE, REQUESTS_PER_HOUR, LasairApi, Naming
 from yse_ingest.sources.setup import Option
 from yse_ingest.times import jd_of_time_ms
@@ -61,18 +62,13 @@ class LasairSource(LasairApi):
 
     name: ClassVar[str] = "lasair"
     title: ClassVar[str] = "Lasair"
-    capabilities: ClassVar[Capabilities] = Capabilities(
+    capabilities: ClassVar[Capabilities] = of_ztf(
         batch_size=BATCH_SIZE,
-        by_id=True,
-        by_position=True,
-        since="client",
-        exposure_tolerance_s=16.0,
-        bands=("g", "r", "i"),
         kinds=frozenset({Kind.DETECTION, Kind.FORCED, Kind.LIMIT}),
         needs_token=True,
         requests_per_hour=REQUESTS_PER_HOUR,
     )
-    options: ClassVar[tuple[Option, ...]] = (URL, TOKEN)
+    options: ClassVar[tuple[Option, Option]] = (URL, TOKEN)
     contract: ClassVar[tuple[type[Schema], ...]] = (DetectionSchema, LimitSchema, ForcedSchema)
     naming: ClassVar[Naming] = Naming(
         OBJECT_KEY, "jdmax", re.compile(r"\w{1,20}", re.ASCII), quote="'"

@@ -27,6 +27,7 @@ from yse_ingest.sources.answers import (
     look_radius,
 )
 from yse_ingest.sources.batches import known_objects
+from yse_ingest.sources.broker import HttpSource
 from yse_ingest.sources.naming import of_survey
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from marshmallow import Schema
 
-    from yse_ingest.sources.base import Answer, Ask, Capabilities
+    from yse_ingest.sources.base import Answer, Ask
     from yse_ingest.sources.http import HttpClient
     from yse_ingest.sources.reply import HttpReply
     from yse_ingest.sources.setup import Option, Setup
@@ -72,7 +73,7 @@ class Naming:
         return ", ".join((self.object_column, self.last_column, *self.place_columns))
 
 
-class LasairApi(ABC):
+class LasairApi(HttpSource, ABC):
     """Asks one of Lasair's servers.
 
     Parameters
@@ -81,15 +82,12 @@ class LasairApi(ABC):
         Client of its base URL, which sends the token.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    capabilities: ClassVar[Capabilities]
-    options: ClassVar[tuple[Option, ...]]
+    options: ClassVar[tuple[Option, Option]]
     """Its address and its token."""
     naming: ClassVar[Naming]
 
     def __init__(self, http: HttpClient, *, near: Schema, seen: Schema) -> None:
-        self._http = http
+        super().__init__(http)
         self._near = near
         self._seen = seen
 
@@ -128,18 +126,9 @@ class LasairApi(ABC):
     ) -> Reading:
         """Return the rows of one object; none where it is not known."""
 
-    @property
-    def url(self) -> str:
-        """Return where it lives."""
-        return self._http.base_url
-
-    def close(self) -> None:
-        """Give its connections back."""
-        self._http.close()
-
     def fetch(self, asks: Sequence[Ask]) -> Iterator[Answer]:
         """Return one answer per question, in their order."""
-        deadline = self._http.deadline()
+        deadline = self.http.deadline()
         for start in range(0, len(asks), BATCH_SIZE):
             part = asks[start : start + BATCH_SIZE]
             batch = [of_survey(ask, self.capabilities.survey) for ask in part]
@@ -238,7 +227,7 @@ class LasairApi(ABC):
     # Requests -------------------------------------------------------------------------------
 
     def _post(self, path: str, content: dict[str, Any], deadline: float) -> HttpReply:
-        return self._http.post_json(path, content, deadline=deadline)
+        return self.http.post_json(path, content, deadline=deadline)
 
     def _accepted(self, reply: HttpReply) -> HttpReply:
         """Return a reply that is an answer.

@@ -21,7 +21,8 @@ from yse_ingest.schemas.lasair_lsst import (
     SourceSchema,
 )
 from yse_ingest.sources.answers import Reading, read_forced, read_rows
-from yse_ingest.sources.base import LSST, Ask, Capabilities, Kind
+from yse_ingest.sources.base import Ask, Capabilities, Kind
+from yse_ingest.sources.broker import of_lsst
 from yse_ingest.sources.lasair_api import BATCH_SIZE, REQUESTS_PER_HOUR, LasairApi, Naming
 from yse_ingest.sources.setup import Option
 from yse_ingest.sources.significance import without_faint
@@ -59,21 +60,13 @@ class LasairLsstSource(LasairApi):
 
     name: ClassVar[str] = "lasair-lsst"
     title: ClassVar[str] = "Lasair (LSST)"
-    capabilities: ClassVar[Capabilities] = Capabilities(
+    capabilities: ClassVar[Capabilities] = of_lsst(
         batch_size=BATCH_SIZE,
-        by_id=True,
-        by_position=True,
-        since="client",
-        exposure_tolerance_s=16.0,
-        bands=tuple("ugrizy"),
-        survey=LSST,
         kinds=frozenset({Kind.DETECTION, Kind.FORCED}),
-        time_scale="tai",
-        time_of="middle",
         needs_token=True,
         requests_per_hour=REQUESTS_PER_HOUR,
     )
-    options: ClassVar[tuple[Option, ...]] = (URL, TOKEN)
+    options: ClassVar[tuple[Option, Option]] = (URL, TOKEN)
     contract: ClassVar[tuple[type[Schema], ...]] = (SourceSchema, ForcedSchema)
     naming: ClassVar[Naming] = Naming(
         OBJECT_KEY,

@@ -25,7 +25,7 @@ from yse_ingest.sources.answers import (
     look_radius,
     read_rows,
 )
-from yse_ingest.sources.base import Answer, Ask, Capabilities
+from yse_ingest.sources.broker import HttpSource, of_ztf
 from yse_ingest.sources.setup import Option
 from yse_ingest.times import jd_of_time_ms
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from marshmallow import Schema
 
+    from yse_ingest.sources.base import Answer, Ask, Capabilities
     from yse_ingest.sources.http import HttpClient
     from yse_ingest.sources.reply import HttpReply
     from yse_ingest.sources.setup import Setup
@@ -54,7 +55,7 @@ _REMEDIES = {
 }
 
 
-class MarsSource:
+class MarsSource(HttpSource):
     """Asks one MARS.
 
     Parameters
@@ -69,13 +70,9 @@ class MarsSource:
 
     name: ClassVar[str] = "mars"
     title: ClassVar[str] = "MARS"
-    capabilities: ClassVar[Capabilities] = Capabilities(
+    capabilities: ClassVar[Capabilities] = of_ztf(
         batch_size=BATCH_SIZE,
-        by_id=True,
-        by_position=True,
         since="server",
-        exposure_tolerance_s=16.0,
-        bands=("g", "r", "i"),
     )
     options: ClassVar[tuple[Option, ...]] = (URL,)
     contract: ClassVar[tuple[type[Schema], ...]] = (AlertSchema,)
@@ -83,7 +80,7 @@ class MarsSource:
     def __init__(
         self, http: HttpClient, *, batch_size: int = BATCH_SIZE, pages_max: int = PAGES_MAX
     ) -> None:
-        self._http = http
+        super().__init__(http)
         self._batch_size = batch_size
         self._pages_max = pages_max
         self._schema = AlertSchema()
@@ -102,18 +99,9 @@ class MarsSource:
             raise SettingsError("MARS_URL is not set", service="MARS", remedy=RETIRED)
         return cls(setup.http(url, service=cls.title, concurrency=4, unresolved_remedy=RETIRED))
 
-    @property
-    def url(self) -> str:
-        """Return where it lives."""
-        return self._http.base_url
-
-    def close(self) -> None:
-        """Give its connections back."""
-        self._http.close()
-
     def fetch(self, asks: Sequence[Ask]) -> Iterator[Answer]:
         """Return one answer per question, in their order."""
-        deadline = self._http.deadline()
+        deadline = self.http.deadline()
         for start in range(0, len(asks), self._batch_size):
             batch = asks[start : start + self._batch_size]
             readings = self._post(batch, deadline)
@@ -142,7 +130,7 @@ class MarsSource:
         order = {"format": "json", "sort_value": "id", "sort_order": "asc"}
         for number in range(1, self._pages_max + 1):
             page = {**order, **query, "page": str(number)}
-            reply = self._http.get("", page, deadline=deadline)
+            reply = self.http.get("", page, deadline=deadline)
             if reply.status == 404 and number > 1:
                 return Reading.merged(pages)
             rows = self._results(reply)
@@ -186,7 +174,7 @@ class MarsSource:
             for part, query in enumerate(_queries(ask, full=ask.since_ms is None))
         ]
         try:
-            reply = self._http.post_json("", {"queries": queries}, deadline=deadline)
+            reply = self.http.post_json("", {"queries": queries}, deadline=deadline)
         except SourceReplyError:  # longer than the cap: halves are shorter
             return self._halves(asks, deadline)
         except YseIngestError as error:
