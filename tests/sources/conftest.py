@@ -8,27 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.sources.asking import FIRST_JD, asking
 from yse_ingest.sandbox.alerce import AlerceStandIn
 from yse_ingest.sandbox.antares import AntaresStandIn
 from yse_ingest.sandbox.fink import FinkLsstStandIn, FinkStandIn
 from yse_ingest.sandbox.lasair import TOKEN, LasairStandIn
 from yse_ingest.sandbox.mars import MarsStandIn
-from yse_ingest.sources import Ask, Kind, Timeouts, build_source
+from yse_ingest.sources import Ask, Kind
 from yse_ingest.targets import Rules, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.sources.asking import Question, Served, Shower
     from yse_ingest.sandbox.server import LoggedRequest, StandIn
     from yse_ingest.sources import Source
 
     AlertStandIn = AlerceStandIn | AntaresStandIn | FinkStandIn | LasairStandIn | MarsStandIn
-    Question = Callable[..., Ask]
-    Shower = Callable[..., None]
-    Served = Callable[[StandIn, int], list[LoggedRequest]]
 
 RA, DEC = 157.3415, 29.5106667
-FIRST_JD = 2458494.9499
 ARCSEC = 1 / 3600
 
 
@@ -98,85 +96,49 @@ def waits() -> list[float]:
 @pytest.fixture
 def ask_mars(mars: MarsStandIn, waits: list[float]) -> Iterator[Source]:
     """Return a source that asks the stand-in MARS."""
-    source = build_source(
-        "mars",
-        {"MARS_URL": mars.url},
-        timeouts=Timeouts(connect_s=2, get_s=2, post_s=2, fetch_s=20),
-        sleep=waits.append,
-        jitter=lambda: 0.0,
-    )
-    yield source
-    source.close()
+    with asking("mars", {"MARS_URL": mars.url}, waits) as source:
+        yield source
 
 
 @pytest.fixture
 def ask_alerce(alerce: AlerceStandIn, waits: list[float]) -> Iterator[Source]:
     """Return a source that asks the stand-in ALeRCE."""
-    source = build_source(
-        "alerce",
-        {"ALERCE_URL": alerce.api_url, "ALERCE_FORCED_URL": alerce.forced_url},
-        timeouts=Timeouts(connect_s=2, get_s=2, fetch_s=20),
-        sleep=waits.append,
-        jitter=lambda: 0.0,
-    )
-    yield source
-    source.close()
+    with asking(
+        "alerce", {"ALERCE_URL": alerce.api_url, "ALERCE_FORCED_URL": alerce.forced_url}, waits
+    ) as source:
+        yield source
 
 
 @pytest.fixture
 def ask_fink(fink: FinkStandIn, waits: list[float]) -> Iterator[Source]:
     """Return a source that asks the stand-in Fink."""
-    source = build_source(
-        "fink",
-        {"FINK_URL": fink.api_url},
-        timeouts=Timeouts(connect_s=2, post_s=2, fetch_s=20),
-        sleep=waits.append,
-        jitter=lambda: 0.0,
-    )
-    yield source
-    source.close()
+    with asking("fink", {"FINK_URL": fink.api_url}, waits) as source:
+        yield source
 
 
 @pytest.fixture
 def ask_fink_lsst(fink_lsst: FinkLsstStandIn, waits: list[float]) -> Iterator[Source]:
     """Return a source that asks the stand-in of Fink's LSST API."""
-    source = build_source(
-        "fink-lsst",
-        {"FINK_LSST_URL": fink_lsst.api_url},
-        timeouts=Timeouts(connect_s=2, post_s=2, fetch_s=20),
-        sleep=waits.append,
-        jitter=lambda: 0.0,
-    )
-    yield source
-    source.close()
+    with asking("fink-lsst", {"FINK_LSST_URL": fink_lsst.api_url}, waits) as source:
+        yield source
 
 
 @pytest.fixture
 def ask_lasair(lasair: LasairStandIn, waits: list[float]) -> Iterator[Source]:
     """Return a source that asks the stand-in Lasair."""
-    source = build_source(
-        "lasair",
-        {"LASAIR_URL": lasair.api_url, "LASAIR_TOKEN": TOKEN},
-        timeouts=Timeouts(connect_s=2, post_s=2, fetch_s=20),
-        sleep=waits.append,
-        jitter=lambda: 0.0,
-    )
-    yield source
-    source.close()
+    with asking(
+        "lasair", {"LASAIR_URL": lasair.api_url, "LASAIR_TOKEN": TOKEN}, waits
+    ) as source:
+        yield source
 
 
 @pytest.fixture
 def ask_antares(antares: AntaresStandIn, waits: list[float]) -> Iterator[Source]:
     """Return a source that asks the stand-in ANTARES."""
-    source = build_source(
-        "antares",
-        {"ANTARES_URL": antares.api_url, "YSE_INGEST_UNRECORDED": "antares"},
-        timeouts=Timeouts(connect_s=2, get_s=2, fetch_s=20),
-        sleep=waits.append,
-        jitter=lambda: 0.0,
-    )
-    yield source
-    source.close()
+    with asking(
+        "antares", {"ANTARES_URL": antares.api_url, "YSE_INGEST_UNRECORDED": "antares"}, waits
+    ) as source:
+        yield source
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from tests.sources.asking import FIRST_JD, answered, check_alerts, golden, one
 from yse_ingest.errors import SourceRefusedError, SourceReplyError
 from yse_ingest.sandbox import supernovae
 from yse_ingest.sandbox.alerce import AlerceStandIn
@@ -16,26 +16,13 @@ from yse_ingest.sandbox.faults import Fault
 from yse_ingest.sandbox.server import Reply, StandIn
 from yse_ingest.sources import Ask, Status, build_source
 from yse_ingest.targets import Rules, Target
-from yse_ingest.times import format_time_ms, to_time_ms
+from yse_ingest.times import to_time_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from tests.sources.asking import Question, Served, Shower
     from yse_ingest.sandbox.mars import MarsStandIn
     from yse_ingest.sandbox.server import LoggedRequest, Request
-    from yse_ingest.sources import Answer, Source
-
-    Question = Callable[..., Ask]
-    Shower = Callable[..., None]
-    Served = Callable[[StandIn, int], list[LoggedRequest]]
-
-GOLDEN = Path(__file__).parent / "golden"
-FIRST_JD = 2458494.9499
-
-
-def one(source: Source, ask: Ask) -> Answer:
-    (answer,) = source.fetch([ask])
-    return answer
+    from yse_ingest.sources import Source
 
 
 def paths(entries: list[LoggedRequest]) -> list[str]:
@@ -44,30 +31,17 @@ def paths(entries: list[LoggedRequest]) -> list[str]:
 
 def test_the_golden_light_curve_reads_as_it_always_did() -> None:
     """A reply in the documented shape gives these columns and this refusal."""
-    expected = json.loads((GOLDEN / "alerce_lightcurve_expected.json").read_text())
+    expected = json.loads(golden("alerce_lightcurve_expected.json"))
 
-    class Recorded(StandIn):
-        def handle(self, request: Request) -> Reply:
-            assert request.path == "/objects/ZTF19aacgslb/lightcurve"
-            return Reply(200, (GOLDEN / "alerce_lightcurve.json").read_bytes())
+    def reply(request: Request) -> Reply:
+        assert request.path == "/objects/ZTF19aacgslb/lightcurve"
+        return Reply(200, golden("alerce_lightcurve.json"))
 
-    with Recorded() as server:
-        source = build_source("alerce", {"ALERCE_URL": server.url})
-        answer = one(source, Ask(Target("2019np", object_id="ZTF19aacgslb"), Rules()))
-        source.close()
+    ask = Ask(Target("2019np", object_id="ZTF19aacgslb"), Rules())
+    answer = answered("alerce", ask, reply, "ALERCE_URL")
 
-    alerts = answer.alerts
-    assert alerts.native_id.tolist() == expected["native_id"]
-    assert format_time_ms(alerts.time_ms).tolist() == expected["obs_date"]
-    assert alerts.band.tolist() == expected["band"]
-    assert alerts.mag.tolist() == expected["mag"]
-    assert alerts.mag_err.tolist() == expected["mag_err"]
-    assert alerts.negative.tolist() == expected["negative"]
-    assert np.array_equal(
-        alerts.quality, np.array(expected["quality"], dtype=float), equal_nan=True
-    )
-    assert [str(refusal) for refusal in answer.refused] == expected["refused"]
-    assert set(alerts.object_id) == {"ZTF19aacgslb"}
+    check_alerts(answer, expected)
+    assert set(answer.alerts.object_id) == {"ZTF19aacgslb"}
 
 
 def test_sn_2019np_is_what_mars_has(

@@ -3,43 +3,27 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
+from tests.sources.asking import FIRST_JD, golden, one, time_ms
 from yse_ingest.errors import SourceReplyError, SourceUnavailableError
 from yse_ingest.sandbox.alerce import AlerceStandIn
 from yse_ingest.sandbox.faults import Fault
 from yse_ingest.sandbox.server import Reply, StandIn
 from yse_ingest.sources import Ask, Kind, Status, build_source
 from yse_ingest.targets import Rules, Target
-from yse_ingest.times import format_time_ms, to_time_ms
+from yse_ingest.times import format_time_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from tests.sources.asking import Question, Served, Shower
     from yse_ingest.sandbox.server import LoggedRequest, Request
-    from yse_ingest.sources import Answer, Source
+    from yse_ingest.sources import Source
 
-    Question = Callable[..., Ask]
-    Shower = Callable[..., None]
-    Served = Callable[[StandIn, int], list[LoggedRequest]]
 
-GOLDEN = Path(__file__).parent / "golden"
 OID = "ZTF19aacgslb"
-FIRST_JD = 2458494.9499
 EVERYTHING = frozenset(Kind)
-
-
-def one(source: Source, ask: Ask) -> Answer:
-    (answer,) = source.fetch([ask])
-    return answer
-
-
-def at(jd: float) -> int:
-    return int(to_time_ms(np.array([jd]))[0])
 
 
 def paths(entries: list[LoggedRequest]) -> list[str]:
@@ -65,7 +49,7 @@ def test_limits_come_with_the_light_curve(
 
     assert answer.limits.mag_limit.tolist() == [20.37]
     assert answer.limits.flux_err.tolist() == pytest.approx([142.243], abs=5e-4)
-    assert answer.limits.time_ms.tolist() == [at(FIRST_JD - 3)]
+    assert answer.limits.time_ms.tolist() == [time_ms(FIRST_JD - 3)]
     assert set(answer.limits.object_id) == {OID}
     assert len(answer.alerts) == 3
     served(alerce, 2)
@@ -142,7 +126,7 @@ def test_the_golden_forced_photometry_reads_as_it_always_did() -> None:
     class Recorded(StandIn):
         def handle(self, request: Request) -> Reply:
             if request.path.startswith("/v2/forced-photometry/"):
-                return Reply(200, (GOLDEN / "alerce_forced.json").read_bytes())
+                return Reply(200, golden("alerce_forced.json"))
             detection = {
                 "candid": "3103350000015010002", "mjd": 60903.35, "fid": 2, "magpsf": 18.9,
                 "sigmapsf": 0.07, "isdiffpos": 1, "ra": 150.1, "dec": 2.2,
@@ -361,8 +345,8 @@ def test_which_of_fifty_changed_is_one_request(
             question(
                 name=f"t{number}",
                 ra=10.0 + number,
-                since_ms=at(FIRST_JD + 1),
-                newest_ms=at(FIRST_JD + 4),
+                since_ms=time_ms(FIRST_JD + 1),
+                newest_ms=time_ms(FIRST_JD + 4),
                 known_objects=(oid,),
             )
         )
@@ -390,7 +374,9 @@ def test_a_single_object_is_no_pattern(
     """One oid would be matched like a pattern of SQL: it is named twice."""
     shower(alerce, "ZTF_9", count=5)
     shower(alerce, "ZTF19", count=9, ra=20.0)
-    ask = question(since_ms=at(FIRST_JD), newest_ms=at(FIRST_JD + 4), known_objects=("ZTF_9",))
+    ask = question(
+        since_ms=time_ms(FIRST_JD), newest_ms=time_ms(FIRST_JD + 4), known_objects=("ZTF_9",)
+    )
 
     answer = one(ask_alerce, ask)
 
@@ -417,8 +403,8 @@ def test_long_lists_are_halved(
             question(
                 name=f"t{number}",
                 ra=10.0 + number,
-                since_ms=at(FIRST_JD),
-                newest_ms=at(FIRST_JD + 4),
+                since_ms=time_ms(FIRST_JD),
+                newest_ms=time_ms(FIRST_JD + 4),
                 known_objects=(f"ZTF20aa{number}",),
             )
         )
@@ -436,7 +422,7 @@ def test_a_service_that_is_away_is_not_stormed(
     """Where even one object is a 502, the others are not asked for: every target is told."""
     alerce.faults.add(Fault("status", status=502))
     asks = [
-        question(name=f"t{n}", since_ms=at(FIRST_JD), known_objects=(f"ZTF20aa{n}",))
+        question(name=f"t{n}", since_ms=time_ms(FIRST_JD), known_objects=(f"ZTF20aa{n}",))
         for n in range(50)
     ]
 
@@ -458,7 +444,7 @@ def test_a_list_of_other_objects_is_not_believed(question: Question, shower: Sho
     with Deaf() as server:
         shower(server, "ZTF18other", count=5)
         source = build_source("alerce", {"ALERCE_URL": server.api_url})
-        answer = one(source, question(since_ms=at(FIRST_JD), known_objects=(OID,)))
+        answer = one(source, question(since_ms=time_ms(FIRST_JD), known_objects=(OID,)))
         source.close()
 
     assert isinstance(answer.error, SourceReplyError)
@@ -473,8 +459,8 @@ def test_an_object_that_was_named_since_is_read_in_full(
     shower(alerce, "ZTF18named", count=5, north=1.9)
     ask = question(
         object_id="ZTF18named",
-        since_ms=at(FIRST_JD + 3),
-        newest_ms=at(FIRST_JD + 9),
+        since_ms=time_ms(FIRST_JD + 3),
+        newest_ms=time_ms(FIRST_JD + 9),
         known_objects=(OID,),
     )
 
@@ -490,7 +476,7 @@ def test_a_full_read_finds_what_the_list_misses(
     """A late alert that is older than the newest moves nothing: the full read has it."""
     shower(alerce, count=1)
     shower(alerce, count=1, start=9)
-    known = {"since_ms": at(FIRST_JD + 6), "newest_ms": at(FIRST_JD + 9)}
+    known = {"since_ms": time_ms(FIRST_JD + 6), "newest_ms": time_ms(FIRST_JD + 9)}
     shower(alerce, count=1, start=8)
 
     recent = one(ask_alerce, question(known_objects=(OID,), **known))
@@ -506,9 +492,11 @@ def test_an_object_that_no_list_shows_is_read(
     """That nothing is said of an object does not mean that nothing happened."""
     shower(alerce, count=5)
     alerce.unlisted = frozenset({OID})
-    ask = question(since_ms=at(FIRST_JD + 1), newest_ms=at(FIRST_JD + 3), known_objects=(OID,))
+    ask = question(
+        since_ms=time_ms(FIRST_JD + 1), newest_ms=time_ms(FIRST_JD + 3), known_objects=(OID,)
+    )
 
-    assert one(ask_alerce, ask).newest_ms == at(FIRST_JD + 4)
+    assert one(ask_alerce, ask).newest_ms == time_ms(FIRST_JD + 4)
 
 
 def test_a_list_without_an_end_is_no_list(question: Question) -> None:
@@ -520,7 +508,7 @@ def test_a_list_without_an_end_is_no_list(question: Question) -> None:
 
     with Endless() as server:
         source = build_source("alerce", {"ALERCE_URL": server.url})
-        answer = one(source, question(since_ms=at(FIRST_JD), known_objects=(OID,)))
+        answer = one(source, question(since_ms=time_ms(FIRST_JD), known_objects=(OID,)))
         source.close()
 
     assert answer.reason == "lists 1 objects on more than 5 pages"
@@ -540,8 +528,8 @@ def test_an_object_whose_date_cannot_be_read_is_read(
     with Odd() as server:
         shower(server, count=5)
         source = build_source("alerce", {"ALERCE_URL": server.api_url})
-        known = {"newest_ms": at(FIRST_JD + 4), "known_objects": (OID,)}
-        answer = one(source, question(since_ms=at(FIRST_JD + 1), **known))
+        known = {"newest_ms": time_ms(FIRST_JD + 4), "known_objects": (OID,)}
+        answer = one(source, question(since_ms=time_ms(FIRST_JD + 1), **known))
         source.close()
         requests = paths(served(server, 2))
 

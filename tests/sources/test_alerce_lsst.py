@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from tests.sources.asking import answered, asking, check_alerts, golden, one
 from yse_ingest.errors import SourceRefusedError, SourceReplyError, SourceUnavailableError
 from yse_ingest.sandbox.alerce import AlerceLsstStandIn
 from yse_ingest.sandbox.faults import Fault
 from yse_ingest.sandbox.server import Reply, StandIn
-from yse_ingest.sources import Ask, Kind, Status, Timeouts, build_source
+from yse_ingest.sources import Ask, Kind, Status, build_source
 from yse_ingest.sources.base import LSST
 from yse_ingest.targets import Rules, Target
-from yse_ingest.times import format_time_ms, to_time_ms
+from yse_ingest.times import to_time_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from tests.sources.asking import Served
     from yse_ingest.sandbox.server import LoggedRequest, Request
-    from yse_ingest.sources import Answer, Source
+    from yse_ingest.sources import Source
 
-    Served = Callable[[StandIn, int], list[LoggedRequest]]
 
-GOLDEN = Path(__file__).parent / "golden"
 OID = 170587116732400001
 MJD = 61217.4167
 RA, DEC = 9.3, -42.3
@@ -42,26 +41,14 @@ def lsst() -> Iterator[AlerceLsstStandIn]:
 
 @pytest.fixture
 def ask_lsst(lsst: AlerceLsstStandIn, waits: list[float]) -> Iterator[Source]:
-    source = build_source(
-        "alerce-lsst",
-        {"ALERCE_LSST_URL": lsst.url},
-        timeouts=Timeouts(connect_s=2, get_s=2, fetch_s=20),
-        sleep=waits.append,
-        jitter=lambda: 0.0,
-    )
-    yield source
-    source.close()
+    with asking("alerce-lsst", {"ALERCE_LSST_URL": lsst.url}, waits) as source:
+        yield source
 
 
 def ask(**fields: Any) -> Ask:
     """Return a question about a place at which there is an object."""
     target = {"name": "2026abc", "ra": RA, "dec": DEC} | fields.pop("target", {})
     return Ask(Target(**target), **{"rules": RULES, **fields})
-
-
-def one(source: Source, question: Ask) -> Answer:
-    (answer,) = source.fetch([question])
-    return answer
 
 
 def at(mjd: float) -> int:
@@ -74,31 +61,18 @@ def paths(entries: list[LoggedRequest]) -> list[str]:
 
 def test_the_golden_light_curve_reads_as_it_always_did() -> None:
     """Fluxes, times, bands, and every reason for which a row is left out."""
-    expected = json.loads((GOLDEN / "alerce_lsst_expected.json").read_text())
+    expected = json.loads(golden("alerce_lsst_expected.json"))
 
-    class Recorded(StandIn):
-        def handle(self, request: Request) -> Reply:
-            table = {"detections": "detections", "forced-photometry": "forced"}
-            name = table[request.path.removeprefix("/lightcurve_api/")]
-            return Reply(200, (GOLDEN / f"alerce_lsst_{name}.json").read_bytes())
+    def reply(request: Request) -> Reply:
+        table = {"detections": "detections", "forced-photometry": "forced"}
+        name = table[request.path.removeprefix("/lightcurve_api/")]
+        return Reply(200, golden(f"alerce_lsst_{name}.json"))
 
-    with Recorded() as server:
-        source = build_source("alerce-lsst", {"ALERCE_LSST_URL": server.url})
-        target = Target("2026abc", object_id=str(OID))
-        answer = one(source, Ask(target, RULES, kinds=EVERYTHING))
-        source.close()
+    question = Ask(Target("2026abc", object_id=str(OID)), RULES, kinds=EVERYTHING)
+    answer = answered("alerce-lsst", question, reply, "ALERCE_LSST_URL")
 
-    alerts, forced = answer.alerts, answer.forced
-    assert alerts.native_id.tolist() == expected["native_id"]
-    assert format_time_ms(alerts.time_ms).tolist() == expected["obs_date"]
-    assert alerts.band.tolist() == expected["band"]
-    assert alerts.mag.tolist() == pytest.approx(expected["mag"], abs=5e-4)
-    assert alerts.mag_err.tolist() == pytest.approx(expected["mag_err"], abs=5e-5)
-    assert alerts.negative.tolist() == expected["negative"]
-    assert np.array_equal(
-        alerts.quality, np.array(expected["quality"], dtype=float), equal_nan=True
-    )
-    assert [str(refusal) for refusal in answer.refused] == expected["refused"]
+    check_alerts(answer, expected, mag_abs=5e-4, err_abs=5e-5)
+    forced = answer.forced
     assert answer.dropped == expected["dropped"]
     assert forced.native_id.tolist() == expected["forced_id"]
     assert forced.band.tolist() == expected["forced_band"]

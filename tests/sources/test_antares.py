@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from tests.sources.asking import (
+    FIRST_JD,
+    answered,
+    check_alerts,
+    check_limits,
+    golden,
+    one,
+    time_ms,
+)
 from yse_ingest.errors import SettingsError, SourceRefusedError, SourceReplyError
 from yse_ingest.photometry import light_curve
 from yse_ingest.sandbox.faults import Fault
@@ -16,32 +24,16 @@ from yse_ingest.sandbox.server import Reply, StandIn
 from yse_ingest.sources import SOURCES, ZTF, Ask, Kind, Status, build_source
 from yse_ingest.sources.antares import place_text
 from yse_ingest.targets import Rules, Target
-from yse_ingest.times import format_time_ms, to_time_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from tests.sources.asking import Question, Served, Shower
     from yse_ingest.sandbox.antares import AntaresStandIn
     from yse_ingest.sandbox.server import LoggedRequest, Request
     from yse_ingest.sources import Answer, Source
 
-    Question = Callable[..., Ask]
-    Shower = Callable[..., None]
-    Served = Callable[[StandIn, int], list[LoggedRequest]]
 
-GOLDEN = Path(__file__).parent / "golden"
-FIRST_JD = 2458494.9499
 OID = "ZTF25aaaaaaa"
 WITH_LIMITS = frozenset({Kind.DETECTION, Kind.LIMIT})
-
-
-def one(source: Source, ask: Ask) -> Answer:
-    (answer,) = source.fetch([ask])
-    return answer
-
-
-def time_ms(jd: float) -> int:
-    return int(to_time_ms(np.array([jd]))[0])
 
 
 def kinds_of(entries: list[LoggedRequest]) -> list[str]:
@@ -59,27 +51,17 @@ def by_id(object_id: str = OID, **fields: Any) -> Ask:
     return Ask(Target("2025abc", object_id=object_id), Rules(), **fields)
 
 
-def answered(ask: Ask, loci: bytes, alerts: bytes = b"{}") -> Answer:
+def recorded(ask: Ask, loci: bytes, alerts: bytes = b"{}") -> Answer:
     """Return what becomes of recorded replies to a search and about one locus."""
 
-    class Recorded(StandIn):
-        def handle(self, request: Request) -> Reply:
-            return Reply(200, alerts if request.path.endswith("/alerts") else loci)
+    def reply(request: Request) -> Reply:
+        return Reply(200, alerts if request.path.endswith("/alerts") else loci)
 
-    with Recorded() as server:
-        environment = {"ANTARES_URL": server.url, "YSE_INGEST_UNRECORDED": "antares"}
-        source = build_source("antares", environment)
-        answer = one(source, ask)
-        source.close()
-    return answer
+    return answered("antares", ask, reply, "ANTARES_URL", YSE_INGEST_UNRECORDED="antares")
 
 
-def golden(**fields: Any) -> Answer:
-    return answered(
-        by_id(**fields),
-        (GOLDEN / "antares_loci.json").read_bytes(),
-        (GOLDEN / "antares_alerts.json").read_bytes(),
-    )
+def locus(**fields: Any) -> Answer:
+    return recorded(by_id(**fields), golden("antares_loci.json"), golden("antares_alerts.json"))
 
 
 # Whether it is asked --------------------------------------------------------------------------
@@ -128,34 +110,19 @@ def test_the_flag_may_name_several() -> None:
 
 def test_the_golden_reply_reads_as_it_always_did() -> None:
     """Replies in the shape that its client expects give these columns, limits and counts."""
-    expected = json.loads((GOLDEN / "antares_expected.json").read_text())
+    expected = json.loads(golden("antares_expected.json"))
 
-    answer = golden(kinds=WITH_LIMITS)
+    answer = locus(kinds=WITH_LIMITS)
 
-    alerts, limits = answer.alerts, answer.limits
-    assert alerts.native_id.tolist() == expected["native_id"]
-    assert format_time_ms(alerts.time_ms).tolist() == expected["obs_date"]
-    assert alerts.band.tolist() == expected["band"]
-    assert alerts.mag.tolist() == expected["mag"]
-    assert alerts.mag_err.tolist() == expected["mag_err"]
-    assert alerts.negative.tolist() == expected["negative"]
-    assert alerts.quality.tolist() == expected["quality"]
-    assert [str(refusal) for refusal in answer.refused] == expected["refused"]
-    told = zip(format_time_ms(limits.time_ms), limits.band, limits.mag_limit, strict=True)
-    assert [list(limit) for limit in told] == expected["limits"]
+    check_alerts(answer, expected)
+    check_limits(answer, expected)
     assert answer.dropped == expected["dropped"]
 
 
 def test_the_worked_numbers() -> None:
     """19.42 +- 0.12 is 1706.082 +- 188.569, negative without a magnitude; 20.37 is 142.243."""
-    answer = golden(kinds=WITH_LIMITS)
-    curve, negative = light_curve(
-        answer.alerts,
-        instrument=ZTF.instrument,
-        obs_group=ZTF.obs_group,
-        band_map=ZTF.band_map,
-        keep_negatives=True,
-    )
+    answer = locus(kinds=WITH_LIMITS)
+    curve, negative = light_curve(answer.alerts, **ZTF.rules, keep_negatives=True)
 
     assert (curve.flux[0], curve.flux_err[0]) == pytest.approx((1706.082, 188.569), abs=5e-4)
     assert negative == 1
@@ -166,7 +133,7 @@ def test_the_worked_numbers() -> None:
 
 def test_limits_are_left_out_unless_wanted() -> None:
     """A limit never becomes a detection, and none is given unasked."""
-    answer = golden()
+    answer = locus()
 
     assert len(answer.limits) == 0
     assert len(answer.alerts) == 3
@@ -332,10 +299,10 @@ def test_pages_are_followed(
 
 def test_a_page_elsewhere_is_not_followed() -> None:
     """A link to another address is refused, and named."""
-    content = json.loads((GOLDEN / "antares_loci.json").read_bytes())
+    content = json.loads(golden("antares_loci.json"))
     content["links"]["next"] = "http://elsewhere.invalid/v2/loci"
 
-    answer = answered(by_id(), json.dumps(content).encode())
+    answer = recorded(by_id(), json.dumps(content).encode())
 
     assert isinstance(answer.error, SourceRefusedError)
     assert "elsewhere.invalid" in str(answer.error)
@@ -406,7 +373,7 @@ def test_version_1_is_named(antares: AntaresStandIn, ask_antares: Source) -> Non
     """What is gone, and what answers in the old form, say that version 1 was retired."""
     antares.faults.add(Fault("status", status=410, body='{"errors": []}', times=1))
     gone = one(ask_antares, by_id())
-    old = answered(by_id(), b'{"data": [{"type": "locus", "id": "ANT1", "attributes": {}}]}')
+    old = recorded(by_id(), b'{"data": [{"type": "locus", "id": "ANT1", "attributes": {}}]}')
 
     assert isinstance(gone.error, SourceRefusedError)
     assert isinstance(old.error, SourceReplyError)
@@ -430,9 +397,9 @@ def test_version_1_is_named(antares: AntaresStandIn, ask_antares: Source) -> Non
 )
 def test_another_shape_is_an_error(loci: str, alerts: str, fact: str) -> None:
     """A reply of another shape is named, and not taken for an empty one."""
-    body = loci.encode() or (GOLDEN / "antares_loci.json").read_bytes()
+    body = loci.encode() or golden("antares_loci.json")
 
-    answer = answered(by_id(), body, alerts.encode())
+    answer = recorded(by_id(), body, alerts.encode())
 
     assert isinstance(answer.error, SourceReplyError)
     assert fact in answer.reason

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from tests.sources.asking import (
+    FIRST_JD,
+    answered,
+    asked,
+    check_alerts,
+    check_limits,
+    golden,
+    one,
+    time_ms,
+)
 from yse_ingest.errors import (
     SourceRefusedError,
     SourceReplyError,
@@ -18,58 +27,33 @@ from yse_ingest.errors import (
 from yse_ingest.photometry import light_curve
 from yse_ingest.sandbox.faults import Fault
 from yse_ingest.sandbox.fink import FinkStandIn
-from yse_ingest.sandbox.server import Reply, StandIn
-from yse_ingest.sources import SOURCES, Ask, Kind, Status, build_source
+from yse_ingest.sandbox.server import Reply
+from yse_ingest.sources import SOURCES, ZTF, Ask, Kind, Status, build_source
 from yse_ingest.targets import Rules, Target
-from yse_ingest.times import format_time_ms, to_time_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from tests.sources.asking import Question, Served, Shower
     from yse_ingest.sandbox.server import LoggedRequest, Request
     from yse_ingest.sources import Answer, Source
 
-    Question = Callable[..., Ask]
-    Shower = Callable[..., None]
-    Served = Callable[[StandIn, int], list[LoggedRequest]]
 
-GOLDEN = Path(__file__).parent / "golden"
-FIRST_JD = 2458494.9499
 WITH_LIMITS = frozenset({Kind.DETECTION, Kind.LIMIT})
-
-
-def one(source: Source, ask: Ask) -> Answer:
-    (answer,) = source.fetch([ask])
-    return answer
 
 
 def paths(entries: list[LoggedRequest]) -> list[str]:
     return [entry.path.removeprefix("/api/v1/") for entry in entries]
 
 
-def asked(entry: LoggedRequest) -> dict[str, Any]:
-    content = json.loads(entry.body)
-    assert isinstance(content, dict)
-    return content
-
-
-def time_ms(jd: float) -> int:
-    return int(to_time_ms(np.array([jd]))[0])
-
-
-def answered(body: bytes, ask: Ask) -> Answer:
+def recorded(body: bytes, ask: Ask) -> Answer:
     """Return what becomes of one recorded reply."""
 
-    class Recorded(StandIn):
-        def handle(self, request: Request) -> Reply:
-            assert request.path == "/objects"
-            return Reply(200, body)
+    def reply(request: Request) -> Reply:
+        assert request.path == "/objects"
+        return Reply(200, body)
 
-    with Recorded() as server:
-        source = build_source("fink", {"FINK_URL": server.url})
-        answer = one(source, ask)
-        source.close()
-    return answer
+    return answered("fink", ask, reply, "FINK_URL")
 
 
 def by_id(object_id: str, **fields: Any) -> Ask:
@@ -81,41 +65,19 @@ def by_id(object_id: str, **fields: Any) -> Ask:
 
 def test_the_golden_reply_reads_as_it_always_did() -> None:
     """A reply in the documented shape gives these columns, limits, refusals and counts."""
-    expected = json.loads((GOLDEN / "fink_objects_expected.json").read_text())
+    expected = json.loads(golden("fink_objects_expected.json"))
 
-    answer = answered(
-        (GOLDEN / "fink_objects.json").read_bytes(), by_id("ZTF25aaaaaaa", kinds=WITH_LIMITS)
-    )
+    answer = recorded(golden("fink_objects.json"), by_id("ZTF25aaaaaaa", kinds=WITH_LIMITS))
 
-    alerts, limits = answer.alerts, answer.limits
-    assert alerts.native_id.tolist() == expected["native_id"]
-    assert format_time_ms(alerts.time_ms).tolist() == expected["obs_date"]
-    assert alerts.band.tolist() == expected["band"]
-    assert alerts.mag.tolist() == expected["mag"]
-    assert alerts.mag_err.tolist() == expected["mag_err"]
-    assert alerts.negative.tolist() == expected["negative"]
-    assert np.array_equal(
-        alerts.quality, np.array(expected["quality"], dtype=float), equal_nan=True
-    )
-    assert [str(refusal) for refusal in answer.refused] == expected["refused"]
-    told = zip(format_time_ms(limits.time_ms), limits.band, limits.mag_limit, strict=True)
-    assert [list(limit) for limit in told] == expected["limits"]
+    check_alerts(answer, expected)
+    check_limits(answer, expected)
     assert answer.dropped == expected["dropped"]
 
 
 def test_the_worked_numbers() -> None:
     """19.42 +- 0.12 is 1706.082 +- 188.569, negative without a magnitude; 20.37 is 142.243."""
-    answer = answered(
-        (GOLDEN / "fink_objects.json").read_bytes(), by_id("ZTF25aaaaaaa", kinds=WITH_LIMITS)
-    )
-    rules = Rules()
-    curve, negative = light_curve(
-        answer.alerts,
-        instrument=rules.instrument,
-        obs_group=rules.obs_group,
-        band_map=rules.band_map,
-        keep_negatives=True,
-    )
+    answer = recorded(golden("fink_objects.json"), by_id("ZTF25aaaaaaa", kinds=WITH_LIMITS))
+    curve, negative = light_curve(answer.alerts, **ZTF.rules, keep_negatives=True)
 
     assert (curve.flux[0], curve.flux_err[0]) == pytest.approx((1706.082, 188.569), abs=5e-4)
     assert negative == 2
@@ -532,7 +494,7 @@ def test_an_id_with_a_comma_is_no_batch(
 )
 def test_another_shape_is_an_error(body: str, fact: str) -> None:
     """A reply of another shape is named, and not taken for an empty one."""
-    answer = answered(body.encode(), by_id("ZTFa"))
+    answer = recorded(body.encode(), by_id("ZTFa"))
 
     assert isinstance(answer.error, SourceReplyError)
     assert fact in answer.reason
@@ -540,10 +502,10 @@ def test_another_shape_is_an_error(body: str, fact: str) -> None:
 
 def test_a_tag_that_is_new_is_counted_and_left_out() -> None:
     """A row of a kind that nobody knows yet is no detection."""
-    rows = json.loads((GOLDEN / "fink_objects.json").read_text())
+    rows = json.loads(golden("fink_objects.json"))
     rows[0]["d:tag"] = "dubious"
 
-    answer = answered(json.dumps(rows).encode(), by_id("ZTF25aaaaaaa"))
+    answer = recorded(json.dumps(rows).encode(), by_id("ZTF25aaaaaaa"))
 
     assert len(answer.alerts) == 4
     assert answer.dropped["has the tag dubious"] == 1

@@ -3,85 +3,44 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from tests.sources.asking import answered, asked, check_alerts, check_forced, golden, one
+from tests.sources.lsst import DEC, MJD, OID, OTHER, RA, RULES, WITH_FORCED, by_id, question
 from yse_ingest.errors import SourceRefusedError, SourceReplyError
 from yse_ingest.photometry import light_curve
 from yse_ingest.sandbox.faults import Fault
-from yse_ingest.sandbox.server import Reply, StandIn
-from yse_ingest.sources import LSST, SOURCES, Ask, Kind, Status, build_source
-from yse_ingest.targets import Rules, Target
-from yse_ingest.times import format_time_ms, to_time_ms
+from yse_ingest.sandbox.server import Reply
+from yse_ingest.sources import LSST, SOURCES, Ask, Status
+from yse_ingest.times import to_time_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from tests.sources.asking import Served
     from yse_ingest.sandbox.fink import FinkLsstStandIn
     from yse_ingest.sandbox.server import LoggedRequest, Request
     from yse_ingest.sources import Answer, Source
 
-    Served = Callable[[StandIn, int], list[LoggedRequest]]
 
-GOLDEN = Path(__file__).parent / "golden"
-OID, OTHER = 170587116732400001, 170587116732400002
-RA, DEC = 9.31, -42.37
-MJD = 61217.41670499
-WITH_FORCED = frozenset({Kind.DETECTION, Kind.FORCED})
-RULES = Rules().with_overrides(LSST.rules)
-
-
-def one(source: Source, ask: Ask) -> Answer:
-    (answer,) = source.fetch([ask])
-    return answer
-
-
-def question(*, rules: Rules = RULES, name: str = "2026abc", **fields: Any) -> Ask:
-    """Return a question by position; ``since_ms``, ``kinds`` and so on go to the question."""
-    target = {
-        key: fields.pop(key, default)
-        for key, default in (("ra", RA), ("dec", DEC), ("object_id", None))
-    }
-    return Ask(Target(name, **target), rules, **fields)
-
-
-def by_id(object_id: int = OID, **fields: Any) -> Ask:
-    return question(object_id=str(object_id), ra=None, dec=None, **fields)
-
-
-def answered(ask: Ask, **bodies: bytes) -> Answer:
+def recorded(ask: Ask, **bodies: bytes) -> Answer:
     """Return what becomes of recorded replies, by route."""
 
-    class Recorded(StandIn):
-        def handle(self, request: Request) -> Reply:
-            return Reply(200, bodies[request.path.strip("/")])
+    def reply(request: Request) -> Reply:
+        return Reply(200, bodies[request.path.strip("/")])
 
-    with Recorded() as server:
-        source = build_source("fink-lsst", {"FINK_LSST_URL": server.url})
-        answer = one(source, ask)
-        source.close()
-    return answer
+    return answered("fink-lsst", ask, reply, "FINK_LSST_URL")
 
 
-def golden(ask: Ask) -> Answer:
-    return answered(
-        ask,
-        sources=(GOLDEN / "fink_lsst_sources.json").read_bytes(),
-        fp=(GOLDEN / "fink_lsst_fp.json").read_bytes(),
+def light_curve_for(ask: Ask) -> Answer:
+    return recorded(
+        ask, sources=golden("fink_lsst_sources.json"), fp=golden("fink_lsst_fp.json")
     )
 
 
 def routes(entries: list[LoggedRequest]) -> list[str]:
     return [entry.path.removeprefix("/api/v1/") for entry in entries]
-
-
-def asked(entry: LoggedRequest) -> dict[str, Any]:
-    content = json.loads(entry.body)
-    assert isinstance(content, dict)
-    return content
 
 
 def add(stand_in: FinkLsstStandIn, object_id: int = OID, count: int = 3, **values: Any) -> None:
@@ -98,40 +57,19 @@ def add(stand_in: FinkLsstStandIn, object_id: int = OID, count: int = 3, **value
 
 def test_the_golden_reply_reads_as_it_always_did() -> None:
     """Replies in the documented shape give these columns, refusals and counts."""
-    expected = json.loads((GOLDEN / "fink_lsst_expected.json").read_text())
+    expected = json.loads(golden("fink_lsst_expected.json"))
 
-    answer = golden(by_id(kinds=WITH_FORCED))
+    answer = light_curve_for(by_id(kinds=WITH_FORCED))
 
-    alerts, forced = answer.alerts, answer.forced
-    assert alerts.native_id.tolist() == expected["native_id"]
-    assert format_time_ms(alerts.time_ms).tolist() == expected["obs_date"]
-    assert alerts.band.tolist() == expected["band"]
-    assert alerts.mag == pytest.approx(expected["mag"], abs=5e-4)
-    assert alerts.mag_err == pytest.approx(expected["mag_err"], abs=5e-4)
-    assert alerts.negative.tolist() == expected["negative"]
-    assert np.array_equal(
-        alerts.quality, np.array(expected["quality"], dtype=float), equal_nan=True
-    )
-    assert [str(refusal) for refusal in answer.refused] == expected["refused"]
-    times = format_time_ms(forced.time_ms).tolist()
-    for row, (time, band, flux, flux_err) in enumerate(expected["forced"]):
-        assert (times[row], forced.band[row]) == (time, band)
-        assert forced.flux[row] == pytest.approx(flux, abs=5e-4)
-        assert forced.flux_err[row] == pytest.approx(flux_err, abs=5e-4)
-    assert len(forced) == len(expected["forced"])
+    check_alerts(answer, expected, mag_abs=5e-4, err_abs=5e-4)
+    check_forced(answer, expected, flux_abs=5e-4)
     assert answer.dropped == expected["dropped"]
 
 
 def test_the_worked_numbers() -> None:
     """2400 +- 380 nJy is 66.10 +- 10.47 at 27.5 and magnitude 22.949; negative has none."""
-    answer = golden(by_id())
-    curve, negative = light_curve(
-        answer.alerts,
-        instrument=RULES.instrument,
-        obs_group=RULES.obs_group,
-        band_map=RULES.band_map,
-        keep_negatives=True,
-    )
+    answer = light_curve_for(by_id())
+    curve, negative = light_curve(answer.alerts, **LSST.rules, keep_negatives=True)
 
     assert (curve.flux[0], curve.flux_err[0]) == pytest.approx((66.10, 10.47), abs=5e-3)
     assert curve.mag[0] == pytest.approx(22.949, abs=5e-4)
@@ -417,7 +355,7 @@ def test_empty_unknown_and_error_are_told_apart(
 )
 def test_another_shape_is_an_error(body: str, fact: str) -> None:
     """A reply of another shape is named, and not taken for an empty one."""
-    answer = answered(by_id(), sources=body.encode())
+    answer = recorded(by_id(), sources=body.encode())
 
     assert isinstance(answer.error, SourceReplyError)
     assert fact in answer.reason

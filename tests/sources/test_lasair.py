@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from tests.sources.asking import (
+    FIRST_JD,
+    answered,
+    asked,
+    check_alerts,
+    check_forced,
+    check_limits,
+    golden,
+    one,
+    time_ms,
+)
 from yse_ingest.errors import (
     SettingsError,
     SourceRefusedError,
@@ -21,65 +31,38 @@ from yse_ingest.sandbox.lasair import TOKEN
 from yse_ingest.sandbox.server import Reply, StandIn
 from yse_ingest.sources import SOURCES, ZTF, Ask, Kind, Status, build_source
 from yse_ingest.targets import Rules, Target
-from yse_ingest.times import format_time_ms, to_time_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from tests.sources.asking import Question, Served, Shower
     from yse_ingest.sandbox.lasair import LasairStandIn
     from yse_ingest.sandbox.server import LoggedRequest, Request
     from yse_ingest.sources import Answer, Source
 
-    Question = Callable[..., Ask]
-    Shower = Callable[..., None]
-    Served = Callable[[StandIn, int], list[LoggedRequest]]
 
-GOLDEN = Path(__file__).parent / "golden"
-FIRST_JD = 2458494.9499
 OID = "ZTF25aaaaaaa"
 EVERYTHING = frozenset(Kind)
-
-
-def one(source: Source, ask: Ask) -> Answer:
-    (answer,) = source.fetch([ask])
-    return answer
 
 
 def routes(entries: list[LoggedRequest]) -> list[str]:
     return [entry.path.removeprefix("/api/") for entry in entries]
 
 
-def asked(entry: LoggedRequest) -> dict[str, Any]:
-    content = json.loads(entry.body)
-    assert isinstance(content, dict)
-    return content
-
-
-def time_ms(jd: float) -> int:
-    return int(to_time_ms(np.array([jd]))[0])
-
-
 def by_id(object_id: str = OID, **fields: Any) -> Ask:
     return Ask(Target("2025abc", object_id=object_id), Rules(), **fields)
 
 
-def answered(body: bytes, ask: Ask) -> Answer:
+def recorded(body: bytes, ask: Ask) -> Answer:
     """Return what becomes of one recorded reply to `object/`."""
 
-    class Recorded(StandIn):
-        def handle(self, request: Request) -> Reply:
-            assert request.path == "/object/"
-            return Reply(200, body)
+    def reply(request: Request) -> Reply:
+        assert request.path == "/object/"
+        return Reply(200, body)
 
-    with Recorded() as server:
-        source = build_source("lasair", {"LASAIR_URL": server.url, "LASAIR_TOKEN": TOKEN})
-        answer = one(source, ask)
-        source.close()
-    return answer
+    return answered("lasair", ask, reply, "LASAIR_URL", LASAIR_TOKEN=TOKEN)
 
 
-def golden(**fields: Any) -> Answer:
-    return answered((GOLDEN / "lasair_object.json").read_bytes(), by_id(**fields))
+def light_curve_of(**fields: Any) -> Answer:
+    return recorded(golden("lasair_object.json"), by_id(**fields))
 
 
 # What its rows mean ---------------------------------------------------------------------------
@@ -87,39 +70,20 @@ def golden(**fields: Any) -> Answer:
 
 def test_the_golden_reply_reads_as_it_always_did() -> None:
     """A reply in the documented shape gives these columns, limits, refusals and counts."""
-    expected = json.loads((GOLDEN / "lasair_object_expected.json").read_text())
+    expected = json.loads(golden("lasair_object_expected.json"))
 
-    answer = golden(kinds=EVERYTHING)
+    answer = light_curve_of(kinds=EVERYTHING)
 
-    alerts, limits, forced = answer.alerts, answer.limits, answer.forced
-    assert alerts.native_id.tolist() == expected["native_id"]
-    assert format_time_ms(alerts.time_ms).tolist() == expected["obs_date"]
-    assert alerts.band.tolist() == expected["band"]
-    assert alerts.mag.tolist() == expected["mag"]
-    assert alerts.mag_err.tolist() == expected["mag_err"]
-    assert alerts.negative.tolist() == expected["negative"]
-    assert [str(refusal) for refusal in answer.refused] == expected["refused"]
-    told = zip(format_time_ms(limits.time_ms), limits.band, limits.mag_limit, strict=True)
-    assert [list(limit) for limit in told] == expected["limits"]
-    times = format_time_ms(forced.time_ms).tolist()
-    for row, (time, band, flux, flux_err) in enumerate(expected["forced"]):
-        assert (times[row], forced.band[row]) == (time, band)
-        assert forced.flux[row] == pytest.approx(flux, abs=5e-3)
-        assert forced.flux_err[row] == pytest.approx(flux_err, abs=5e-3)
-    assert len(forced) == len(expected["forced"])
+    check_alerts(answer, expected)
+    check_limits(answer, expected)
+    check_forced(answer, expected, flux_abs=5e-3)
     assert answer.dropped == expected["dropped"]
 
 
 def test_the_worked_numbers() -> None:
     """19.42 +- 0.12 is 1706.082 +- 188.569; 20.37 is 142.243; 812.5 counts are 2690.4."""
-    answer = golden(kinds=EVERYTHING)
-    curve, negative = light_curve(
-        answer.alerts,
-        instrument=ZTF.instrument,
-        obs_group=ZTF.obs_group,
-        band_map=ZTF.band_map,
-        keep_negatives=True,
-    )
+    answer = light_curve_of(kinds=EVERYTHING)
+    curve, negative = light_curve(answer.alerts, **ZTF.rules, keep_negatives=True)
 
     assert (curve.flux[0], curve.flux_err[0]) == pytest.approx((1706.082, 188.569), abs=5e-4)
     assert negative == 1
@@ -131,7 +95,7 @@ def test_the_worked_numbers() -> None:
 
 def test_only_what_is_wanted_is_given() -> None:
     """Limits and forced photometry stay out unless they are asked for."""
-    answer = golden()
+    answer = light_curve_of()
 
     assert len(answer.alerts) == 3
     assert len(answer.limits) == len(answer.forced) == 0
@@ -140,12 +104,12 @@ def test_only_what_is_wanted_is_given() -> None:
 
 def test_a_limit_with_a_magnitude_is_no_detection() -> None:
     """Also where the server copies the limit into magpsf: only a candid makes a detection."""
-    content = json.loads((GOLDEN / "lasair_object.json").read_bytes())
+    content = json.loads(golden("lasair_object.json"))
     limit = content["candidates"][-1]
     limit |= {"magpsf": limit["diffmaglim"], "sigmapsf": 0.1, "isdiffpos": "t"}
     limit |= {"ra": 150.10001, "dec": 2.20003}
 
-    answer = answered(json.dumps(content).encode(), by_id(kinds=EVERYTHING))
+    answer = recorded(json.dumps(content).encode(), by_id(kinds=EVERYTHING))
 
     assert len(answer.alerts) == 3
     assert answer.limits.mag_limit.tolist() == [20.37]
@@ -472,7 +436,7 @@ def test_empty_and_unknown_are_told_apart(ask_lasair: Source, question: Question
 )
 def test_another_shape_is_an_error(body: str, fact: str) -> None:
     """A reply of another shape is named, and not taken for an empty one."""
-    answer = answered(body.encode(), by_id())
+    answer = recorded(body.encode(), by_id())
 
     assert isinstance(answer.error, SourceReplyError)
     assert fact in answer.reason

@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from tests.sources.asking import answered, check_alerts, check_forced, golden, one
+from tests.sources.lsst import DEC, MJD, OID, OTHER, RA, WITH_FORCED, by_id, question
 from yse_ingest.errors import SettingsError, SourceRefusedError, SourceReplyError
 from yse_ingest.sandbox.faults import Fault
 from yse_ingest.sandbox.lasair import TOKEN, LasairLsstStandIn
 from yse_ingest.sandbox.server import Reply, StandIn
-from yse_ingest.sources import LSST, SOURCES, Ask, Kind, Status, build_source
-from yse_ingest.targets import Rules, Target
-from yse_ingest.times import format_time_ms, to_time_ms
+from yse_ingest.sources import LSST, SOURCES, Ask, Status, build_source
+from yse_ingest.times import to_time_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from tests.sources.asking import Served
     from yse_ingest.sandbox.server import LoggedRequest, Request
     from yse_ingest.sources import Answer, Source
 
-    Served = Callable[[StandIn, int], list[LoggedRequest]]
-
-GOLDEN = Path(__file__).parent / "golden"
-OID, OTHER = 170587116732400001, 170587116732400002
-RA, DEC = 9.31, -42.37
-MJD = 61217.41670499
-WITH_FORCED = frozenset({Kind.DETECTION, Kind.FORCED})
-RULES = Rules().with_overrides(LSST.rules)
 SEEN = {"diaObjectId": OID, "lastDiaSourceMjdTai": 61231.3, "ra": RA, "decl": DEC}
 
 
@@ -51,23 +44,6 @@ def source_at(url: str) -> Source:
     return build_source("lasair-lsst", {"LASAIR_LSST_URL": url, "LASAIR_LSST_TOKEN": TOKEN})
 
 
-def one(source: Source, ask: Ask) -> Answer:
-    (answer,) = source.fetch([ask])
-    return answer
-
-
-def question(*, name: str = "2026abc", rules: Rules = RULES, **fields: Any) -> Ask:
-    target = {
-        key: fields.pop(key, default)
-        for key, default in (("ra", RA), ("dec", DEC), ("object_id", None))
-    }
-    return Ask(Target(name, **target), rules, **fields)
-
-
-def by_id(object_id: int = OID, **fields: Any) -> Ask:
-    return question(object_id=str(object_id), ra=None, dec=None, **fields)
-
-
 def add(stand_in: LasairLsstStandIn, object_id: int = OID, count: int = 3, **more: Any) -> None:
     fields = {"ra": RA, "dec": DEC, "start": 0.0} | more
     start = fields.pop("start")
@@ -84,40 +60,23 @@ def time_ms(mjd_tai: float) -> int:
     return int(to_time_ms(np.array([mjd_tai]), date_format="mjd", scale="tai")[0])
 
 
-def answered(body: bytes, ask: Ask, *, seen: object = (SEEN,), status: int = 200) -> Answer:
+def recorded(body: bytes, ask: Ask, *, seen: object = (SEEN,), status: int = 200) -> Answer:
     """Return what becomes of one recorded reply to `object/`."""
 
-    class Recorded(StandIn):
-        def handle(self, request: Request) -> Reply:
-            return Reply.json(seen) if request.path == "/query/" else Reply(status, body)
+    def reply(request: Request) -> Reply:
+        return Reply.json(seen) if request.path == "/query/" else Reply(status, body)
 
-    with Recorded() as server:
-        source = source_at(server.url)
-        answer = one(source, ask)
-        source.close()
-    return answer
+    return answered("lasair-lsst", ask, reply, "LASAIR_LSST_URL", LASAIR_LSST_TOKEN=TOKEN)
 
 
 def test_the_golden_reply_reads_as_it_always_did() -> None:
     """A reply in the documented shape gives these columns, refusals and counts."""
-    expected = json.loads((GOLDEN / "lasair_lsst_expected.json").read_text())
-    body = (GOLDEN / "lasair_lsst_object.json").read_bytes()
+    expected = json.loads(golden("lasair_lsst_expected.json"))
 
-    answer = answered(body, by_id(kinds=WITH_FORCED))
+    answer = recorded(golden("lasair_lsst_object.json"), by_id(kinds=WITH_FORCED))
 
-    alerts, forced = answer.alerts, answer.forced
-    assert alerts.native_id.tolist() == expected["native_id"]
-    assert format_time_ms(alerts.time_ms).tolist() == expected["obs_date"]
-    assert alerts.band.tolist() == expected["band"]
-    assert alerts.mag == pytest.approx(expected["mag"], abs=5e-4)
-    assert alerts.mag_err == pytest.approx(expected["mag_err"], abs=5e-4)
-    assert alerts.negative.tolist() == expected["negative"]
-    assert alerts.quality.tolist() == expected["quality"]
-    assert [str(refusal) for refusal in answer.refused] == expected["refused"]
-    told = zip(format_time_ms(forced.time_ms), forced.band, strict=True)
-    assert [list(each) for each in told] == [each[:2] for each in expected["forced"]]
-    assert forced.flux == pytest.approx([each[2] for each in expected["forced"]], abs=5e-4)
-    assert forced.flux_err == pytest.approx([each[3] for each in expected["forced"]], abs=5e-4)
+    check_alerts(answer, expected, mag_abs=5e-4, err_abs=5e-4)
+    check_forced(answer, expected, flux_abs=5e-4)
     assert answer.dropped == expected["dropped"]
 
 
@@ -206,8 +165,8 @@ def test_empty_unknown_and_error_are_told_apart(
 
 def test_an_object_that_is_gone_is_not_a_wrong_address() -> None:
     """A 404 in JSON is an unknown object, a 404 that is a page an error."""
-    gone = answered(b'{"detail": "Not found."}', by_id(), status=404)
-    page = answered(b"<h1>Not Found</h1>", by_id(), status=404)
+    gone = recorded(b'{"detail": "Not found."}', by_id(), status=404)
+    page = recorded(b"<h1>Not Found</h1>", by_id(), status=404)
 
     assert gone.status is Status.UNKNOWN
     assert isinstance(page.error, SourceRefusedError)
@@ -231,7 +190,7 @@ def test_an_object_that_is_gone_is_not_a_wrong_address() -> None:
 )
 def test_another_shape_is_an_error(body: str, seen: object, fact: str) -> None:
     """A reply of another shape is named, and not taken for an empty one."""
-    answer = answered(body.encode(), by_id(), seen=seen)
+    answer = recorded(body.encode(), by_id(), seen=seen)
 
     assert isinstance(answer.error, SourceReplyError)
     assert fact in answer.reason

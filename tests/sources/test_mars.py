@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.sources.asking import FIRST_JD, one, time_ms
 from yse_ingest.sandbox import supernovae
 from yse_ingest.sandbox.mars import MarsStandIn
 from yse_ingest.sources import Ask, Status, build_source
@@ -15,26 +16,12 @@ from yse_ingest.targets import Rules, Target
 from yse_ingest.times import to_time_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from tests.sources.asking import Question, Served, Shower
+    from yse_ingest.sandbox.server import Reply, Request
+    from yse_ingest.sources import Source
 
-    from yse_ingest.sandbox.server import LoggedRequest, Reply, Request, StandIn
-    from yse_ingest.sources import Answer, Source
-
-    Question = Callable[..., Ask]
-    Shower = Callable[..., None]
-    Served = Callable[[StandIn, int], list[LoggedRequest]]
 
 RA, DEC = 157.3415, 29.5106667
-FIRST_JD = 2458494.9499
-
-
-def one(source: Source, ask: Ask) -> Answer:
-    (answer,) = source.fetch([ask])
-    return answer
-
-
-def time_ms(jd: float) -> int:
-    return int(to_time_ms(np.array([jd]))[0])
 
 
 def test_sn_2019np_arrives_whole_and_exact(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from tests.sources.asking import one
 from yse_ingest.errors import (
     SettingsError,
     SourceRefusedError,
@@ -29,13 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.sources.asking import Question, Served, Shower
     from yse_ingest.sandbox.faults import FaultKind
-    from yse_ingest.sandbox.server import LoggedRequest, Request
-    from yse_ingest.sources import Answer, Ask, Source
+    from yse_ingest.sandbox.server import Request
+    from yse_ingest.sources import Answer, Source
 
-    Question = Callable[..., Ask]
-    Shower = Callable[..., None]
-    Served = Callable[[StandIn, int], list[LoggedRequest]]
 
 KNOWN = {"since_ms": 0, "known_objects": ("ZTF19aacgslb",)}
 
@@ -43,11 +42,6 @@ KNOWN = {"since_ms": 0, "known_objects": ("ZTF19aacgslb",)}
 def error_of(answer: Answer) -> YseIngestError:
     assert answer.error is not None
     return answer.error
-
-
-def one(source: Source, ask: Ask) -> Answer:
-    (answer,) = source.fetch([ask])
-    return answer
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.sources.asking import one
 from yse_ingest.photometry import Alerts
 from yse_ingest.sources import Ask, Status
 from yse_ingest.sources.association import (
@@ -21,23 +22,16 @@ from yse_ingest.targets import Rules, Target, separation_arcsec
 from yse_ingest.times import MS_PER_DAY, time_ms_of_date
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from tests.sources.asking import Question, Shower
     from yse_ingest.sandbox.mars import MarsStandIn
-    from yse_ingest.sources import Answer, Source
+    from yse_ingest.sources import Source
 
-    Question = Callable[..., Ask]
-    Shower = Callable[..., None]
 
 RA, DEC = 157.3415, 29.5106667
-FIRST_JD = 2458494.9499
-
-
-def one(source: Source, ask: Ask) -> Answer:
-    (answer,) = source.fetch([ask])
-    return answer
 
 
 def test_a_neighbour_beyond_3_arcsec_is_set_aside(
