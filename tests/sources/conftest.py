@@ -17,6 +17,10 @@ from yse_ingest.sandbox.mars import MarsStandIn
 from yse_ingest.sources import Ask, Kind
 from yse_ingest.targets import Rules, Target
 
+pytest.register_assert_rewrite("tests.sources.asking")  # its comparisons show what differs
+
+from tests.sources.asking import FIRST_JD, asking  # noqa: E402  after the line above
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
