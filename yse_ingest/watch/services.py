@@ -65,11 +65,6 @@ WORDS = {
         "the targets can be listed again",
         failure=False,
     ),
-    "set-back": Words(
-        "Ask who runs YSE-PZ; then `yse-ingest resume`.",
-        "Writing is held; nothing is sent.",
-        "writing goes on",
-    ),
 }
 """Kinds of trouble that others note (`yse_ingest.state.troubles`)."""
 OTHER = Words("See `yse-ingest status`.", over="that is over")
