@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.sources.asking import FIRST_JD, asking
 from yse_ingest.sandbox.alerce import AlerceStandIn
 from yse_ingest.sandbox.antares import AntaresStandIn
 from yse_ingest.sandbox.fink import FinkLsstStandIn, FinkStandIn
