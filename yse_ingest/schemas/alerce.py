@@ -14,12 +14,14 @@ from marshmallow import fields
 from yse_ingest.photometry import MAG_PER_RELATIVE_FLUX, ZERO_POINT
 from yse_ingest.schemas.alert_fields import (
     BANDS_BY_FID,
-    MAG_ERR_MAX,
     MAG_LIMITS,
-    MJD_LIMITS,
     AlertPart,
     Choice,
+    Declination,
+    Magnitude,
+    MagnitudeError,
     Measurement,
+    ModifiedJulianDate,
     NativeId,
     ObjectId,
     RightAscension,
@@ -41,26 +43,13 @@ class DetectionSchema(AlertPart):
     """
 
     native_id = NativeId(data_key=ID_KEY, required=True)
-    time = Measurement(data_key="mjd", required=True, low=MJD_LIMITS[0], high=MJD_LIMITS[1])
+    time = ModifiedJulianDate(data_key="mjd", required=True)
     band = Choice(BANDS_BY_FID, data_key="fid", required=True)
-    mag = Measurement(
-        data_key="magpsf",
-        required=True,
-        low=MAG_LIMITS[0],
-        high=MAG_LIMITS[1],
-        missing=(UNDEFINED,),
-    )
-    mag_err = Measurement(
-        data_key="sigmapsf",
-        required=True,
-        low=0.0,
-        high=MAG_ERR_MAX,
-        positive=True,
-        missing=(UNDEFINED,),
-    )
+    mag = Magnitude(data_key="magpsf", required=True, missing=(UNDEFINED,))
+    mag_err = MagnitudeError(data_key="sigmapsf", required=True, missing=(UNDEFINED,))
     negative = Sign(data_key="isdiffpos", required=True)
     ra = RightAscension(required=True)
-    dec = Measurement(required=True, low=-90.0, high=90.0)
+    dec = Declination(required=True)
     quality = Score(data_key="rb")
     drb = Score(spare=True)
 
@@ -71,15 +60,9 @@ class LimitSchema(AlertPart):
     The limit is 5 sigma of the difference image.
     """
 
-    time = Measurement(data_key="mjd", required=True, low=MJD_LIMITS[0], high=MJD_LIMITS[1])
+    time = ModifiedJulianDate(data_key="mjd", required=True)
     band = Choice(BANDS_BY_FID, data_key="fid", required=True)
-    mag_limit = Measurement(
-        data_key="diffmaglim",
-        required=True,
-        low=MAG_LIMITS[0],
-        high=MAG_LIMITS[1],
-        missing=(UNDEFINED,),
-    )
+    mag_limit = Magnitude(data_key="diffmaglim", required=True, missing=(UNDEFINED,))
 
 
 class ExtraFieldsSchema(AlertPart):
@@ -99,7 +82,7 @@ class ForcedSchema(AlertPart):
     # The service's own id names the object too: of one thing with two names there would be two.
     native_id = NativeId(data_key="pid", required=True)
     object_id = ObjectId(data_key="oid", required=True)
-    time = Measurement(data_key="mjd", required=True, low=MJD_LIMITS[0], high=MJD_LIMITS[1])
+    time = ModifiedJulianDate(data_key="mjd", required=True)
     band = Choice(BANDS_BY_FID, data_key="fid", required=True)
     mag = Measurement(required=True, low=MAG_LIMITS[0], high=UNDEFINED, missing=(UNDEFINED,))
     mag_err = Measurement(
@@ -124,9 +107,7 @@ class LastSeenSchema(AlertPart):
     """One object of a list, and when it was last detected [MJD, UTC]."""
 
     object_id = ObjectId(data_key="oid", required=True)
-    last_mjd = Measurement(
-        data_key="lastmjd", required=True, low=MJD_LIMITS[0], high=MJD_LIMITS[1]
-    )
+    last_mjd = ModifiedJulianDate(data_key="lastmjd", required=True)
 
 
 class ObjectSchema(AlertPart):
@@ -134,4 +115,4 @@ class ObjectSchema(AlertPart):
 
     object_id = ObjectId(data_key="oid", required=True)
     ra = RightAscension(data_key="meanra", required=True)
-    dec = Measurement(data_key="meandec", required=True, low=-90.0, high=90.0)
+    dec = Declination(data_key="meandec", required=True)

@@ -13,17 +13,18 @@ from typing import Any, Final
 from marshmallow import pre_load
 
 from yse_ingest.schemas.alert_fields import (
-    MJD_LIMITS,
     AlertPart,
     Choice,
-    Measurement,
+    Declination,
+    ModifiedJulianDate,
     NativeId,
     RightAscension,
     Score,
 )
 from yse_ingest.schemas.signed_flux import (
-    FLUX_MAX,
     NANOJANSKY_ZERO_POINT,
+    Flux,
+    FluxError,
     NanojanskySource,
     at_our_zero_point,
 )
@@ -40,12 +41,10 @@ class _MeasuredSchema(AlertPart):
 
     native_id = NativeId(data_key=ID_KEY, required=True)
     object_id = NativeId(data_key=OBJECT_KEY, required=True)
-    time = Measurement(data_key="mjd", required=True, low=MJD_LIMITS[0], high=MJD_LIMITS[1])
+    time = ModifiedJulianDate(data_key="mjd", required=True)
     band = Choice(BANDS, required=True)
-    flux = Measurement(data_key="psfFlux", required=True, low=-FLUX_MAX, high=FLUX_MAX)
-    flux_err = Measurement(
-        data_key="psfFluxErr", required=True, low=0.0, high=FLUX_MAX, positive=True
-    )
+    flux = Flux(data_key="psfFlux", required=True)
+    flux_err = FluxError(data_key="psfFluxErr", required=True)
 
     @pre_load
     def name_band(self, row: Any, **_: Any) -> Any:
@@ -61,7 +60,7 @@ class DetectionSchema(NanojanskySource, _MeasuredSchema):
     """One diaSource: something that was found in a difference image."""
 
     ra = RightAscension(required=True)
-    dec = Measurement(required=True, low=-90.0, high=90.0)
+    dec = Declination(required=True)
     quality = Score(data_key="reliability")
 
 
@@ -86,4 +85,4 @@ class ObjectSchema(AlertPart):
 
     object_id = NativeId(data_key=OBJECT_KEY, required=True)
     ra = RightAscension(data_key="meanra", required=True)
-    dec = Measurement(data_key="meandec", required=True, low=-90.0, high=90.0)
+    dec = Declination(data_key="meandec", required=True)

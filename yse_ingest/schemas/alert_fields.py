@@ -70,6 +70,41 @@ class RightAscension(Measurement):
         super().__init__(low=0.0, high=math.nextafter(360.0, 0.0), **kwargs)
 
 
+class Declination(Measurement):
+    """Degrees, -90 to 90."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(low=-90.0, high=90.0, **kwargs)
+
+
+class JulianDate(Measurement):
+    """A day and time between 1858-11-17 and 2100-01-01."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(low=JD_LIMITS[0], high=JD_LIMITS[1], **kwargs)
+
+
+class ModifiedJulianDate(Measurement):
+    """A day and time between 1990-01-01 and 2100-01-01."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(low=MJD_LIMITS[0], high=MJD_LIMITS[1], **kwargs)
+
+
+class Magnitude(Measurement):
+    """A magnitude that a telescope can have seen."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(low=MAG_LIMITS[0], high=MAG_LIMITS[1], **kwargs)
+
+
+class MagnitudeError(Measurement):
+    """Its error: more than 0."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(low=0.0, high=MAG_ERR_MAX, positive=True, **kwargs)
+
+
 class Score(ValueField):
     """A real-bogus score; nan, or None for a null, where there is none.
 

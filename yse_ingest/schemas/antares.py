@@ -10,13 +10,14 @@ from typing import Any, Final
 
 from yse_ingest.schemas.alert_fields import (
     JD_LIMITS,
-    MAG_ERR_MAX,
-    MAG_LIMITS,
-    MJD_LIMITS,
     NATIVE_ID_MAX,
     AlertPart,
     Choice,
+    Declination,
+    Magnitude,
+    MagnitudeError,
     Measurement,
+    ModifiedJulianDate,
     ObjectId,
     RightAscension,
     Score,
@@ -54,7 +55,7 @@ class _AlertSchema(AlertPart):
     """
 
     object_id = ObjectId(data_key="ztf_object_id", required=True)
-    time = Measurement(data_key="ant_mjd", required=True, low=MJD_LIMITS[0], high=MJD_LIMITS[1])
+    time = ModifiedJulianDate(data_key="ant_mjd", required=True)
     band = Choice(PASSBANDS, data_key="ant_passband", required=True)
 
 
@@ -62,15 +63,11 @@ class DetectionSchema(_AlertSchema):
     """One candidate of ZTF: the properties of the alert, and its ``id``."""
 
     native_id = AlertId(data_key=ID_KEY, required=True)
-    mag = Measurement(
-        data_key="ztf_magpsf", required=True, low=MAG_LIMITS[0], high=MAG_LIMITS[1]
-    )
-    mag_err = Measurement(
-        data_key="ztf_sigmapsf", required=True, low=0.0, high=MAG_ERR_MAX, positive=True
-    )
+    mag = Magnitude(data_key="ztf_magpsf", required=True)
+    mag_err = MagnitudeError(data_key="ztf_sigmapsf", required=True)
     negative = Sign(data_key="ztf_isdiffpos", required=True)
     ra = RightAscension(data_key="ant_ra", required=True)
-    dec = Measurement(data_key="ant_dec", required=True, low=-90.0, high=90.0)
+    dec = Declination(data_key="ant_dec", required=True)
     quality = Score(data_key="ztf_rb")
     drb = Score(spare=True, data_key="ztf_drb")
 
@@ -78,9 +75,7 @@ class DetectionSchema(_AlertSchema):
 class LimitSchema(_AlertSchema):
     """One upper limit (5 sigma)."""
 
-    mag_limit = Measurement(
-        data_key="ant_maglim", required=True, low=MAG_LIMITS[0], high=MAG_LIMITS[1]
-    )
+    mag_limit = Magnitude(data_key="ant_maglim", required=True)
 
 
 class LocusSchema(AlertPart):
@@ -88,7 +83,7 @@ class LocusSchema(AlertPart):
 
     locus_id = ObjectId(required=True)
     ra = RightAscension(required=True)
-    dec = Measurement(required=True, low=-90.0, high=90.0)
+    dec = Declination(required=True)
     newest_mjd = Measurement(
         data_key="newest_alert_observation_time",
         low=0.0,

@@ -12,11 +12,13 @@ from typing import Final
 from yse_ingest.schemas.alert_fields import (
     BANDS_BY_FID,
     JD_LIMITS,
-    MAG_ERR_MAX,
     MAG_LIMITS,
     AlertPart,
     Choice,
-    Measurement,
+    Declination,
+    JulianDate,
+    Magnitude,
+    MagnitudeError,
     NativeId,
     ObjectId,
     RightAscension,
@@ -38,16 +40,14 @@ class AlertSchema(AlertPart):
 
     native_id = NativeId(data_key=ID_KEY, required=True)
     object_id = ObjectId(data_key=OBJECT_KEY, required=True)
-    time = Measurement(data_key="i:jd", required=True, low=JD_LIMITS[0], high=JD_LIMITS[1])
+    time = JulianDate(data_key="i:jd", required=True)
     band = Choice(BANDS_BY_FID, data_key="i:fid", required=True)
-    mag = Measurement(data_key="i:magpsf", required=True, low=MAG_LIMITS[0], high=MAG_LIMITS[1])
-    mag_err = Measurement(
-        data_key="i:sigmapsf", required=True, low=0.0, high=MAG_ERR_MAX, positive=True
-    )
+    mag = Magnitude(data_key="i:magpsf", required=True)
+    mag_err = MagnitudeError(data_key="i:sigmapsf", required=True)
     # As ZTF sends it: t and f, in old alerts 1 and 0; always text.
     negative = Sign(data_key="i:isdiffpos", required=True)
     ra = RightAscension(data_key="i:ra", required=True)
-    dec = Measurement(data_key="i:dec", required=True, low=-90.0, high=90.0)
+    dec = Declination(data_key="i:dec", required=True)
     quality = Score(data_key="i:rb")
     drb = Score(spare=True, data_key="i:drb")
 
@@ -78,7 +78,7 @@ class PlaceSchema(AlertPart):
 
     object_id = ObjectId(data_key=OBJECT_KEY, required=True)
     ra = RightAscension(data_key="i:ra", required=True)
-    dec = Measurement(data_key="i:dec", required=True, low=-90.0, high=90.0)
+    dec = Declination(data_key="i:dec", required=True)
 
 
 PLACE_COLUMNS: Final = (OBJECT_KEY, "i:ra", "i:dec")

@@ -10,15 +10,15 @@ from __future__ import annotations
 from typing import Final
 
 from yse_ingest.schemas.alert_fields import (
-    MJD_LIMITS,
     AlertPart,
     Choice,
-    Measurement,
+    Declination,
+    ModifiedJulianDate,
     NativeId,
     RightAscension,
     Score,
 )
-from yse_ingest.schemas.signed_flux import FLUX_MAX, NanojanskyForced, NanojanskySource
+from yse_ingest.schemas.signed_flux import Flux, FluxError, NanojanskyForced, NanojanskySource
 
 ID_KEY: Final = "r:diaSourceId"
 OBJECT_KEY: Final = "r:diaObjectId"
@@ -32,14 +32,10 @@ class _MeasuredSchema(AlertPart):
     """
 
     object_id = NativeId(data_key=OBJECT_KEY, required=True)
-    time = Measurement(
-        data_key="r:midpointMjdTai", required=True, low=MJD_LIMITS[0], high=MJD_LIMITS[1]
-    )
+    time = ModifiedJulianDate(data_key="r:midpointMjdTai", required=True)
     band = Choice(BANDS, data_key="r:band", required=True)
-    flux = Measurement(data_key="r:psfFlux", required=True, low=-FLUX_MAX, high=FLUX_MAX)
-    flux_err = Measurement(
-        data_key="r:psfFluxErr", required=True, low=0.0, high=FLUX_MAX, positive=True
-    )
+    flux = Flux(data_key="r:psfFlux", required=True)
+    flux_err = FluxError(data_key="r:psfFluxErr", required=True)
 
 
 class SourceSchema(NanojanskySource, _MeasuredSchema):
@@ -47,7 +43,7 @@ class SourceSchema(NanojanskySource, _MeasuredSchema):
 
     native_id = NativeId(data_key=ID_KEY, required=True)
     ra = RightAscension(data_key="r:ra", required=True)
-    dec = Measurement(data_key="r:dec", required=True, low=-90.0, high=90.0)
+    dec = Declination(data_key="r:dec", required=True)
     quality = Score(data_key="r:reliability")
 
 
@@ -60,7 +56,7 @@ class PlaceSchema(AlertPart):
 
     object_id = NativeId(data_key=OBJECT_KEY, required=True)
     ra = RightAscension(data_key="r:ra", required=True)
-    dec = Measurement(data_key="r:dec", required=True, low=-90.0, high=90.0)
+    dec = Declination(data_key="r:dec", required=True)
 
 
 def _columns(schema: AlertPart) -> tuple[str, ...]:

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from yse_ingest.schemas.alert_fields import (
     BANDS_BY_FID,
-    JD_LIMITS,
-    MAG_ERR_MAX,
-    MAG_LIMITS,
     AlertPart,
     Choice,
+    Declination,
+    JulianDate,
+    Magnitude,
+    MagnitudeError,
     Measurement,
     NativeId,
     ObjectId,
@@ -23,7 +24,7 @@ from yse_ingest.schemas.alert_fields import (
     Score,
     Sign,
 )
-from yse_ingest.schemas.signed_flux import FLUX_MAX, at_our_zero_point
+from yse_ingest.schemas.signed_flux import Flux, FluxError, at_our_zero_point
 
 ID_KEY: Final = "candid"
 OBJECT_KEY: Final = "objectId"
@@ -34,7 +35,7 @@ class _RowSchema(AlertPart):
     """What all rows have; ``time`` is the start of the exposure as Julian Date, UTC [d]."""
 
     object_id = ObjectId(data_key=OBJECT_KEY, required=True)
-    time = Measurement(data_key="jd", required=True, low=JD_LIMITS[0], high=JD_LIMITS[1])
+    time = JulianDate(data_key="jd", required=True)
     band = Choice(BANDS_BY_FID, data_key="fid", required=True)
 
 
@@ -42,13 +43,11 @@ class DetectionSchema(_RowSchema):
     """One detection."""
 
     native_id = NativeId(data_key=ID_KEY, required=True)
-    mag = Measurement(data_key="magpsf", required=True, low=MAG_LIMITS[0], high=MAG_LIMITS[1])
-    mag_err = Measurement(
-        data_key="sigmapsf", required=True, low=0.0, high=MAG_ERR_MAX, positive=True
-    )
+    mag = Magnitude(data_key="magpsf", required=True)
+    mag_err = MagnitudeError(data_key="sigmapsf", required=True)
     negative = Sign(data_key="isdiffpos", required=True)
     ra = RightAscension(required=True)
-    dec = Measurement(required=True, low=-90.0, high=90.0)
+    dec = Declination(required=True)
     # It serves drb alone; rb is read in case it comes.
     quality = Score(data_key="rb")
     drb = Score(spare=True)
@@ -70,18 +69,14 @@ class TimedDetectionSchema(DetectionSchema):
 class LimitSchema(_RowSchema):
     """One upper limit (5 sigma)."""
 
-    mag_limit = Measurement(
-        data_key="diffmaglim", required=True, low=MAG_LIMITS[0], high=MAG_LIMITS[1]
-    )
+    mag_limit = Magnitude(data_key="diffmaglim", required=True)
 
 
 class ForcedSchema(_RowSchema):
     """One forced measurement."""
 
-    flux = Measurement(data_key="forcediffimflux", required=True, low=-FLUX_MAX, high=FLUX_MAX)
-    flux_err = Measurement(
-        data_key="forcediffimfluxunc", required=True, low=0.0, high=FLUX_MAX, positive=True
-    )
+    flux = Flux(data_key="forcediffimflux", required=True)
+    flux_err = FluxError(data_key="forcediffimfluxunc", required=True)
     zero_point = Measurement(
         data_key="magzpsci", required=True, low=ZERO_POINT_LIMITS[0], high=ZERO_POINT_LIMITS[1]
     )
@@ -106,4 +101,4 @@ class SeenSchema(AlertPart):
     """One object of a query, and when it was last detected [JD, UTC]."""
 
     object_id = ObjectId(data_key=OBJECT_KEY, required=True)
-    last = Measurement(data_key="jdmax", required=True, low=JD_LIMITS[0], high=JD_LIMITS[1])
+    last = JulianDate(data_key="jdmax", required=True)

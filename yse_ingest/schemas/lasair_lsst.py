@@ -9,15 +9,16 @@ from __future__ import annotations
 from typing import Final
 
 from yse_ingest.schemas.alert_fields import (
-    MJD_LIMITS,
     AlertPart,
     Choice,
+    Declination,
     Measurement,
+    ModifiedJulianDate,
     NativeId,
     RightAscension,
     Score,
 )
-from yse_ingest.schemas.signed_flux import FLUX_MAX, NanojanskyForced, NanojanskySource
+from yse_ingest.schemas.signed_flux import Flux, FluxError, NanojanskyForced, NanojanskySource
 
 ID_KEY: Final = "diaSourceId"
 OBJECT_KEY: Final = "diaObjectId"
@@ -31,14 +32,10 @@ class _MeasuredSchema(AlertPart):
     """
 
     object_id = NativeId(data_key=OBJECT_KEY, required=True)
-    time = Measurement(
-        data_key="midpointMjdTai", required=True, low=MJD_LIMITS[0], high=MJD_LIMITS[1]
-    )
+    time = ModifiedJulianDate(data_key="midpointMjdTai", required=True)
     band = Choice(BANDS, required=True)
-    flux = Measurement(data_key="psfFlux", required=True, low=-FLUX_MAX, high=FLUX_MAX)
-    flux_err = Measurement(
-        data_key="psfFluxErr", required=True, low=0.0, high=FLUX_MAX, positive=True
-    )
+    flux = Flux(data_key="psfFlux", required=True)
+    flux_err = FluxError(data_key="psfFluxErr", required=True)
 
 
 class SourceSchema(NanojanskySource, _MeasuredSchema):
@@ -46,7 +43,7 @@ class SourceSchema(NanojanskySource, _MeasuredSchema):
 
     native_id = NativeId(data_key=ID_KEY, required=True)
     ra = RightAscension(required=True)
-    dec = Measurement(required=True, low=-90.0, high=90.0)
+    dec = Declination(required=True)
     quality = Score(data_key="reliability")
 
 
@@ -66,7 +63,5 @@ class SeenSchema(AlertPart):
 
     object_id = NativeId(data_key=OBJECT_KEY, required=True)
     ra = RightAscension(required=True)
-    dec = Measurement(data_key="decl", required=True, low=-90.0, high=90.0)
-    last = Measurement(
-        data_key="lastDiaSourceMjdTai", required=True, low=MJD_LIMITS[0], high=MJD_LIMITS[1]
-    )
+    dec = Declination(data_key="decl", required=True)
+    last = ModifiedJulianDate(data_key="lastDiaSourceMjdTai", required=True)

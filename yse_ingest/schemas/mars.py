@@ -8,10 +8,11 @@ from marshmallow import fields
 
 from yse_ingest.schemas.alert_fields import (
     BANDS_BY_FID,
-    MAG_ERR_MAX,
-    MAG_LIMITS,
     AlertPart,
     Choice,
+    Declination,
+    Magnitude,
+    MagnitudeError,
     Measurement,
     NativeId,
     ObjectId,
@@ -32,18 +33,11 @@ class CandidateSchema(AlertPart):
     band = Choice(
         {letter: letter for letter in BANDS_BY_FID.values()}, data_key="filter", required=True
     )
-    mag = Measurement(data_key="magpsf", required=True, low=MAG_LIMITS[0], high=MAG_LIMITS[1])
-    mag_err = Measurement(
-        data_key="sigmapsf",
-        required=True,
-        low=0.0,
-        high=MAG_ERR_MAX,
-        positive=True,
-        missing=(100.0,),
-    )
+    mag = Magnitude(data_key="magpsf", required=True)
+    mag_err = MagnitudeError(data_key="sigmapsf", required=True, missing=(100.0,))
     negative = Sign(data_key="isdiffpos", required=True)
     ra = RightAscension(required=True)
-    dec = Measurement(required=True, low=-90.0, high=90.0)
+    dec = Declination(required=True)
     quality = Score(data_key="rb")
     drb = Score(spare=True)
 

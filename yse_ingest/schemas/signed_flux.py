@@ -6,12 +6,26 @@ import math
 from typing import Any
 
 from yse_ingest.photometry import MAG_PER_RELATIVE_FLUX, ZERO_POINT
-from yse_ingest.schemas.alert_fields import AlertPart
+from yse_ingest.schemas.alert_fields import AlertPart, Measurement
 
 NANOJANSKY_ZERO_POINT = 31.4
 """AB zero point of fluxes in nJy [mag]."""
 FLUX_MAX = 1e12
 """Brighter than any star, in nJy or in counts."""
+
+
+class Flux(Measurement):
+    """A flux of either sign."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(low=-FLUX_MAX, high=FLUX_MAX, **kwargs)
+
+
+class FluxError(Measurement):
+    """Its error: more than 0."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(low=0.0, high=FLUX_MAX, positive=True, **kwargs)
 
 
 def at_our_zero_point(flux: float, *, zero_point: float) -> float:

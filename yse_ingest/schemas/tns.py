@@ -8,7 +8,7 @@ from marshmallow import ValidationError, fields, post_load
 
 from yse_ingest.schemas.alert_fields import (
     AlertPart,
-    Measurement,
+    Declination,
     NativeId,
     ObjectId,
     RightAscension,
@@ -66,7 +66,7 @@ class ObjectSchema(AlertPart):
     name = ObjectId(data_key="objname", required=True)
     prefix = fields.String(data_key="name_prefix", load_default="", allow_none=True)
     ra = RightAscension(data_key="radeg", required=True)
-    dec = Measurement(data_key="decdeg", required=True, low=-90.0, high=90.0)
+    dec = Declination(data_key="decdeg", required=True)
     internal_names = Names()
     discovered = Moment(data_key="discoverydate")
     type = fields.Nested(
