@@ -214,11 +214,14 @@ def _followed(wishes: list[_Wish]) -> list[TargetHandle]:
         [wish.target for wish in wishes],
         bare=[wish.target.name for wish in wishes if wish.bare],
         again={wish.target.name: wish.backfill for wish in wishes if wish.backfill},
+        hinted=True,
     )
     handles = [TargetHandle(name, since_ms=since_ms) for name in followed]
     names = list(dict.fromkeys(map(str, handles)))
     for start in range(0, len(names), settings.batch_size):
-        send_fetch(names[start : start + settings.batch_size])
+        batch = names[start : start + settings.batch_size]
+        if not send_fetch(batch):
+            here.unhinted(batch)
     return handles
 
 

@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 DISPATCH_MAX = 1000
 """Targets that one tick claims."""
+HINT_S = 30.0
+"""A message that asks about a target at once has so long, before `dispatch` does [s]."""
 SWEEP_ROWS = 1000
 """Outbox rows that one sweep looks at."""
 
@@ -83,6 +85,7 @@ class Service(Clients):
         *,
         bare: Collection[str] = (),
         again: Mapping[str, Backfill] | None = None,
+        hinted: bool = False,
     ) -> list[str]:
         """Write targets as due now, all or none; return their canonical names, in order.
 
@@ -93,6 +96,9 @@ class Service(Clients):
         again
             What is to be read again, by name. Nothing is sent twice: the ledger knows what
             YSE-PZ holds.
+        hinted
+            The caller sends messages that ask about them at once: `dispatch` does only where
+            `HINT_S` later nobody has. A caller whose broker is away says so with `unhinted`.
 
         Raises
         ------
@@ -106,11 +112,18 @@ class Service(Clients):
             registry.ask_again(name, backfill)
         known = self._as_they_are(bare, again)
         wanted = [target for target in targets if target.name not in known]
-        registry.put_many(wanted, origin="adhoc", due_ms=self.state.now_ms())
-        registry.set_due_many(list(known), self.state.now_ms())
+        due_ms = self.state.now_ms() + (round(HINT_S * 1000) if hinted else 0)
+        registry.put_many(wanted, origin="adhoc", due_ms=due_ms)
+        registry.set_due_many(list(known), due_ms)
+        if hinted:
+            self.state.hinted.note((target.name for target in targets), due_ms)
         for target in targets:
             self.state.choices.waiting(target.name)  # a person asks: nobody is left out
         return [target.name for target in targets]
+
+    def unhinted(self, names: Sequence[str]) -> None:
+        """Have `dispatch` ask about targets for which no message could be sent."""
+        self.state.targets.set_due_many(names, self.state.now_ms())
 
     def _as_they_are(self, names: Collection[str], again: Collection[str]) -> set[str]:
         """Return those that are followed, and not because of a list or file that they left.

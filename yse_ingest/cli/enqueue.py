@@ -99,8 +99,10 @@ def _enqueue_one(
         [target],
         bare=[] if any(options.values()) else [target.name],
         again={} if backfill is None else {target.name: backfill},
+        hinted=True,
     )
-    sent = send_fetch([queued])
+    if not (sent := send_fetch([queued])):
+        service().unhinted([queued])
     paused = service().state.targets.why_paused(queued)
     if terminal.as_json:
         told = {"target": queued, "state": "enqueued", "hinted": sent, "paused": paused}

@@ -45,6 +45,7 @@ class Fetch:
         """
         names = list(dict.fromkeys(canonical_name(each) for each in names))
         with self._state.reading_ahead(self._rounds.reads_of(names)):
+            hinted = self._state.hinted.among(names)
             rounds = [one for name in names for one in self._rounds.of(name)]
         asked: set[str] = set()
         hints: list[Hint] = []
@@ -64,6 +65,7 @@ class Fetch:
         for name in dict.fromkeys(one.target.name for one in rounds if one.backfill):
             if all(one.answered for one in rounds if one.target.name == name):
                 self._state.targets.filled(name)
+        self._state.hinted.served(hinted, cadence_s=self._clients.default_cadence)
         for name in self._turns.again_s:
             heard = {
                 source

@@ -63,12 +63,13 @@ class Rounds:
         self._settings = clients.settings
 
     def reads_of(self, names: Iterable[str]) -> Iterator[Read]:
-        """Yield what `of` reads of each target."""
+        """Yield what `of`, and `Fetch.run` beside it, read of each target."""
         state = self._state
         for name in names:
             yield from state.targets.reads_of(name)
             yield state.targets.backfill_read_of(name)
             yield state.choices.read_of(name)
+            yield state.hinted.read_of(name)
             yield state.resolutions.read_of(name)
 
     def of(self, name: str) -> list[Round]:

@@ -83,17 +83,40 @@ end
 return changed
 """
 
-TARGETS_CLAIM_DUE = """
--- KEYS: targets due paused cadence pending pace priority looks
--- ARGV: now limit cadence_ms base_ms; a cadence of 0 is adaptive: the pace that was told last
--- The next time lies on the target's own grid (its phase apart from every other's), and no
--- less than a quarter of the cadence ahead.
-local now, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
-
+# A cadence of 0 is adaptive: the pace that was told last. The next time lies on the target's
+# own grid (its phase apart from every other's), no less than a quarter of the cadence ahead.
+_NEXT_DUE = """
 local function grid(from, cadence, phase)
   phase = phase % cadence
   return math.floor((from - phase) / cadence + 1) * cadence + phase
 end
+
+local function next_due(name, record, now, cadences, paces, default_ms, base_ms)
+  local told
+  local function length(cadence)
+    cadence = tonumber(cadence)
+    if cadence > 0 then return cadence end
+    told = told or tonumber(redis.call('HGET', paces, name) or base_ms)
+    return told
+  end
+  local set = redis.call('HGET', cadences, name)
+  local own, over = record.cadence_ms, record.until_ms
+  if over and now >= over then own = nil end
+  local cadence = length(set or own or default_ms)
+  local due = grid(now + cadence / 4, cadence, record.phase)
+  if over and own and not set and due > over then
+    due = math.min(due, grid(over, length(default_ms), record.phase))
+  end
+  return due
+end
+"""
+
+TARGETS_CLAIM_DUE = (
+    _NEXT_DUE
+    + """
+-- KEYS: targets due paused cadence pending pace priority looks
+-- ARGV: now limit cadence_ms base_ms
+local now, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 -- More are due than are taken: a quarter of those taken waits longest, whoever it is; of the
 -- rest, and of the highest wherever they stand, the highest go first.
@@ -134,22 +157,8 @@ for _, name in ipairs(names) do
     redis.call('ZREM', KEYS[7], name)
   else
     local record = cjson.decode(raw)
-    local told
-    local function length(cadence)
-      cadence = tonumber(cadence)
-      if cadence > 0 then return cadence end
-      told = told or tonumber(redis.call('HGET', KEYS[6], name) or ARGV[4])
-      return told
-    end
-    local set = redis.call('HGET', KEYS[4], name)
-    local own, over = record.cadence_ms, record.until_ms
-    if over and now >= over then own = nil end
-    local cadence = length(set or own or ARGV[3])
-    local next_due = grid(now + cadence / 4, cadence, record.phase)
-    if over and own and not set and next_due > over then
-      next_due = math.min(next_due, grid(over, length(ARGV[3]), record.phase))
-    end
-    redis.call('ZADD', KEYS[2], next_due, name)
+    local due = next_due(name, record, now, KEYS[4], KEYS[6], ARGV[3], ARGV[4])
+    redis.call('ZADD', KEYS[2], due, name)
     local reason = redis.call('HGET', KEYS[3], name)
     local expired = record.expires_ms and now >= record.expires_ms
     if expired and not reason then
@@ -170,6 +179,26 @@ for _, name in ipairs(names) do
 end
 return taken
 """
+)
+
+TARGETS_SERVED = (
+    _NEXT_DUE
+    + """
+-- KEYS: targets due cadence pace hinted; ARGV: now cadence_ms base_ms (name hinted_ms)...
+for i = 4, #ARGV, 2 do
+  local name, hinted = ARGV[i], ARGV[i + 1]
+  if redis.call('HGET', KEYS[5], name) == hinted then
+    redis.call('HDEL', KEYS[5], name)
+    local raw, due = redis.call('HGET', KEYS[1], name), redis.call('ZSCORE', KEYS[2], name)
+    if raw and due and tonumber(due) == tonumber(hinted) then
+      local record, now = cjson.decode(raw), tonumber(ARGV[1])
+      due = next_due(name, record, now, KEYS[3], KEYS[4], ARGV[2], ARGV[3])
+      redis.call('ZADD', KEYS[2], due, name)
+    end
+  end
+end
+"""
+)
 
 TARGETS_SWEEP = """
 -- KEYS: due pending; ARGV: now oldest

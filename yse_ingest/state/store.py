@@ -22,6 +22,7 @@ from yse_ingest.state.connection import Connection, Finding, refuse_old_server
 from yse_ingest.state.decisions import DecisionLog
 from yse_ingest.state.gate import SharedGate
 from yse_ingest.state.heartbeats import Heartbeats
+from yse_ingest.state.hinted import Hinted
 from yse_ingest.state.installation import Installation, Loss
 from yse_ingest.state.keys import Keys
 from yse_ingest.state.layouts import pack_first_layout
@@ -116,6 +117,7 @@ class State:
         self.clocks = Clocks(connection, keys)
         self.pending = Pending(connection, keys)
         self.choices = Choices(connection, keys)
+        self.hinted = Hinted(connection, keys)
         self.audits = Audits(connection, keys, self.decisions)
         self.tombstones = Tombstones(connection, keys, self.decisions)
         self.heartbeats = Heartbeats(connection, keys)

@@ -248,6 +248,7 @@ class TargetStore:
                 ("ZREM", self._priority, name),
                 ("ZREM", self._looks, name),
                 ("HDEL", self._backfill, name),
+                ("HDEL", self._keys("targets", "hinted"), name),
                 *(("HDEL", self._keys(kind), name) for kind in _PACKED),
                 ("DEL", *(self._keys(kind, name) for kind in ("choice", "sightings"))),
             ],
