@@ -7,6 +7,7 @@ is owed stand in Redis, so that a lost message is made anew and a doubled one is
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,9 @@ logger = logging.getLogger(__name__)
 DISPATCH_MAX = 1000
 """Targets that one tick claims."""
 HINT_S = 30.0
-"""A message that asks about a target at once has so long, before `dispatch` does [s]."""
+"""A message that asks about a target at once has so long, before `dispatch` does [s];"""
+HINT_EACH_S = 0.5
+"""and so much longer for each that is enqueued with it: new ones are looked up first [s]."""
 SWEEP_ROWS = 1000
 """Outbox rows that one sweep looks at."""
 
@@ -98,7 +101,7 @@ class Service(Clients):
             YSE-PZ holds.
         hinted
             The caller sends messages that ask about them at once: `dispatch` does only where
-            `HINT_S` later nobody has. A caller whose broker is away says so with `unhinted`.
+            nobody has after `HINT_S`. A caller whose broker is away says so with `unhinted`.
 
         Raises
         ------
@@ -109,21 +112,28 @@ class Service(Clients):
             self.check(target)
         registry, again = self.state.targets, again or {}
         for name, backfill in again.items():
-            registry.ask_again(name, backfill)
+            self.state.backfills.ask(name, backfill)
         known = self._as_they_are(bare, again)
         wanted = [target for target in targets if target.name not in known]
-        due_ms = self.state.now_ms() + (round(HINT_S * 1000) if hinted else 0)
+        names = [target.name for target in targets]
+        due_ms = self.state.now_ms() + (self._hint_ms(len(names)) if hinted else 0)
         registry.put_many(wanted, origin="adhoc", due_ms=due_ms)
-        registry.set_due_many(list(known), due_ms)
+        registry.set_due_many(names, due_ms)
         if hinted:
-            self.state.hinted.note((target.name for target in targets), due_ms)
+            self.state.hinted.note(names, due_ms)
         for target in targets:
             self.state.choices.waiting(target.name)  # a person asks: nobody is left out
-        return [target.name for target in targets]
+        return names
+
+    def _hint_ms(self, count: int) -> int:
+        """Return how long messages about so many targets have [ms]."""
+        return round(1000 * min(HINT_S + HINT_EACH_S * (count - 1), self.settings.fetch_lost_s))
 
     def unhinted(self, names: Sequence[str]) -> None:
         """Have `dispatch` ask about targets for which no message could be sent."""
-        self.state.targets.set_due_many(names, self.state.now_ms())
+        # Without Redis they are due a little later.
+        with contextlib.suppress(StateError):
+            self.state.targets.set_due_many(names, self.state.now_ms())
 
     def _as_they_are(self, names: Collection[str], again: Collection[str]) -> set[str]:
         """Return those that are followed, and not because of a list or file that they left.
@@ -258,7 +268,18 @@ class Service(Clients):
             "orphans": self.state.outbox.sweep(),
             "released": sum(self.state.outbox.release_refused(key) for key in refused),
             "lost_fetches": self.state.targets.sweep(older_than_s=self.settings.fetch_lost_s),
+            "old_troubles": self._sweep_troubles(),
         }
+
+    def _sweep_troubles(self) -> int:
+        """Forget the troubles of sources that are asked no more about a target."""
+        troubles = self.state.clocks.troubles(SWEEP_ROWS)
+        targets = self.state.targets.many(dict.fromkeys(name for name, _ in troubles))
+        sources = {target.name: self.sources_of(target) for target, _ in targets}
+        old = [each for each in troubles if each[1] not in sources.get(each[0], ())]
+        for name, source in old:
+            self.state.clocks.forget(name, source)
+        return len(old)
 
     def follow(self, *, now: bool = False) -> Followed | None:
         """Bring the targets in step with YSE-PZ's lists; None: it is not due.

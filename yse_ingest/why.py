@@ -49,7 +49,9 @@ class Schedule:
     due_ms: int | None
     """When its time comes, or came; None: nobody follows it."""
     claimed_ms: int | None
-    """Since when a message to ask about it is under way; None: there is none."""
+    """Since when a message to ask about it is under way; None: no tick sent one."""
+    hinted: bool
+    """Whether a message of a person's own is under way: its time comes if that is lost."""
     cadence: Cadence
     """How often it is asked about now [s], or "adaptive"."""
     every_s: float
@@ -124,14 +126,16 @@ def schedule_of(clients: Clients, name: str, *, now_ms: int | None = None) -> Sc
         )
     name = target.name
     now_ms = state.now_ms() if now_ms is None else now_ms
+    due_ms = state.targets.due_ms(name)
     cadence = clients.cadence_of(target, now_ms)
     clocks = state.clocks.get(name)
     private = bool(clients.readers(target))
     return Schedule(
         target=target,
         now_ms=now_ms,
-        due_ms=state.targets.due_ms(name),
+        due_ms=due_ms,
         claimed_ms=state.targets.pending_ms(name),
+        hinted=due_ms is not None and state.hinted.among([name]) == {name: due_ms},
         cadence=cadence,
         every_s=(state.targets.pace_s(name) or BASE_S) if cadence == ADAPTIVE else cadence,
         said_by=_who(clients, target, now_ms),
@@ -151,7 +155,7 @@ def schedule_of(clients: Clients, name: str, *, now_ms: int | None = None) -> Sc
         ),
         told=tuple(_told(clocks)) if cadence == ADAPTIVE and not private else (),
         is_private=private,
-        backfill=state.targets.backfill(name),
+        backfill=state.backfills.get(name),
     )
 
 

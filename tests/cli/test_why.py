@@ -83,21 +83,23 @@ def test_reading_again_leaves_the_target_as_it_is(console: Console) -> None:
     """--full, --from and --to change nothing of how it is followed; the last day is whole."""
     known = Target(NP, cadence_s=900.0, priority=2)
     console.service().enqueue(known)
-    for options, wanted in (
-        (("--full",), Backfill()),
+    for options, wanted, said in (
         (
             ("--from", "2019-01-09", "--to", "2019-02-01"),
             Backfill(time_ms_of_date("2019-01-09"), time_ms_of_date("2019-02-02") - 1),
+            "what was observed from 2019-01-09 00:00 to 2019-02-01 23:59, the next time",
         ),
+        (("--full",), Backfill(), "everything, the next time"),
     ):
         ended = console.start("enqueue", NP, *options, "--json")
         assert ended.returncode == 0, ended.stdout
         state = console.service().state
-        assert state.targets.backfill(NP) == wanted
+        assert state.backfills.get(NP) == wanted
         assert state.targets.get(NP) == known
-    assert terms(why(console))["read again"] == (
-        "what was observed from 2019-01-09 00:00 to 2019-02-01 23:59, the next time"
-    )
+        told = terms(why(console))
+        assert told["read again"] == said
+        # Nobody has taken the message yet.
+        assert told["next"].startswith("now: a message to ask was sent; if it is lost, ")
     for wrong in (
         ("--full", "--to", "2019-02-01"),
         ("--from", "2019-02-01", "--to", "2019-01-01"),

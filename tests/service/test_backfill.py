@@ -66,7 +66,7 @@ def test_a_full_read_brings_what_came_late_once(stored: House) -> None:
     read_again(service, Backfill())
     stored.cycle(service, NP)
     assert days_stored(stored) == sorted([*map(float, range(20)), *LATE])
-    assert service.state.targets.backfill(NP) is None
+    assert service.state.backfills.get(NP) is None
     writes = stored.writes()
     read_again(service, Backfill())
     stored.cycle(service, NP)
@@ -108,8 +108,8 @@ def test_what_was_not_read_stays_wanted(stored: House) -> None:
     stored.mars.faults.add(Fault("status", status=500))
     read_again(service, Backfill(ms(6.0), ms(8.0)))
     stored.cycle(service, NP)
-    assert service.state.targets.backfill(NP) == Backfill(ms(6.0), ms(8.0))
+    assert service.state.backfills.get(NP) == Backfill(ms(6.0), ms(8.0))
     stored.mars.faults.clear()
     stored.cycle(service, NP)
     assert 7.25 in days_stored(stored)
-    assert service.state.targets.backfill(NP) is None
+    assert service.state.backfills.get(NP) is None

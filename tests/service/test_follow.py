@@ -10,7 +10,8 @@ import pytest
 from yse_ingest.sandbox.faults import Fault
 from yse_ingest.sandbox.ysepz import YsePzStandIn
 from yse_ingest.selection import selections
-from yse_ingest.state.targets import LEFT_LIST, Backfill
+from yse_ingest.state import Backfill
+from yse_ingest.state.targets import LEFT_LIST
 from yse_ingest.targets import Target
 
 if TYPE_CHECKING:
@@ -452,7 +453,7 @@ def test_a_renamed_transient_is_the_same_target(survey: Survey, is_kept: bool) -
     state = service.state
     added_ms = state.targets.added_ms()["2020aa"]
     state.targets.set_cadence("2020aa", "adaptive")
-    state.targets.ask_again("2020aa", Backfill(1_500_000_000_000, 1_700_000_000_000))
+    state.backfills.ask("2020aa", Backfill(1_500_000_000_000, 1_700_000_000_000))
     state.targets.pause("2020aa", "a person")
     state.quarantine.reject("2020aa", "7", "a satellite")
     survey.house.ysepz.rename("2020aa", "2020zz")
@@ -467,7 +468,7 @@ def test_a_renamed_transient_is_the_same_target(survey: Survey, is_kept: bool) -
     target = state.targets.get("2020zz")
     assert target is not None
     assert target.cadence_s == "adaptive"
-    assert state.targets.backfill("2020zz") == Backfill(1_500_000_000_000, 1_700_000_000_000)
+    assert state.backfills.get("2020zz") == Backfill(1_500_000_000_000, 1_700_000_000_000)
     assert state.targets.added_ms()["2020zz"] == added_ms
     assert state.quarantine.rejected("2020zz") == {"7": "a satellite"}
     state.targets.resume("2020zz")

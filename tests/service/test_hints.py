@@ -94,3 +94,41 @@ def test_a_target_that_is_removed_leaves_no_hint(service: Service) -> None:
     service.enqueue_many([NP], hinted=True)
     service.state.targets.remove("2019np")
     assert service.state.hinted.among(["2019np"]) == {}
+
+
+def test_a_target_that_had_left_its_file_is_asked_once_too(service: Service) -> None:
+    """Enqueued, it goes on; its message is as good as any."""
+    registry = service.state.targets
+    registry.sync_file([NP])
+    registry.sync_file([])
+    service.enqueue_many([Target("2019np", cadence_s=3600.0)], hinted=True)
+    assert registry.why_paused("2019np") is None
+    assert service.dispatch() == []
+
+
+def test_many_have_more_time(service: Service) -> None:
+    """New ones are looked up one after the other; nobody asks beside their messages."""
+    service.enqueue_many([Target(f"2030t{number}") for number in range(200)], hinted=True)
+    assert 120 < in_s(service, "2030t0") <= 130
+
+
+def test_the_trouble_of_a_source_that_is_asked_no_more_ends(
+    house: Any, service: Service
+) -> None:
+    """MARS fails; a person asks ALeRCE instead, or removes the target: all is well."""
+    house.mars.faults.add(Fault("status", status=503))
+    for name in ("2019np", "2020gone"):
+        service.enqueue(Target(name, ra=157.3415, dec=29.5106667))
+    service.refresh(["2019np"])
+    service.state.clocks.record("2020gone", "mars", asked_ms=1, status="error", error="away")
+    assert service.sweep()["old_troubles"] == 0
+    assert service.state.clocks.count_troubled() == 2
+
+    service.enqueue(Target("2019np", source="alerce"))
+    service.state.targets.remove("2020gone")
+    # A message that was at work meanwhile:
+    service.state.clocks.record("2020gone", "mars", asked_ms=1, status="error", error="away")
+
+    assert service.sweep()["old_troubles"] == 2
+    assert service.state.clocks.count_troubled() == 0
+    assert service.state.clocks.get("2020gone") == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 from yse_ingest.sandbox.atlas import AtlasStandIn
 from yse_ingest.sandbox.atlas.stand_in import TOKEN
 from yse_ingest.sandbox.faults import Fault
+from yse_ingest.state import Backfill
 from yse_ingest.targets import ADAPTIVE, Target
 from yse_ingest.watch.freshness import PENDING_S, freshness
 from yse_ingest.why import schedule_of
@@ -263,3 +265,118 @@ def test_an_adaptive_target_comes_back_for_a_pending_answer(
     # ATLAS has no day, so the target has none.
     assert not [line for line in told.told if line.startswith("not by day")]
     service.state.close()
+
+
+def add_old_nights(atlas: AtlasStandIn) -> None:
+    """Two more nights, ten days before what is known, that ATLAS publishes late."""
+    atlas.add(*PLACE, 58490.5, "o", 120, 6)
+    atlas.add(*PLACE, 58491.5, "c", 130, 6)
+
+
+def test_a_question_for_everything_is_no_smaller_one_that_is_under_way(
+    house: House, service: Service, atlas: AtlasStandIn
+) -> None:
+    """The task of an incremental question is given up, and its answer fulfils no wish."""
+    for _ in range(3):
+        house.cycle(service, NAME)
+    assert len(house.ysepz.rows(NAME)) == 2
+    add_old_nights(atlas)
+    house.cycle(service, NAME)  # asks for what is new
+    service.enqueue_many([Target(NAME)], bare=[NAME], again={NAME: Backfill()})
+
+    for _ in range(3):
+        house.cycle(service, NAME)
+
+    assert len(house.ysepz.rows(NAME)) == 4
+    assert service.state.backfills.get(NAME) is None
+    assert all(task.deleted for task in atlas.tasks.values())
+
+
+def test_each_survey_is_read_again_once(house: House, atlas: AtlasStandIn) -> None:
+    """One that is down keeps the wish; the other is not read in full meanwhile, and after."""
+    house.alerts("ZTF19aacgslb", 4)
+    service = house.service(
+        ATLAS_URL=atlas.api_url,
+        ATLAS_TOKEN=TOKEN,
+        ATLAS_DAYS="all",
+        YSE_INGEST_SOURCE="mars,atlas",
+        YSE_INGEST_PROBE_WAIT="0.1",
+        YSE_INGEST_BREAKER_FAILURES="1",
+    )
+    service.enqueue(Target(NAME))
+    for _ in range(3):
+        house.cycle(service, NAME)
+    add_old_nights(atlas)
+    house.mars.faults.add(Fault("status", status=503))
+    service.enqueue_many([Target(NAME)], bare=[NAME], again={NAME: Backfill()})
+    for _ in range(3):
+        house.cycle(service, NAME)
+    assert len(house.ysepz.rows(NAME)) == 4 + 4
+    assert service.state.backfills.get(NAME) == Backfill(done=("ATLAS",))
+
+    house.mars.faults.clear()
+    house.mars.add_alert("ZTF19aacgslb", 2458490.5, "r", 19.0, 0.05, *PLACE)
+    service.state.targets.set_due(NAME, 0)
+    for _ in range(40):
+        house.cycle(service, NAME)
+        if service.state.backfills.get(NAME) is None:
+            break
+        time.sleep(0.05)
+
+    assert service.state.backfills.get(NAME) is None
+    assert len(house.ysepz.rows(NAME)) == 4 + 1 + 4
+
+
+def test_a_source_that_is_not_set_up_stops_nothing_else(house: House) -> None:
+    """Without its token ATLAS cannot be asked, and says why; MARS is, and nothing waits."""
+    for night, sources in enumerate(("mars,atlas", "atlas,mars")):
+        house.mars.add_alert("ZTF19aacgslb", 2458500.5 + night, "r", 19.0, 0.05, *PLACE)
+        service = house.service(YSE_INGEST_SOURCE=sources)
+        service.enqueue_many([Target(NAME)], hinted=True)
+        house.cycle(service, NAME)
+        assert len(house.ysepz.rows(NAME)) == night + 1
+        clock = service.state.clocks.get(NAME)["atlas"]
+        assert clock.silence == "never asked"
+        assert "ATLAS_TOKEN" in str(clock.error)
+        assert service.dispatch() == []
+        service.state.close()
+
+
+def test_a_pending_answer_does_not_put_the_others_off(
+    house: House, atlas: AtlasStandIn
+) -> None:
+    """ATLAS works for hours; MARS is asked at its own cadence all the time."""
+    house.alerts("ZTF19aacgslb", 4)
+    atlas.finish_after_polls = 99
+    service = house.service(
+        ATLAS_URL=atlas.api_url,
+        ATLAS_TOKEN=TOKEN,
+        ATLAS_DAYS="all",
+        YSE_INGEST_SOURCE="mars,atlas",
+        YSE_INGEST_CADENCE="8",
+    )
+    service.enqueue_many([Target(NAME)], hinted=True)
+    house.cycle(service, NAME)
+    # ATLAS wants to be looked at 10 s later.
+    assert 1 < due_in_s(service) <= 10
+
+
+def test_a_person_asks_all_sources_though_one_is_waited_for(
+    house: House, atlas: AtlasStandIn
+) -> None:
+    """A second wish while the first message is at work: nobody is left out by the third."""
+    house.alerts("ZTF19aacgslb", 4)
+    atlas.finish_after_polls = 99
+    service = house.service(
+        ATLAS_URL=atlas.api_url,
+        ATLAS_TOKEN=TOKEN,
+        ATLAS_DAYS="all",
+        YSE_INGEST_SOURCE="mars,atlas",
+    )
+    service.enqueue_many([Target(NAME)], hinted=True)
+    house.cycle(service, NAME)
+    house.mars.log.clear()
+    service.enqueue_many([Target(NAME, since="2018-01-01")], hinted=True)
+    service.state.choices.wait_for(NAME, {"atlas"})  # as the first message does at its end
+    house.cycle(service, NAME)
+    assert house.mars.log

@@ -443,15 +443,18 @@ def test_a_target_that_was_moved_is_another_question(
     assert atlas.tasks[4200002].ra == RA + 2 / 3600
 
 
-def test_how_it_was_asked_for_is_remembered(atlas: AtlasStandIn, source: Source) -> None:
+def test_a_question_for_more_is_another_one(atlas: AtlasStandIn, source: Source) -> None:
     """What comes of a question about what is new is not taken for everything."""
     atlas.add(RA, DEC, 60900.5, "o", 99, 6)
     one(source, ask(since_ms=DISCOVERY_MS))
 
-    answer = one(source, ask())
+    assert one(source, ask()).status is Status.PENDING
 
+    assert [task.deleted for task in atlas.tasks.values()] == [True, False]
+    answer = one(source, ask(since_ms=DISCOVERY_MS))  # less than is under way
     assert answer.status is Status.OK
-    assert answer.full is False
+    assert answer.full
+    assert [task.deleted for task in atlas.tasks.values()] == [True, False]
 
 
 # Once -----------------------------------------------------------------------------------------

@@ -210,13 +210,53 @@ def test_after_a_downtime_targets_come_in_turn_and_lie_apart_again(
 
 def test_what_is_to_be_read_again_is_kept_until_it_was(state: State) -> None:
     """A range, or everything; removing the target forgets it."""
+    wishes = state.backfills
     state.targets.put(Target("a"), origin="file")
-    assert state.targets.backfill("a") is None
-    state.targets.ask_again("a", Backfill())
-    assert state.targets.backfill("a") == Backfill()
-    state.targets.ask_again("SN2019np", Backfill(1, 2))
-    assert state.targets.backfill("2019np") == Backfill(1, 2)
-    state.targets.filled("2019np")
-    assert state.targets.backfill("2019np") is None
+    assert wishes.get("a") is None
+    wishes.ask("a", Backfill())
+    assert wishes.get("a") == Backfill()
+    wishes.ask("SN2019np", Backfill(1, 2))
+    assert wishes.get("2019np") == Backfill(1, 2)
+    wishes.read_again("2019np", Backfill(1, 2), surveys=[], of=["ZTF", "ATLAS"])
+    assert wishes.get("2019np") == Backfill(1, 2)
+    wishes.read_again("2019np", Backfill(1, 2), surveys=["ZTF"], of=["ZTF", "ATLAS"])
+    half = Backfill(1, 2, ("ZTF",))
+    assert wishes.get("2019np") == half
+    wishes.read_again("2019np", half, surveys=["ATLAS"], of=["ZTF", "ATLAS"])
+    assert wishes.get("2019np") is None
     state.targets.remove("a")
-    assert state.targets.backfill("a") is None
+    assert wishes.get("a") is None
+
+
+def test_a_wish_holds_those_before_it_and_outlives_an_older_answer(state: State) -> None:
+    """Two ranges are read as one that holds both; a question of before fulfils neither."""
+    wishes = state.backfills
+    wishes.ask("a", Backfill(5, 9))
+    wishes.ask("a", Backfill(1, 2))
+    assert wishes.get("a") == Backfill(1, 9)
+    wishes.ask("a", Backfill(None, 4))
+    assert wishes.get("a") == Backfill(None, 9)
+    wishes.read_again("a", Backfill(1, 9), surveys=["ZTF"], of=["ZTF"])
+    assert wishes.get("a") == Backfill(None, 9)
+    wishes.ask("a", Backfill())
+    assert wishes.get("a") == Backfill()
+
+
+def test_the_adaptive_rule_leaves_due_what_somebody_wanted_meanwhile(state: State) -> None:
+    now_ms = state.now_ms()
+    state.targets.put(Target("a"), origin="file", due_ms=now_ms - 5)
+    state.targets.put_off("a", now_ms + MINUTE_MS, since_ms=now_ms, every_s=600.0)
+    assert state.targets.due_ms("a") == now_ms + MINUTE_MS
+    state.targets.set_due("a", now_ms)
+    state.targets.put_off("a", now_ms + MINUTE_MS, since_ms=now_ms, every_s=900.0)
+    assert state.targets.due_ms("a") == now_ms
+    assert state.targets.pace_s("a") == 900.0
+
+
+def test_putting_off_leaves_an_earlier_time_of_its_own(state: State) -> None:
+    """What was overdue before is put off; what comes between stays."""
+    state.targets.put(Target("a"), origin="file", due_ms=NOW_MS - 1)
+    for later, due in ((500, 500), (900, 500), (300, 300)):
+        state.targets.put_off("a", NOW_MS + later, since_ms=NOW_MS, until_ms=NOW_MS + later)
+        assert state.targets.due_ms("a") == NOW_MS + due
+    assert state.targets.pace_s("a") is None

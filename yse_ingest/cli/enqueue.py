@@ -109,7 +109,7 @@ def _enqueue_one(
         terminal.result(told)
         return
     if paused is None:
-        say(f"{queued} is followed, and due now. See `yse-ingest status {queued}`.")
+        say(f"{queued} is followed, and asked about now. See `yse-ingest status {queued}`.")
     else:
         say(f"{queued} is looked at now, and then no more, for it is paused: {paused}.")
         say(f"`yse-ingest targets resume {queued}` ends that.")

@@ -121,6 +121,8 @@ def _next(schedule: Schedule) -> str:
     if schedule.claimed_ms is not None:
         sent = f"a message to ask was sent {ago(schedule.claimed_ms, schedule.now_ms)}"
         return f"{sent}; it is due again" if schedule.is_asked_now else f"{sent}; then {when}"
+    if schedule.hinted:
+        return f"now: a message to ask was sent; if it is lost, {when}"
     return "now: it is due" if schedule.is_asked_now else when
 
 

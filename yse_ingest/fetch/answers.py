@@ -200,7 +200,7 @@ class Answers:
 
         self._state.clocks.record_answers(by_name, source, noting)
         for name, (every_s, due_ms) in paces.items():
-            self._state.targets.set_pace(name, every_s, due_ms)
+            self._state.targets.put_off(name, due_ms, since_ms=self._began_ms, every_s=every_s)
 
     def _quarantine(self, fetched: Fetched) -> None:
         """Keep the rows of an answer that were refused, with the reasons."""

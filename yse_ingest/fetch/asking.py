@@ -33,7 +33,7 @@ class Fetch:
         self._state = clients.state
         self._settings = clients.settings
         self._began_ms = clients.state.now_ms()
-        self._turns = Turns(clients)
+        self._turns = Turns(clients, began_ms=self._began_ms)
         self._rounds = Rounds(clients, self._turns)
         self._answers = Answers(clients, self._turns, began_ms=self._began_ms)
 
@@ -46,7 +46,9 @@ class Fetch:
         names = list(dict.fromkeys(canonical_name(each) for each in names))
         with self._state.reading_ahead(self._rounds.reads_of(names)):
             hinted = self._state.hinted.among(names)
-            rounds = [one for name in names for one in self._rounds.of(name)]
+            rounds = [
+                one for name in names for one in self._rounds.of(name, wanted=name in hinted)
+            ]
         asked: set[str] = set()
         hints: list[Hint] = []
         wave = [(source, one) for one in rounds for source in one.course.ask]
@@ -62,9 +64,7 @@ class Fetch:
         self._turns.withdraw(but=asked)
         for one in rounds:
             self._rounds.note(one)
-        for name in dict.fromkeys(one.target.name for one in rounds if one.backfill):
-            if all(one.answered for one in rounds if one.target.name == name):
-                self._state.targets.filled(name)
+        self._rounds.note_read(rounds)
         self._state.hinted.served(hinted, cadence_s=self._clients.default_cadence)
         for name in self._turns.again_s:
             heard = {
@@ -101,8 +101,6 @@ class Fetch:
                 ):
                     break  # the time of this message is for who answers
         except SettingsError as error:
-            if not any(one.group.has_choice for one in rounds):
-                raise
             for one in rounds:
                 one.failed[source] = error.fact
                 self._turns.unasked(one.target, source, error)

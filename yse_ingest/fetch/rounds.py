@@ -61,24 +61,27 @@ class Rounds:
         self._turns = turns
         self._state = clients.state
         self._settings = clients.settings
+        self._wishes: dict[str, tuple[Backfill, set[str]]] = {}
+        """Target to what is to be read again of it, and of which surveys."""
 
     def reads_of(self, names: Iterable[str]) -> Iterator[Read]:
         """Yield what `of`, and `Fetch.run` beside it, read of each target."""
         state = self._state
         for name in names:
             yield from state.targets.reads_of(name)
-            yield state.targets.backfill_read_of(name)
+            yield state.backfills.read_of(name)
             yield state.choices.read_of(name)
             yield state.hinted.read_of(name)
             yield state.resolutions.read_of(name)
 
-    def of(self, name: str) -> list[Round]:
-        """Return whom to ask about a target, by survey."""
+    def of(self, name: str, *, wanted: bool = False) -> list[Round]:
+        """Return whom to ask about a target, by survey; all of them where it is ``wanted``."""
         target = self._state.targets.get(name)
         if target is None:
             logger.error("unknown target", extra={"target": name})
             return []
-        groups = self._its_time(target, self._clients.groups_of(target))
+        every = self._clients.groups_of(target)
+        groups = every if wanted else self._its_time(target, every)
         rounds = []
         courses = [(group, self._course(target, group)) for group in groups]
         courses = [(group, course) for group, course in courses if course.ask]
@@ -95,10 +98,22 @@ class Rounds:
             return []
         if place is None:
             target = self._clients.completed(target)
-        backfill = self._state.targets.backfill(target.name)
+        wish = self._state.backfills.get(target.name)
+        if wish is not None:
+            self._wishes[target.name] = wish, {group.survey for group in every}
         for group, course in courses:
-            rounds.append(Round(target, group, key, place, course, backfill=backfill))
+            again = None if wish is None or group.survey in wish.done else wish
+            rounds.append(Round(target, group, key, place, course, backfill=again))
         return rounds
+
+    def note_read(self, rounds: Iterable[Round]) -> None:
+        """Note what was to be read again, and was; without an answer it is still wanted."""
+        read: dict[str, set[str]] = {name: set() for name in self._wishes}
+        for one in rounds:
+            if one.backfill is not None and one.answered:
+                read[one.target.name].add(one.group.survey)
+        for name, (wish, surveys) in self._wishes.items():
+            self._state.backfills.read_again(name, wish, surveys=read[name], of=surveys)
 
     def _its_time(self, target: Target, groups: list[Group]) -> list[Group]:
         """Return the surveys that are asked now: all, or those on which somebody waits.

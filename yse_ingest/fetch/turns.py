@@ -28,8 +28,9 @@ SPREAD_S = 5.0
 class Turns:
     """Which sources may be asked now: their breakers and budgets, as one message sees them."""
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, clients: Clients, *, began_ms: int) -> None:
         self._clients = clients
+        self._began_ms = began_ms
         self._state = clients.state
         self._settings = clients.settings
         self._free: set[str] = set()
@@ -117,5 +118,9 @@ class Turns:
         if not unheard:
             return
         wait_s = min(self.again_s[name][source] for source in unheard)
-        self._state.targets.set_due(name, self._state.now_ms() + int(wait_s * 1000))
+        due_ms = self._state.now_ms() + int(wait_s * 1000)
+        # Who was heard has a time of its own: that another is away does not put it off.
+        self._state.targets.put_off(
+            name, due_ms, since_ms=self._began_ms, until_ms=due_ms if heard else None
+        )
         self._state.choices.wait_for(name, unheard)

@@ -193,8 +193,9 @@ class AtlasSource:
         try:
             if held.url is None:
                 return self._recovered(ask, held, deadline)
-            # Another place, or another ATLAS_URL, is another question.
-            if held.kept or not held.is_at(*place) or not self._queue.owns(held.url):
+            # Another place, an earlier beginning, or another ATLAS_URL is another question.
+            same = held.is_at(*place) and held.is_since(self._mjd_min(ask))
+            if held.kept or not same or not self._queue.owns(held.url):
                 self._drop(ask, held, deadline)
                 return None
             task = self._queue.look(held.url, deadline=deadline)
@@ -219,8 +220,10 @@ class AtlasSource:
     def _collected(self, ask: Ask, job: Job, task: Task, deadline: float) -> Answer | None:
         """Return what a finished task found; None: its result is gone."""
         name, clean_up = ask.target.name, self._cleaner(ask, job)
+        # What is wanted since may be all of it: then the task began early enough for that.
+        full = job.full or ask.since_ms is None
         if task.result_url is None and task.error == NO_DATA:
-            return Answer(name, Status.EMPTY, full=job.full, clean_up=clean_up)
+            return Answer(name, Status.EMPTY, full=full, clean_up=clean_up)
         if task.result_url is None:
             self._drop(ask, job, deadline)
             raise SourceRefusedError(
@@ -239,7 +242,7 @@ class AtlasSource:
             forced=forced,
             refused=refused,
             dropped=dropped,
-            full=job.full,
+            full=full,
             clean_up=clean_up,
         )
 

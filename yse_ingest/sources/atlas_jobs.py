@@ -57,6 +57,10 @@ class Job:
         """Tell whether it is about this place [deg]."""
         return separation_arcsec(self.ra, self.dec, ra, dec) <= SAME_PLACE_ARCSEC
 
+    def is_since(self, mjd_min: float | None) -> bool:
+        """Tell whether it holds all that begins there, MJD [d]; None: at the first exposure."""
+        return self.mjd_min is None or (mjd_min is not None and self.mjd_min <= mjd_min)
+
     def is_of(self, task: Task) -> bool:
         """Tell whether a task of its request is its own."""
         return separation_arcsec(self.ra, self.dec, task.ra, task.dec) < TASK_PLACE_ARCSEC

@@ -6,6 +6,7 @@ them from the two ends. What people decided is kept in one plain file beside Red
 
 from __future__ import annotations
 
+from yse_ingest.state.backfills import Backfill
 from yse_ingest.state.choices import Choice
 from yse_ingest.state.clocks import Clock
 from yse_ingest.state.connection import Connection, Finding, side_connection
@@ -24,7 +25,7 @@ from yse_ingest.state.owed import (
 )
 from yse_ingest.state.source_records import KeptReply, SourceRecord
 from yse_ingest.state.store import State
-from yse_ingest.state.targets import EXPIRED, Backfill, DueTarget, FileSync
+from yse_ingest.state.targets import EXPIRED, DueTarget, FileSync
 from yse_ingest.state.troubles import CREDENTIALS, FORMAT, STATE_LOST, Trouble
 
 __all__ = [

@@ -252,8 +252,12 @@ class Clocks:
 
     def troubled(self, limit: int) -> list[str]:
         """Return targets without an answer, or an unclear one, longest so first; each once."""
+        return list(dict.fromkeys(name for name, _ in self.troubles(limit)))
+
+    def troubles(self, limit: int) -> list[tuple[str, str]]:
+        """Return names and sources without an answer, or an unclear one, longest so first."""
         members = self._connection.call("ZRANGE", self._troubled, 0, limit - 1)
-        return list(dict.fromkeys(member.rsplit("|", 1)[0] for member in members))
+        return [tuple(member.rsplit("|", 1)) for member in members]
 
     def count_troubled(self) -> int:
         """Return how many questions have no answer, or an unclear one."""

@@ -13,6 +13,7 @@ view::
     targets:pace             name -> how often the adaptive rule wants to ask [ms] (hash)
     targets:priority         names whose priority is not 0 (zset)
     targets:backfill         name -> what is to be read again of it (hash)
+    targets:hinted           name -> when it is due if the message that asks it is lost (hash)
     targets:pressed          length of the queue for which claiming waits (string)
     targets:added            name -> since when it is followed (hash)
     resolution               name -> until when its look-up is believed, and that, packed (hash)

@@ -200,6 +200,15 @@ end
 """
 )
 
+TARGETS_PUT_OFF = """
+-- KEYS: due pace; ARGV: name due_ms since_ms until_ms every_ms|''
+-- What was made due between these two stays so.
+local name, since, till = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+if ARGV[5] ~= '' then redis.call('HSET', KEYS[2], name, ARGV[5]) end
+local due = tonumber(redis.call('ZSCORE', KEYS[1], name) or 0)
+if due < since or due > till then redis.call('ZADD', KEYS[1], 'XX', ARGV[2], name) end
+"""
+
 TARGETS_SWEEP = """
 -- KEYS: due pending; ARGV: now oldest
 local names = redis.call('ZRANGE', KEYS[2], '-inf', ARGV[2], 'BYSCORE')

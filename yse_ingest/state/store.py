@@ -14,6 +14,7 @@ from yse_ingest.state import scripts
 from yse_ingest.state.adoptions import Adoptions
 from yse_ingest.state.aliases import AliasShelf
 from yse_ingest.state.audits import Audits
+from yse_ingest.state.backfills import BackfillStore
 from yse_ingest.state.breaker import Breaker
 from yse_ingest.state.budget import Budget
 from yse_ingest.state.choices import Choices
@@ -118,6 +119,7 @@ class State:
         self.pending = Pending(connection, keys)
         self.choices = Choices(connection, keys)
         self.hinted = Hinted(connection, keys)
+        self.backfills = BackfillStore(connection, keys)
         self.audits = Audits(connection, keys, self.decisions)
         self.tombstones = Tombstones(connection, keys, self.decisions)
         self.heartbeats = Heartbeats(connection, keys)

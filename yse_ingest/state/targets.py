@@ -50,21 +50,6 @@ class DueTarget(NamedTuple):
     """Where to ask; "" for the default source."""
 
 
-@dataclass(frozen=True)
-class Backfill:
-    """What is to be read again of a target: everything, or what was observed in a range."""
-
-    from_ms: int | None = None
-    """Not what was observed before [Unix ms]."""
-    to_ms: int | None = None
-    """Nor later [Unix ms]."""
-
-    @property
-    def is_range(self) -> bool:
-        """Tell whether only a part is wanted."""
-        return self.from_ms is not None or self.to_ms is not None
-
-
 class FileSync(NamedTuple):
     """What reading the targets file changed."""
 
@@ -312,6 +297,34 @@ class TargetStore:
         """Set when a known target is asked about next."""
         self._connection.call("ZADD", self._due, "XX", due_ms, canonical_name(name))
 
+    def put_off(
+        self,
+        name: str,
+        due_ms: int,
+        *,
+        since_ms: int,
+        until_ms: int | None = None,
+        every_s: float | None = None,
+    ) -> None:
+        """Have a known target asked about then, unless somebody wants it sooner.
+
+        Parameters
+        ----------
+        name, due_ms
+            Which, and when [Unix ms].
+        since_ms, until_ms
+            What is due between these stays so: it was wanted meanwhile [Unix ms]; None: now.
+        every_s
+            How often the adaptive rule wants to ask from now on [s]; None: as before.
+        """
+        until_ms = self._connection.now_ms() if until_ms is None else until_ms
+        pace = "" if every_s is None else max(1, round(every_s * 1000))
+        self._connection.run(
+            scripts.TARGETS_PUT_OFF,
+            keys=[self._due, self._pace],
+            args=[canonical_name(name), due_ms, since_ms, until_ms, pace],
+        )
+
     def due_ms(self, name: str) -> int | None:
         """Return when a target is due, or None when nobody follows it."""
         score = self._connection.call("ZSCORE", self._due, canonical_name(name))
@@ -400,14 +413,7 @@ class TargetStore:
 
     def set_pace(self, name: str, every_s: float, due_ms: int) -> None:
         """Keep how often the adaptive rule wants to ask [s], and when it does next."""
-        name = canonical_name(name)
-        self._connection.batch(
-            [
-                ("HSET", self._pace, name, max(1, round(every_s * 1000))),
-                ("ZADD", self._due, "XX", due_ms, name),
-            ],
-            atomic=True,
-        )
+        self.put_off(name, due_ms, since_ms=due_ms, until_ms=due_ms, every_s=every_s)
 
     def pace_s(self, name: str) -> float | None:
         """Return how often the adaptive rule last wanted to ask [s]."""
@@ -418,24 +424,6 @@ class TargetStore:
         """Return since when a claimed target waits to be asked about [Unix ms]."""
         score = self._connection.call("ZSCORE", self._pending, canonical_name(name))
         return None if score is None else int(float(score))
-
-    def ask_again(self, name: str, backfill: Backfill) -> None:
-        """Have everything of a target, or a range, read again the next time it is asked."""
-        value = dumps([backfill.from_ms, backfill.to_ms])
-        self._connection.call("HSET", self._backfill, canonical_name(name), value)
-
-    def backfill(self, name: str) -> Backfill | None:
-        """Return what is to be read again of a target."""
-        raw = self._connection.call(*self.backfill_read_of(name).command)
-        return None if raw is None else Backfill(*loads(raw))
-
-    def backfill_read_of(self, name: str) -> Read:
-        """Return what `backfill` reads."""
-        return Read(("HGET", self._backfill, canonical_name(name)))
-
-    def filled(self, name: str) -> None:
-        """Note that it was read again."""
-        self._connection.call("HDEL", self._backfill, canonical_name(name))
 
     def press(self, waiting: int | None) -> bool:
         """Note that claiming waits for a queue of this length, or (None) goes on.

@@ -168,7 +168,7 @@ class Upload:
         if self.state.targets.get(target.name) is None:
             # Only pushed: the next push reads everything, as each does.
             return
-        self.state.targets.ask_again(target.name, Backfill())
+        self.state.backfills.ask(target.name, Backfill())
         self.state.targets.set_due(target.name, self.state.now_ms())
 
     def read_back(self, judge: Judge) -> ReadBack:
