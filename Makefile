@@ -23,7 +23,8 @@ run: $(VENV)/.installed ## The whole service on the sandbox: 31 real supernovae 
 # Four at a time: most of them wait. Those of the workers run in processes of their own, for
 # Celery sets up logging once per process.
 TOGETHER := -n 4 --dist loadfile
-LONG     := tests/workers/test_secrets.py tests/campaigns/test_beside_the_crons.py \
+LONG     := tests/workers/test_secrets.py tests/workers/test_atlas_job.py \
+            tests/cli/test_push_atlas.py tests/campaigns/test_beside_the_crons.py \
             tests/campaigns/test_follow_campaign.py tests/campaigns/test_short_drill.py \
             tests/campaigns/test_short_rates.py tests/campaigns/test_short_scale.py
 
@@ -32,7 +33,7 @@ test: $(VENV)/.installed ## The tests
 	  $(addprefix --ignore=,$(LONG))
 	$(BIN)/pytest $(TOGETHER) tests/test_up.py tests/workers $(addprefix --ignore=,$(LONG))
 
-test-long: $(VENV)/.installed ## The tests that take a minute or more each
+test-long: $(VENV)/.installed ## The tests that wait long
 	$(BIN)/pytest $(LONG)
 
 scale: $(VENV)/.installed ## 100,000 targets: import, dispatch with two beats, add and remove; a claim out of a million

@@ -11,7 +11,7 @@ import pytest
 
 from yse_ingest.errors import SettingsError, StateError, StateUnavailableError
 from yse_ingest.state import State, side_connection
-from yse_ingest.state.connection import judge_server, refuse_old_server
+from yse_ingest.state.connection import CONNECT_PAUSES_S, judge_server, refuse_old_server
 from yse_ingest.state.embedded import EmbeddedRedis
 
 if TYPE_CHECKING:
@@ -71,6 +71,18 @@ def test_a_server_that_forgets_is_warned_about(own_server: EmbeddedRedis) -> Non
     assert findings["appendonly"].level == "warning"
     assert findings["maxmemory-policy"].level == "failure"
     assert "noeviction" in (findings["maxmemory-policy"].remedy or "")
+
+
+def test_who_was_just_told_that_nobody_is_there_is_told_at_once(unused_port: int) -> None:
+    """The first tries wait for a restart; `doctor`, which asks a dozen times, does so once."""
+    url, took = f"redis://127.0.0.1:{unused_port}/3", []
+    for _ in range(3):
+        began = time.monotonic()
+        with pytest.raises(StateUnavailableError):
+            State.connect(url, namespace="t", decisions=None)
+        took.append(time.monotonic() - began)
+    assert took[0] >= sum(CONNECT_PAUSES_S)
+    assert max(took[1:]) < CONNECT_PAUSES_S[-1]
 
 
 def test_no_server_is_said_with_address_and_remedy(unused_port: int) -> None:

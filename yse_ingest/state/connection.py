@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import redis
 from redis import exceptions
@@ -25,6 +26,8 @@ OLDEST_SERVER = (6, 2)
 """Oldest Redis that works: kombu and this package need ``ZRANGE ... BYSCORE``."""
 CONNECT_PAUSES_S = (0.1, 0.4, 1.0)
 """Pauses between tries to connect: a restart of Redis takes about that long [s]."""
+UNREACHED_S = 5.0
+"""So long after them a command that asks again, as `doctor` does, is told at once [s]."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +60,35 @@ class _Pool(redis.ConnectionPool):
 
     Before a connection stands nothing has been sent, so trying again is safe. A command whose
     reply was lost may have been carried out; whether it may be repeated is the caller's
-    knowledge.
+    knowledge. Where this process has just found nobody, and never anybody, it tries once.
     """
+
+    _unreached: ClassVar[dict[str, float]] = {}
+    """Address to when nobody was there, by the monotonic clock [s]."""
+    _stood = False
 
     def get_connection(self, *args: Any, **options: Any) -> Any:
         """Return a connection that stands."""
-        for pause in CONNECT_PAUSES_S:
+        address = _address(self.connection_kwargs)
+        since_s = time.monotonic() - self._unreached.get(address, -math.inf)
+        pauses = CONNECT_PAUSES_S if self._stood or since_s > UNREACHED_S else ()
+        for pause in pauses:
             try:
-                return super().get_connection(*args, **options)
+                return self._standing(*args, **options)
             except exceptions.AuthenticationError:
                 raise
             except exceptions.ConnectionError:
                 time.sleep(pause)
-        return super().get_connection(*args, **options)
+        try:
+            return self._standing(*args, **options)
+        except exceptions.ConnectionError:
+            self._unreached[address] = time.monotonic()
+            raise
+
+    def _standing(self, *args: Any, **options: Any) -> Any:
+        connection = super().get_connection(*args, **options)
+        self._stood = True
+        return connection
 
 
 class Connection:
