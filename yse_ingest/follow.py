@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from yse_ingest.errors import SettingsError, StateError, YseIngestError
 from yse_ingest.listing import listing
 from yse_ingest.state.targets import LEFT_FILE
-from yse_ingest.targets import Target, canonical_name
-from yse_ingest.ysepz import name_key
+from yse_ingest.targets import Target
+from yse_ingest.ysepz import alias_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -314,14 +314,14 @@ def _by_pk(
     for name, place in cached.items():
         found.setdefault(place["pk"], []).append(name)
     lost = {
-        name_key(name): name
+        alias_key(name): name
         for name, origin in origins.items()
         if origin == "list" and name not in cached and name not in usable
     }
     if lost and usable.keys() - origins.keys():
         # Their look-up is too old: the old name of one that was renamed is an alias now.
         for alias in client.aliases():
-            old = lost.get(name_key(canonical_name(alias.name)))
+            old = lost.get(alias_key(alias.name))
             if old is not None and alias.transient is not None:
                 found.setdefault(alias.transient, []).append(old)
     return found

@@ -478,6 +478,20 @@ def test_a_renamed_transient_is_the_same_target(survey: Survey, is_kept: bool) -
     assert survey.follow(service).renamed == {}
 
 
+def test_the_old_name_may_be_an_alias_with_a_blank_before_it(survey: Survey) -> None:
+    """As YSE-PZ keeps the other names that TNS says: the same target all the same."""
+    service = survey.service()
+    survey.follow(service)
+    service.state.resolutions.drop("2020aa")
+    survey.house.ysepz.rename("2020aa", "2020zz")
+    with survey.house.ysepz.store.connect() as database:
+        database.run("UPDATE YSE_App_alternatetransientnames SET name = ?", [" 2020aa"])
+
+    followed = survey.follow(service)
+
+    assert (followed.renamed, followed.new, followed.gone) == ({"2020zz": "2020aa"}, (), ())
+
+
 def test_a_pause_that_nobody_decided_is_no_decision_afterwards(survey: Survey) -> None:
     """It had left the list when it was renamed: back in the list, it goes on."""
     service = survey.service()

@@ -4,12 +4,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
 from yse_ingest.errors import AmbiguousTargetError, PlaceTakenError, TargetError
 from yse_ingest.targets import Target, separation_arcsec
-from yse_ingest.ysepz import Transient, resolve
+from yse_ingest.ysepz import Transient, create, resolve
 from yse_ingest.ysepz.lookup import in_merge_box
 
 if TYPE_CHECKING:
@@ -56,6 +57,31 @@ def test_by_alias(server: YsePzStandIn, client: YsePz, alias: str) -> None:
     found = resolve(client, Target(alias))
     assert found.transient is not None
     assert (found.transient.name, found.by) == ("2019np", "alias")
+
+
+@pytest.mark.parametrize("posted", ["ZTF25aaaaaaa, ATLAS25xyz", "ZTF25aaaaaaa ,\tATLAS25xyz "])
+@pytest.mark.parametrize("target", [{}, {"ra": RA, "dec": DEC + 1.9 / 3600}])
+def test_by_alias_with_a_blank_before_it(
+    server: YsePzStandIn, client: YsePz, posted: str, target: dict[str, Any]
+) -> None:
+    """YSE-PZ splits what TNS says at the commas and keeps the blanks; the name has none."""
+    add = {"name": "2019np", "internal_names": posted}
+    account = (client.account.username, client.account.password)
+    requests.post(f"{server.url}/add_transient/", json={"t": add}, auth=account, timeout=5)
+    found = resolve(client, Target("ATLAS25xyz", **target))
+    assert found.transient is not None
+    assert (found.transient.name, found.by) == ("2019np", "alias")
+
+
+def test_an_alias_with_a_blank_before_it_is_never_created(
+    server: YsePzStandIn, client: YsePz
+) -> None:
+    """Farther off than the neighbours are looked for, a second light curve would begin."""
+    server.add_alias(" ATLAS25xyz", "2019np")
+    elsewhere = Target("ATLAS25xyz", ra=RA, dec=DEC + 4.0 / 3600, creation=CREATION)
+    with pytest.raises(TargetError, match=r'4\.0" from those of the transient 2019np'):
+        create(client, elsewhere, client.vocabulary())
+    assert server.transients() == ["2019np"]
 
 
 def test_a_name_wins_over_an_alias(server: YsePzStandIn, client: YsePz) -> None:

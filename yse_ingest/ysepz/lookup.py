@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from yse_ingest.errors import AmbiguousTargetError, PlaceTakenError, TargetError
-from yse_ingest.targets import canonical_name, check_position, separation_arcsec
+from yse_ingest.targets import check_position, separation_arcsec
 from yse_ingest.ysepz.http import SERVICE
-from yse_ingest.ysepz.transients import Transient, name_key
+from yse_ingest.ysepz.transients import Transient, alias_key, name_key
 
 if TYPE_CHECKING:
     from yse_ingest.targets import Target
@@ -122,13 +122,12 @@ def transient_by_alias(client: YsePz, name: str) -> Transient | None:
     AmbiguousTargetError
         When several transients have it.
     """
-    key = name_key(name)
+    key = alias_key(name)
     for again in (False, True):
         pks = {
             alias.transient
             for alias in client.aliases()
-            if alias.transient is not None
-            and key in (name_key(alias.name), name_key(canonical_name(alias.name)))
+            if alias.transient is not None and alias_key(alias.name) == key
         }
         found = [one for pk in sorted(pks) if (one := client.transient_by_pk(pk))]
         if len(found) == len(pks) or again:
