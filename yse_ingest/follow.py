@@ -4,20 +4,21 @@ Which lists these are, the targets file says and people decide (`follow_lists`).
 of them is paused, not forgotten. What a person added, or the targets file has, is theirs: the
 lists neither change nor pause it. A transient is one target whatever it is called: one that was
 renamed in YSE-PZ goes on under its new name, with its pause, cadence and rejected points; one
-that people follow under another of its names is not followed twice.
+that people follow under another of its names is not followed twice. Nor does a list make what
+people follow another transient: where it has one of the same name, that is told.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.errors import SettingsError, StateError, YseIngestError
 from yse_ingest.listing import listing
 from yse_ingest.state.targets import LEFT_FILE
 from yse_ingest.targets import Target
-from yse_ingest.ysepz import alias_key
+from yse_ingest.ysepz import alias_key, name_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -42,7 +43,7 @@ class Followed:
     gone: tuple[str, ...]
     back: tuple[str, ...]
     unusable: tuple[str, ...]
-    """Names that cannot be followed, or that several transients have."""
+    """Names that cannot be followed, or that several transients have, if behind a prefix."""
     renamed: Mapping[str, str]
     """New names of targets that were followed under another one, with that one."""
     kept: tuple[str, ...]
@@ -251,30 +252,51 @@ def look(
     cached = state.resolutions.many(list(origins))
     by_pk = _by_pk(client, origins, found.usable, cached)
     paused = state.targets.paused()
+    of_people = {
+        name
+        for name, origin in origins.items()
+        if origin != "list" and paused.get(name) != LEFT_FILE
+    }
     places: dict[str, dict[str, Any]] = {}
-    targets, renames, followed_otherwise = [], [], []
+    targets, renames, followed_otherwise, rivals = [], [], [], []
     for name, transient in found.usable.items():
-        place = cached.get(name) if transient is None else transient.as_dict()
+        known = cached.get(name)
+        place = known if transient is None else transient.as_dict()
         others = [each for each in by_pk.get(place["pk"], ()) if each != name] if place else []
-        theirs = [
-            each for each in others if origins[each] != "list" and paused.get(each) != LEFT_FILE
-        ]
+        theirs = [each for each in others if each in of_people]
+        stays = name in of_people and not _is_meant(name, known, transient)
         if transient is not None:
-            places |= dict.fromkeys((name, *theirs), transient.as_dict())
+            placed = theirs if stays else [name, *theirs]
+            places |= dict.fromkeys(placed, transient.as_dict())
         if theirs:
             followed_otherwise += theirs
+            continue
+        if stays and known is not None and transient is not None:
+            rivals += [known["name"], transient.name]
             continue
         renames += [(old, name) for old in others if origins[old] == "list"]
         targets.append(Target(name))
     return Look(
         wanted=wanted,
-        listing=found,
+        listing=replace(found, unusable=(*dict.fromkeys((*found.unusable, *rivals)),)),
         targets=tuple(targets),
         theirs=tuple(followed_otherwise),
         renames=tuple(renames),
         places=places,
         requests=len(sent),
     )
+
+
+def _is_meant(name: str, known: Mapping[str, Any] | None, transient: Transient | None) -> bool:
+    """Tell whether a target of people is the transient that a list has under its name.
+
+    "2021abc" may be one transient and "SN2021abc" another: what it is known to be, it stays.
+    """
+    if transient is None:
+        return True
+    if known is None:
+        return name_key(transient.name) == name_key(name)
+    return bool(known["pk"] == transient.pk)
 
 
 def _brought_in_step(clients: Clients, seen: Look) -> Followed:

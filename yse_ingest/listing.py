@@ -12,7 +12,7 @@ from yse_ingest.errors import (
     YsePzReplyError,
     YsePzUnavailableError,
 )
-from yse_ingest.targets import Target
+from yse_ingest.targets import Target, canonical_name
 from yse_ingest.ysepz import Listed, name_key
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Listing:
     usable: Mapping[str, Transient | None]
     """Names that can be followed; None: nothing but the name is known."""
     unusable: tuple[str, ...]
-    """Names that cannot be followed, or that several transients have."""
+    """Names that cannot be followed, or that several transients have, if behind a prefix."""
     unread: Mapping[Selection, YseIngestError]
     """Lists that could not be read, while others could: nobody knows what they have."""
 
@@ -152,7 +152,8 @@ def _usable(found: list[Listed]) -> tuple[dict[str, Transient | None], list[str]
     """Return the names that can be followed, each with its transient; and those that cannot."""
     names: dict[str, list[Listed]] = {}
     for one in found:
-        names.setdefault(name_key(one.name), []).append(one)
+        # "2021abc" and "SN2021abc" would be one target: nobody could tell which it is.
+        names.setdefault(name_key(canonical_name(one.name)), []).append(one)
     usable: dict[str, Transient | None] = {}
     unusable = []
     for same in names.values():
@@ -162,7 +163,7 @@ def _usable(found: list[Listed]) -> tuple[dict[str, Transient | None], list[str]
             unusable.append(same[0].name)
             continue
         if len(same) > 1:
-            unusable.append(name)
+            unusable += dict.fromkeys(one.name for one in same)
         else:
             usable[name] = same[0].transient
     return usable, unusable

@@ -33,6 +33,68 @@ def test_by_name(client: YsePz, name: str) -> None:
     assert (found.transient.name, found.by, found.separation_arcsec) == ("2019np", "name", None)
 
 
+PREFIXED = ("SN2024xyz", "AT2024xyz", "SN 2024xyz", "AT 2024xyz")
+
+
+@pytest.mark.parametrize("stored", PREFIXED)
+@pytest.mark.parametrize("asked", ["2024xyz", "AT2024xyz", "SN 2024xyz", "at2024XYZ"])
+def test_by_a_name_that_was_posted_with_its_prefix(
+    server: YsePzStandIn, client: YsePz, stored: str, asked: str
+) -> None:
+    """YSE-PZ keeps what was posted: each spelling finds it, and its stored name is told."""
+    server.add_transient(stored, 10.0, 10.0)
+    found = resolve(client, Target(asked))
+    assert found.transient is not None
+    assert (found.transient.name, found.by) == (stored, "name")
+
+
+def test_the_prefixes_are_asked_for_on_a_miss_alone(
+    server: YsePzStandIn, client: YsePz
+) -> None:
+    """A transient of the bare name is the one, whatever else there is."""
+    server.add_transient("SN2019np", 10.0, 10.0)
+    client.vocabulary()
+    server.log.clear()
+    found = resolve(client, Target("2019np"))
+    assert found.transient is not None
+    assert found.transient.name == "2019np"
+    assert len(server.log) == 1
+    assert resolve(client, Target("ZTF19zzzzzzz")).by == "none"
+    assert len(server.log) == 3  # the name, and the list of aliases
+
+
+def test_two_behind_a_prefix(server: YsePzStandIn, client: YsePz) -> None:
+    """Nobody can tell which is meant: both are named."""
+    server.add_transient("SN2024xyz", 10.0, 10.0)
+    server.add_transient("AT 2024xyz", 20.0, 10.0)
+    with pytest.raises(AmbiguousTargetError, match=r"SN2024xyz .*AT 2024xyz"):
+        resolve(client, Target("2024xyz"))
+
+
+def test_a_prefixed_name_wins_over_an_alias(server: YsePzStandIn, client: YsePz) -> None:
+    """It is a name, and an alias may be anybody's."""
+    server.add_transient("SN2020b", 10.0, 10.0)
+    server.add_alias("2020b", "2019np")
+    found = resolve(client, Target("2020b"))
+    assert found.transient is not None
+    assert found.transient.name == "SN2020b"
+
+
+@pytest.mark.parametrize("arcsec", [0.5, 1.5, 4.0])
+def test_nothing_is_created_beside_a_prefixed_name(
+    server: YsePzStandIn, client: YsePz, arcsec: float
+) -> None:
+    """Near or far, it is that transient; too far off, it is told by its stored name."""
+    server.add_transient("AT2024xyz", 10.0, 10.0)
+    target = Target("AT2024xyz", ra=10.0, dec=10.0 + arcsec / 3600, creation=CREATION)
+    if arcsec > 2.0:
+        with pytest.raises(TargetError, match="those of the transient AT2024xyz at"):
+            create(client, target, client.vocabulary())
+    else:
+        assert create(client, target, client.vocabulary()).name == "AT2024xyz"
+    assert server.transients() == ["2019np", "AT2024xyz"]
+
+
 def test_by_name_with_coordinates(client: YsePz) -> None:
     """Coordinates close to those of YSE-PZ are fine, and their separation is told."""
     found = resolve(client, Target("2019np", ra=RA, dec=DEC + 1.9 / 3600))

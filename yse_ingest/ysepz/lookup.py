@@ -1,5 +1,7 @@
 """Which transient of YSE-PZ a target is: by name, by alias, by position, in this order.
 
+A name of the IAU is looked for as it is, then behind SN and AT: YSE-PZ keeps what was posted.
+
 YSE-PZ itself looks up by name, then by a box of half-width 0.756", in which it renames, moves
 or merges what it finds; it never asks the aliases there (measured 2026-11). So everything that
 could be hit is looked up before anything is sent.
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from yse_ingest.errors import AmbiguousTargetError, PlaceTakenError, TargetError
-from yse_ingest.targets import check_position, separation_arcsec
+from yse_ingest.targets import check_position, prefixed_names, separation_arcsec
 from yse_ingest.ysepz.http import SERVICE
 from yse_ingest.ysepz.transients import Transient, alias_key, name_key
 
@@ -55,7 +57,7 @@ def resolve(client: YsePz, target: Target) -> Resolution:
         Its coordinates are more than 2" from those of the transient of its name, or YSE-PZ has
         several of that name, or that transient's coordinates are none.
     AmbiguousTargetError
-        Its name is an alias of several transients.
+        Its name is an alias of several transients, or several have it behind a prefix.
     PlaceTakenError
         Another transient stands within 3", and the target may not stand beside it.
     YsePzError
@@ -91,6 +93,8 @@ def check_place(target: Target, transient: Transient) -> None:
 
 def _resolve(client: YsePz, target: Target) -> Resolution:
     transient = client.transient_by_name(target.name)
+    if transient is None:
+        transient = _prefixed(client, target.name)
     if transient is not None:
         return _known(target, transient, by="name")
     transient = transient_by_alias(client, target.name)
@@ -112,6 +116,27 @@ def _resolve(client: YsePz, target: Target) -> Resolution:
                 transient=None, by="none", separation_arcsec=None, neighbours=tuple(near)
             )
     raise _taken(target, near)
+
+
+def _prefixed(client: YsePz, name: str) -> Transient | None:
+    """Return the transient that has this name of the IAU behind SN or AT.
+
+    Its filter knows one name at a time: a name that is no stored one costs four questions.
+
+    Raises
+    ------
+    AmbiguousTargetError
+        When several transients do.
+    """
+    found = [one for each in prefixed_names(name) if (one := client.transient_by_name(each))]
+    if len(found) > 1:
+        raise AmbiguousTargetError(
+            f"{name} is the name of {len(found)} transients: {', '.join(map(str, found))}",
+            service=SERVICE,
+            target=name,
+            remedy=f"In YSE-PZ, give the one that is meant the name {name}.",
+        )
+    return found[0] if found else None
 
 
 def transient_by_alias(client: YsePz, name: str) -> Transient | None:
@@ -162,7 +187,8 @@ def _known(target: Target, transient: Transient, *, by: Literal["name", "alias"]
         return Resolution(transient, by=by, separation_arcsec=None)
     separation = separation_arcsec(target.ra, target.dec, transient.ra, transient.dec)
     if separation > OFFSET_MAX_ARCSEC:
-        called = "" if by == "name" else f" {transient.name}"
+        same = name_key(transient.name) == name_key(target.name)
+        called = "" if same else f" {transient.name}"
         given = f"{target.ra:.5f}, {target.dec:+.5f}"
         raise TargetError(
             f'its coordinates {given} are {separation:.1f}" from those of the '
