@@ -52,6 +52,8 @@ class Followed:
     """How many transients each list has."""
     unread: Mapping[Selection, str]
     """Lists that could not be read, and why: as long as there are any, nothing is paused."""
+    odd: tuple[str, ...]
+    """What is left out or read otherwise because of an odd row: a sentence each."""
     requests: int
     """How many YSE-PZ was sent for it."""
 
@@ -86,6 +88,7 @@ class Look:
             kept=(*(one.name for one in self.targets if one.name not in others), *self.theirs),
             counts=self.listing.counts,
             unread={each: error.fact for each, error in self.listing.unread.items()},
+            odd=self.listing.odd,
             requests=self.requests,
         )
 
@@ -354,6 +357,8 @@ def _note_troubles(clients: Clients, followed: Followed) -> None:
     facts = [f"{each} could not be read: {why}" for each, why in followed.unread.items()]
     if followed.unread:
         logger.warning("lists not read", extra={"lists": facts})
+    if followed.odd:
+        logger.warning("odd rows in lists", extra={"rows": list(followed.odd)})
     if followed.unusable:
         count = len(followed.unusable)
         facts.append(f"{count} names of YSE-PZ's lists cannot be followed: see the log")

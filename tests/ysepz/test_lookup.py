@@ -8,7 +8,12 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yse_ingest.errors import AmbiguousTargetError, PlaceTakenError, TargetError
+from yse_ingest.errors import (
+    AmbiguousTargetError,
+    PlaceTakenError,
+    TargetError,
+    YsePzReplyError,
+)
 from yse_ingest.targets import Target, separation_arcsec
 from yse_ingest.ysepz import Transient, create, resolve
 from yse_ingest.ysepz.lookup import in_merge_box
@@ -215,6 +220,21 @@ def test_across_ra_zero(server: YsePzStandIn, client: YsePz) -> None:
     target = Target("2026zz", ra=0.00005, dec=0.0, creation={**CREATION, "beside": "edge"})
     with pytest.raises(PlaceTakenError, match="edge"):
         resolve(client, target)
+
+
+def test_one_without_a_slug(server: YsePzStandIn, client: YsePz) -> None:
+    """It is refused with what to do about it, and stands in nobody's way."""
+    pk = server.add_transient("2020b", RA, DEC + 2.5 / 3600)
+    with server.store.connect() as database:
+        database.update("transient", [pk], {"slug": None})
+    with pytest.raises(TargetError, match="no slug") as caught:
+        resolve(client, Target("2020b"))
+    assert "Save it once in YSE-PZ" in str(caught.value)
+    with pytest.raises(YsePzReplyError, match="no slug") as unshown:
+        client.read_back("")
+    assert unshown.value.field == "slug"
+    assert [one.name for one, _ in client.transients_near(RA, DEC, 3.0)] == ["2019np", "2020b"]
+    assert resolve(client, Target("2019np")).transient is not None
 
 
 def test_nothing_there(client: YsePz) -> None:

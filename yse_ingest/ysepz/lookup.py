@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from yse_ingest.errors import AmbiguousTargetError, PlaceTakenError, TargetError
 from yse_ingest.targets import check_position, prefixed_names, separation_arcsec
 from yse_ingest.ysepz.http import SERVICE
-from yse_ingest.ysepz.transients import Transient, alias_key, name_key
+from yse_ingest.ysepz.transients import NO_SLUG, SAVE_IT, Transient, alias_key, name_key
 
 if TYPE_CHECKING:
     from yse_ingest.targets import Target
@@ -55,7 +55,7 @@ def resolve(client: YsePz, target: Target) -> Resolution:
     ------
     TargetError
         Its coordinates are more than 2" from those of the transient of its name, or YSE-PZ has
-        several of that name, or that transient's coordinates are none.
+        several of that name, or that transient's coordinates are none, or it has no slug.
     AmbiguousTargetError
         Its name is an alias of several transients, or several have it behind a prefix.
     PlaceTakenError
@@ -66,6 +66,7 @@ def resolve(client: YsePz, target: Target) -> Resolution:
     found = _resolve(client, target)
     if found.transient is not None:
         check_place(target, found.transient)
+        _check_slug(target, found.transient)
     return found
 
 
@@ -89,6 +90,17 @@ def check_place(target: Target, transient: Transient) -> None:
             value=error.value,
             remedy="Correct its coordinates in YSE-PZ.",
         ) from error
+
+
+def _check_slug(target: Target, transient: Transient) -> None:
+    if not transient.slug:
+        raise TargetError(
+            f"{NO_SLUG}: {transient} is number {transient.pk}",
+            service=SERVICE,
+            target=target.name,
+            field="slug",
+            remedy=SAVE_IT,
+        )
 
 
 def _resolve(client: YsePz, target: Target) -> Resolution:

@@ -12,6 +12,9 @@ from yse_ingest.times import time_ms_of_date
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+NO_SLUG = "the transient has no slug, and YSE-PZ shows photometry by that alone"
+SAVE_IT = "Save it once in YSE-PZ (its admin page): that gives it one."
+
 
 @dataclass(frozen=True)
 class Transient:
@@ -20,7 +23,7 @@ class Transient:
     pk: int
     name: str
     slug: str
-    """Its name in addresses; not derivable from the name."""
+    """Its name in addresses; not derivable from the name. Empty: it has none."""
     ra: float
     """ICRS [deg]."""
     dec: float
