@@ -1,4 +1,4 @@
-"""Names of the IAU that somebody posted to YSE-PZ with their prefix."""
+"""Names that YSE-PZ keeps otherwise than people say them: with a prefix, with an accent."""
 
 from __future__ import annotations
 
@@ -47,6 +47,23 @@ def test_its_photometry_goes_to_it(house: House, stored: str) -> None:
     assert len(house.ysepz.rows(stored)) == 2
     assert house.ysepz.transients() == ["2019np", stored]
     assert house.writes() == ["/add_transient_phot/"] * 2
+
+
+def test_a_name_with_an_accent_is_sent_as_it_is_stored(house: House) -> None:
+    """Its database finds it without the accent, which people leave out."""
+    house.ysepz.add_transient("SN t\u00e9", RA, DEC)
+    alert(house)
+    result = house.push(Target("SN te"))
+    assert (result.state, result.transient) == ("verified", "SN t\u00e9")
+
+    service = house.service()
+    service.enqueue(Target("sn te"))
+    alert(house, 1)
+    house.cycle(service, "sn te")
+
+    assert len(house.ysepz.rows("SN t\u00e9")) == 2
+    assert service.state.outbox.rows(10) == []
+    assert house.ysepz.transients() == ["2019np", "SN t\u00e9"]
 
 
 def test_a_listed_one_is_followed(survey: Survey) -> None:
