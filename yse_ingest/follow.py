@@ -4,20 +4,21 @@ Which lists these are, the targets file says and people decide (`follow_lists`).
 of them is paused, not forgotten. What a person added, or the targets file has, is theirs: the
 lists neither change nor pause it. A transient is one target whatever it is called: one that was
 renamed in YSE-PZ goes on under its new name, with its pause, cadence and rejected points; one
-that people follow under another of its names is not followed twice.
+that people follow under another of its names is not followed twice. Nor does a list make what
+people follow another transient: where it has one of the same name, that is told.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from yse_ingest.errors import SettingsError, StateError, YseIngestError
 from yse_ingest.listing import listing
 from yse_ingest.state.targets import LEFT_FILE
-from yse_ingest.targets import Target, canonical_name
-from yse_ingest.ysepz import name_key
+from yse_ingest.targets import Target
+from yse_ingest.ysepz import alias_key, name_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -42,7 +43,7 @@ class Followed:
     gone: tuple[str, ...]
     back: tuple[str, ...]
     unusable: tuple[str, ...]
-    """Names that cannot be followed, or that several transients have."""
+    """Names that cannot be followed, or that several transients have, if behind a prefix."""
     renamed: Mapping[str, str]
     """New names of targets that were followed under another one, with that one."""
     kept: tuple[str, ...]
@@ -51,6 +52,8 @@ class Followed:
     """How many transients each list has."""
     unread: Mapping[Selection, str]
     """Lists that could not be read, and why: as long as there are any, nothing is paused."""
+    odd: tuple[str, ...]
+    """What is left out or read otherwise because of an odd row: a sentence each."""
     requests: int
     """How many YSE-PZ was sent for it."""
 
@@ -85,6 +88,7 @@ class Look:
             kept=(*(one.name for one in self.targets if one.name not in others), *self.theirs),
             counts=self.listing.counts,
             unread={each: error.fact for each, error in self.listing.unread.items()},
+            odd=self.listing.odd,
             requests=self.requests,
         )
 
@@ -251,30 +255,51 @@ def look(
     cached = state.resolutions.many(list(origins))
     by_pk = _by_pk(client, origins, found.usable, cached)
     paused = state.targets.paused()
+    of_people = {
+        name
+        for name, origin in origins.items()
+        if origin != "list" and paused.get(name) != LEFT_FILE
+    }
     places: dict[str, dict[str, Any]] = {}
-    targets, renames, followed_otherwise = [], [], []
+    targets, renames, followed_otherwise, rivals = [], [], [], []
     for name, transient in found.usable.items():
-        place = cached.get(name) if transient is None else transient.as_dict()
+        known = cached.get(name)
+        place = known if transient is None else transient.as_dict()
         others = [each for each in by_pk.get(place["pk"], ()) if each != name] if place else []
-        theirs = [
-            each for each in others if origins[each] != "list" and paused.get(each) != LEFT_FILE
-        ]
+        theirs = [each for each in others if each in of_people]
+        stays = name in of_people and not _is_meant(name, known, transient)
         if transient is not None:
-            places |= dict.fromkeys((name, *theirs), transient.as_dict())
+            placed = theirs if stays else [name, *theirs]
+            places |= dict.fromkeys(placed, transient.as_dict())
         if theirs:
             followed_otherwise += theirs
+            continue
+        if stays and known is not None and transient is not None:
+            rivals += [known["name"], transient.name]
             continue
         renames += [(old, name) for old in others if origins[old] == "list"]
         targets.append(Target(name))
     return Look(
         wanted=wanted,
-        listing=found,
+        listing=replace(found, unusable=(*dict.fromkeys((*found.unusable, *rivals)),)),
         targets=tuple(targets),
         theirs=tuple(followed_otherwise),
         renames=tuple(renames),
         places=places,
         requests=len(sent),
     )
+
+
+def _is_meant(name: str, known: Mapping[str, Any] | None, transient: Transient | None) -> bool:
+    """Tell whether a target of people is the transient that a list has under its name.
+
+    "2021abc" may be one transient and "SN2021abc" another: what it is known to be, it stays.
+    """
+    if transient is None:
+        return True
+    if known is None:
+        return name_key(transient.name) == name_key(name)
+    return bool(known["pk"] == transient.pk)
 
 
 def _brought_in_step(clients: Clients, seen: Look) -> Followed:
@@ -314,14 +339,14 @@ def _by_pk(
     for name, place in cached.items():
         found.setdefault(place["pk"], []).append(name)
     lost = {
-        name_key(name): name
+        alias_key(name): name
         for name, origin in origins.items()
         if origin == "list" and name not in cached and name not in usable
     }
     if lost and usable.keys() - origins.keys():
         # Their look-up is too old: the old name of one that was renamed is an alias now.
         for alias in client.aliases():
-            old = lost.get(name_key(canonical_name(alias.name)))
+            old = lost.get(alias_key(alias.name))
             if old is not None and alias.transient is not None:
                 found.setdefault(alias.transient, []).append(old)
     return found
@@ -332,6 +357,8 @@ def _note_troubles(clients: Clients, followed: Followed) -> None:
     facts = [f"{each} could not be read: {why}" for each, why in followed.unread.items()]
     if followed.unread:
         logger.warning("lists not read", extra={"lists": facts})
+    if followed.odd:
+        logger.warning("odd rows in lists", extra={"rows": list(followed.odd)})
     if followed.unusable:
         count = len(followed.unusable)
         facts.append(f"{count} names of YSE-PZ's lists cannot be followed: see the log")

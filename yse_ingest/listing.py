@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,8 @@ from yse_ingest.errors import (
     YsePzReplyError,
     YsePzUnavailableError,
 )
-from yse_ingest.targets import Target
-from yse_ingest.ysepz import Listed, name_key
+from yse_ingest.targets import Target, canonical_name
+from yse_ingest.ysepz import NO_SLUG, SAVE_IT, Listed, name_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -32,9 +33,11 @@ class Listing:
     usable: Mapping[str, Transient | None]
     """Names that can be followed; None: nothing but the name is known."""
     unusable: tuple[str, ...]
-    """Names that cannot be followed, or that several transients have."""
+    """Names that cannot be followed, or that several transients have, if behind a prefix."""
     unread: Mapping[Selection, YseIngestError]
     """Lists that could not be read, while others could: nobody knows what they have."""
+    odd: tuple[str, ...] = ()
+    """What is left out or read otherwise because of an odd row: a sentence each."""
 
 
 def listing(
@@ -81,7 +84,18 @@ def listing(
     found = {each: _chosen(each, read) for each in wanted if each not in unread}
     usable, unusable = _usable(_once(found.values()))
     counts = {selection: len(listed) for selection, listed in found.items()}
-    return Listing(counts, usable, tuple(unusable), unread)
+    return Listing(counts, usable, tuple(unusable), unread, tuple(_odd(read)))
+
+
+def _odd(read: Mapping[Term, _Read]) -> Iterator[str]:
+    """Tell which rows could not be used as they are."""
+    for term, each in read.items():
+        columns = Counter(column for one in each.listed for column in one.unread)
+        for column, count in columns.items():
+            yield f"{term}: {column} cannot be read in {count} rows, which are looked up"
+    places = [one.transient for each in read.values() for one in each.listed if one.transient]
+    for name in dict.fromkeys(place.name for place in places if not place.slug):
+        yield f"{name}: {NO_SLUG}. {SAVE_IT}"
 
 
 def _stop_where(
@@ -152,7 +166,8 @@ def _usable(found: list[Listed]) -> tuple[dict[str, Transient | None], list[str]
     """Return the names that can be followed, each with its transient; and those that cannot."""
     names: dict[str, list[Listed]] = {}
     for one in found:
-        names.setdefault(name_key(one.name), []).append(one)
+        # "2021abc" and "SN2021abc" would be one target: nobody could tell which it is.
+        names.setdefault(name_key(canonical_name(one.name)), []).append(one)
     usable: dict[str, Transient | None] = {}
     unusable = []
     for same in names.values():
@@ -161,8 +176,9 @@ def _usable(found: list[Listed]) -> tuple[dict[str, Transient | None], list[str]
         except TargetError:
             unusable.append(same[0].name)
             continue
-        if len(same) > 1:
-            unusable.append(name)
+        place = same[0].transient
+        if len(same) > 1 or (place is not None and not place.slug):
+            unusable += dict.fromkeys(one.name for one in same)
         else:
-            usable[name] = same[0].transient
+            usable[name] = place
     return usable, unusable

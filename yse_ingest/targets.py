@@ -25,16 +25,26 @@ PRIORITY_MAX = 9
 PRIORITIES = {"low": -1, "normal": 0, "high": 1}
 """Priorities by name."""
 
-_IAU = re.compile(r"(?:SN|AT)[\s_-]*((?:19|20)\d{2}[A-Za-z]{1,8})", re.IGNORECASE)
+_BARE = r"(?:19|20)\d{2}[A-Za-z]{1,8}"
+_IAU = re.compile(rf"(?:SN|AT)[\s_-]*({_BARE})", re.IGNORECASE)
+_PREFIXES = ("SN", "AT", "SN ", "AT ")
 
 
 def canonical_name(name: str) -> str:
-    """Return the name under which YSE-PZ keeps a transient.
+    """Return the name under which YSE-PZ keeps a transient, unless somebody posted another.
 
     ``SN2019np``, ``SN 2019np`` and ``AT2019np`` are ``2019np`` there; anything else is itself.
     """
     iau = _IAU.fullmatch(name.strip())
     return iau.group(1) if iau else name
+
+
+def prefixed_names(name: str) -> tuple[str, ...]:
+    """Return the other spellings of a name of the IAU, none of any other name.
+
+    YSE-PZ keeps what was posted: ``2019np`` may be ``SN2019np`` there.
+    """
+    return tuple(f"{each}{name}" for each in _PREFIXES) if re.fullmatch(_BARE, name) else ()
 
 
 def source_names(text: str) -> tuple[str, ...]:
@@ -161,7 +171,7 @@ class Target:
     """
 
     name: str
-    """YSE-PZ's name of it (`canonical_name` is applied)."""
+    """Its name, without the prefix of the IAU (`canonical_name` is applied)."""
     ra: float | None = None
     """Right ascension, ICRS [deg]; None: taken from YSE-PZ."""
     dec: float | None = None

@@ -403,6 +403,51 @@ def test_what_a_saved_query_lists_is_followed(survey: Survey, sql: str, look_ups
     assert asked(survey, "/api/transients/") == look_ups
 
 
+@pytest.mark.parametrize(
+    ("column", "shown"),
+    [("s.name AS status", "4 AS status"), ("t.disc_date", "'Jan 3, 2020' AS disc_date")],
+    ids=["status by number", "date of another kind"],
+)
+def test_a_column_that_cannot_be_read_stops_no_query(
+    survey: Survey, column: str, shown: str
+) -> None:
+    """Its name is enough: the rows are looked up, and the column is told."""
+    survey.house.ysepz.saved_queries["Our targets"] = WHOLE.replace(column, shown)
+    survey.house.mars.add_alert("ZTF20aa", 2458900.5, "g", 18.0, 0.1, 10.0, 5.0)
+    service = survey.service(QUERY)
+
+    followed = survey.follow(service)
+
+    assert sorted(followed.new) == ["2020aa", "2020bb", "2020cc"]
+    said = f"{shown.rsplit(maxsplit=1)[-1]} cannot be read in 3 rows, which are looked up"
+    assert followed.odd == (f"query Our targets: {said}",)
+    survey.house.cycle(service, "2020aa")
+    assert len(survey.house.ysepz.rows("2020aa")) == 1
+
+
+def test_one_without_a_slug_is_left_out_alone(survey: Survey) -> None:
+    """It is told what to do about it; once that is done it is followed."""
+    service = survey.service()
+    slug("2020aa", None, survey)
+
+    followed = survey.follow(service)
+
+    assert followed.new == ("2020cc", "2020bb")
+    assert followed.unusable == ("2020aa",)
+    (said,) = followed.odd
+    assert said.startswith("2020aa: the transient has no slug")
+    assert "Save it once in YSE-PZ" in said
+    slug("2020aa", "2020aa", survey)
+    assert survey.follow(service).new == ("2020aa",)
+
+
+def slug(name: str, slug: str | None, survey: Survey) -> None:
+    """Give a transient this slug."""
+    with survey.house.ysepz.store.connect() as database:
+        pk = database.named("transient", name)[0]["id"]
+        database.update("transient", [pk], {"slug": slug})
+
+
 def test_a_name_that_a_join_repeats_is_one_target(survey: Survey) -> None:
     """As a query over photometry does; and one that a tag lists, too, is one."""
     sql = NAMES.replace("t.name FROM", "t.name FROM (SELECT 1 UNION ALL SELECT 2),")
@@ -476,6 +521,20 @@ def test_a_renamed_transient_is_the_same_target(survey: Survey, is_kept: bool) -
     survey.house.cycle(service, "2020zz")
     assert len(survey.house.ysepz.rows("2020zz")) == 2
     assert survey.follow(service).renamed == {}
+
+
+def test_the_old_name_may_be_an_alias_with_a_blank_before_it(survey: Survey) -> None:
+    """As YSE-PZ keeps the other names that TNS says: the same target all the same."""
+    service = survey.service()
+    survey.follow(service)
+    service.state.resolutions.drop("2020aa")
+    survey.house.ysepz.rename("2020aa", "2020zz")
+    with survey.house.ysepz.store.connect() as database:
+        database.run("UPDATE YSE_App_alternatetransientnames SET name = ?", [" 2020aa"])
+
+    followed = survey.follow(service)
+
+    assert (followed.renamed, followed.new, followed.gone) == ({"2020zz": "2020aa"}, (), ())
 
 
 def test_a_pause_that_nobody_decided_is_no_decision_afterwards(survey: Survey) -> None:

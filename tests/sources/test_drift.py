@@ -8,7 +8,8 @@ import pytest
 
 from yse_ingest.errors import FormatChangedError, UnreadableRowsError
 from yse_ingest.sandbox.faults import Fault
-from yse_ingest.sources import Status
+from yse_ingest.sources import Kind, Status
+from yse_ingest.targets import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     Question = Callable[..., Ask]
     Shower = Callable[..., None]
 
+WITH_LIMITS = frozenset({Kind.DETECTION, Kind.LIMIT})
 KNOWN = {"since_ms": 0, "known_objects": ("ZTF19aacgslb",)}
 
 
@@ -142,3 +144,64 @@ def test_a_number_for_no_value_is_no_changed_format(
     (answer,) = ask_mars.fetch([question()])
 
     assert isinstance(answer.error, UnreadableRowsError)
+
+
+@pytest.mark.parametrize("bad", [1, 4], ids=["one", "many"])
+@pytest.mark.parametrize("known", [{}, KNOWN], ids=["all", "recent"])
+def test_rows_that_a_cut_leaves_out_were_read(
+    mars: MarsStandIn,
+    ask_mars: Source,
+    question: Question,
+    shower: Shower,
+    *,
+    bad: int,
+    known: dict[str, object],
+) -> None:
+    """Bad rows beside rows that are not good enough: nothing is wrong, and there is nothing."""
+    shower(mars, count=4, rb=0.3)
+    shower(mars, count=bad, start=10.0, isdiffpos="x", first_candid=10)
+
+    (answer,) = ask_mars.fetch([question(rules=Rules(min_rb=0.5), **known)])
+
+    assert (answer.status, answer.error) == (Status.EMPTY, None)
+    assert answer.dropped == {"rb is below 0.5": 4}
+    assert len(answer.refused) == bad
+
+
+def test_a_bad_row_beside_upper_limits_is_a_bad_row(
+    alerce: AlerceStandIn, ask_alerce: Source, question: Question, shower: Shower
+) -> None:
+    """The broker was understood: one detection is set aside, and there is no other."""
+    shower(alerce, count=1, sigmapsf=-5.0)
+    alerce.add_non_detection("ZTF19aacgslb", 2458480.5, "g", 20.0)
+
+    (answer,) = ask_alerce.fetch([question(kinds=WITH_LIMITS)])
+
+    assert (answer.status, answer.error) == (Status.EMPTY, None)
+    assert len(answer.refused) == 1
+
+
+def test_upper_limits_do_not_hide_a_changed_format(
+    alerce: AlerceStandIn, ask_alerce: Source, question: Question, shower: Shower
+) -> None:
+    """They are told in rows of their own, which say nothing of those of the detections."""
+    shower(alerce, count=4)
+    alerce.add_non_detection("ZTF19aacgslb", 2458480.5, "g", 20.0)
+    alerce.faults.add(renamed("magpsf"))
+
+    (answer,) = ask_alerce.fetch([question(kinds=WITH_LIMITS)])
+
+    assert isinstance(answer.error, FormatChangedError)
+
+
+def test_rows_with_a_bad_tag_do_not_hide_a_changed_format(
+    fink: FinkStandIn, ask_fink: Source, question: Question, shower: Shower
+) -> None:
+    """They are left out unread."""
+    shower(fink, count=4)
+    fink.add_bad_quality("ZTF19aacgslb", 2458495.5, 1, 19.0)
+    fink.faults.add(renamed("i:sigmapsf"))
+
+    (answer,) = ask_fink.fetch([question(kinds=WITH_LIMITS)])
+
+    assert isinstance(answer.error, FormatChangedError)

@@ -4,12 +4,18 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yse_ingest.errors import AmbiguousTargetError, PlaceTakenError, TargetError
+from yse_ingest.errors import (
+    AmbiguousTargetError,
+    PlaceTakenError,
+    TargetError,
+    YsePzReplyError,
+)
 from yse_ingest.targets import Target, separation_arcsec
-from yse_ingest.ysepz import Transient, resolve
+from yse_ingest.ysepz import Transient, create, resolve
 from yse_ingest.ysepz.lookup import in_merge_box
 
 if TYPE_CHECKING:
@@ -30,6 +36,68 @@ def test_by_name(client: YsePz, name: str) -> None:
     found = resolve(client, Target(name))
     assert found.transient is not None
     assert (found.transient.name, found.by, found.separation_arcsec) == ("2019np", "name", None)
+
+
+PREFIXED = ("SN2024xyz", "AT2024xyz", "SN 2024xyz", "AT 2024xyz")
+
+
+@pytest.mark.parametrize("stored", PREFIXED)
+@pytest.mark.parametrize("asked", ["2024xyz", "AT2024xyz", "SN 2024xyz", "at2024XYZ"])
+def test_by_a_name_that_was_posted_with_its_prefix(
+    server: YsePzStandIn, client: YsePz, stored: str, asked: str
+) -> None:
+    """YSE-PZ keeps what was posted: each spelling finds it, and its stored name is told."""
+    server.add_transient(stored, 10.0, 10.0)
+    found = resolve(client, Target(asked))
+    assert found.transient is not None
+    assert (found.transient.name, found.by) == (stored, "name")
+
+
+def test_the_prefixes_are_asked_for_on_a_miss_alone(
+    server: YsePzStandIn, client: YsePz
+) -> None:
+    """A transient of the bare name is the one, whatever else there is."""
+    server.add_transient("SN2019np", 10.0, 10.0)
+    client.vocabulary()
+    server.log.clear()
+    found = resolve(client, Target("2019np"))
+    assert found.transient is not None
+    assert found.transient.name == "2019np"
+    assert len(server.log) == 1
+    assert resolve(client, Target("ZTF19zzzzzzz")).by == "none"
+    assert len(server.log) == 3  # the name, and the list of aliases
+
+
+def test_two_behind_a_prefix(server: YsePzStandIn, client: YsePz) -> None:
+    """Nobody can tell which is meant: both are named."""
+    server.add_transient("SN2024xyz", 10.0, 10.0)
+    server.add_transient("AT 2024xyz", 20.0, 10.0)
+    with pytest.raises(AmbiguousTargetError, match=r"SN2024xyz .*AT 2024xyz"):
+        resolve(client, Target("2024xyz"))
+
+
+def test_a_prefixed_name_wins_over_an_alias(server: YsePzStandIn, client: YsePz) -> None:
+    """It is a name, and an alias may be anybody's."""
+    server.add_transient("SN2020b", 10.0, 10.0)
+    server.add_alias("2020b", "2019np")
+    found = resolve(client, Target("2020b"))
+    assert found.transient is not None
+    assert found.transient.name == "SN2020b"
+
+
+@pytest.mark.parametrize("arcsec", [0.5, 1.5, 4.0])
+def test_nothing_is_created_beside_a_prefixed_name(
+    server: YsePzStandIn, client: YsePz, arcsec: float
+) -> None:
+    """Near or far, it is that transient; too far off, it is told by its stored name."""
+    server.add_transient("AT2024xyz", 10.0, 10.0)
+    target = Target("AT2024xyz", ra=10.0, dec=10.0 + arcsec / 3600, creation=CREATION)
+    if arcsec > 2.0:
+        with pytest.raises(TargetError, match="those of the transient AT2024xyz at"):
+            create(client, target, client.vocabulary())
+    else:
+        assert create(client, target, client.vocabulary()).name == "AT2024xyz"
+    assert server.transients() == ["2019np", "AT2024xyz"]
 
 
 def test_by_name_with_coordinates(client: YsePz) -> None:
@@ -56,6 +124,31 @@ def test_by_alias(server: YsePzStandIn, client: YsePz, alias: str) -> None:
     found = resolve(client, Target(alias))
     assert found.transient is not None
     assert (found.transient.name, found.by) == ("2019np", "alias")
+
+
+@pytest.mark.parametrize("posted", ["ZTF25aaaaaaa, ATLAS25xyz", "ZTF25aaaaaaa ,\tATLAS25xyz "])
+@pytest.mark.parametrize("target", [{}, {"ra": RA, "dec": DEC + 1.9 / 3600}])
+def test_by_alias_with_a_blank_before_it(
+    server: YsePzStandIn, client: YsePz, posted: str, target: dict[str, Any]
+) -> None:
+    """YSE-PZ splits what TNS says at the commas and keeps the blanks; the name has none."""
+    add = {"name": "2019np", "internal_names": posted}
+    account = (client.account.username, client.account.password)
+    requests.post(f"{server.url}/add_transient/", json={"t": add}, auth=account, timeout=5)
+    found = resolve(client, Target("ATLAS25xyz", **target))
+    assert found.transient is not None
+    assert (found.transient.name, found.by) == ("2019np", "alias")
+
+
+def test_an_alias_with_a_blank_before_it_is_never_created(
+    server: YsePzStandIn, client: YsePz
+) -> None:
+    """Farther off than the neighbours are looked for, a second light curve would begin."""
+    server.add_alias(" ATLAS25xyz", "2019np")
+    elsewhere = Target("ATLAS25xyz", ra=RA, dec=DEC + 4.0 / 3600, creation=CREATION)
+    with pytest.raises(TargetError, match=r'4\.0" from those of the transient 2019np'):
+        create(client, elsewhere, client.vocabulary())
+    assert server.transients() == ["2019np"]
 
 
 def test_a_name_wins_over_an_alias(server: YsePzStandIn, client: YsePz) -> None:
@@ -127,6 +220,21 @@ def test_across_ra_zero(server: YsePzStandIn, client: YsePz) -> None:
     target = Target("2026zz", ra=0.00005, dec=0.0, creation={**CREATION, "beside": "edge"})
     with pytest.raises(PlaceTakenError, match="edge"):
         resolve(client, target)
+
+
+def test_one_without_a_slug(server: YsePzStandIn, client: YsePz) -> None:
+    """It is refused with what to do about it, and stands in nobody's way."""
+    pk = server.add_transient("2020b", RA, DEC + 2.5 / 3600)
+    with server.store.connect() as database:
+        database.update("transient", [pk], {"slug": None})
+    with pytest.raises(TargetError, match="no slug") as caught:
+        resolve(client, Target("2020b"))
+    assert "Save it once in YSE-PZ" in str(caught.value)
+    with pytest.raises(YsePzReplyError, match="no slug") as unshown:
+        client.read_back("")
+    assert unshown.value.field == "slug"
+    assert [one.name for one, _ in client.transients_near(RA, DEC, 3.0)] == ["2019np", "2020b"]
+    assert resolve(client, Target("2019np")).transient is not None
 
 
 def test_nothing_there(client: YsePz) -> None:

@@ -207,6 +207,30 @@ def test_an_update_touches_nothing_that_people_curate(
     assert stored.value_hash.tolist() == sent.value_hash.tolist()
 
 
+@pytest.mark.parametrize("stored", ["SN t\u00e9", "\u00c5 2019/\u00f8", " 2020b", "x" * 64])
+def test_a_name_goes_out_as_it_is_stored(
+    server: YsePzStandIn, client: YsePz, curve: Callable[..., LightCurve], stored: str
+) -> None:
+    """Whatever the database holds, it finds again; no second transient begins."""
+    number = server.add_transient(stored, 1.0, 1.0)
+    transient = client.transient_by_pk(number)
+    assert transient is not None
+    request = photometry_request(transient, curve(DAY), Rules(), window_ms=2.0)
+    client.upload_photometry(request)
+    assert [row["mag"] for row in server.rows(stored)] == [17.0]
+    assert client.read_back(transient.slug).name == stored
+    assert server.transients() == ["2019np", stored]
+
+
+def test_a_stored_name_that_cannot_be_sent(curve: Callable[..., LightCurve]) -> None:
+    """There is no other name to use: it is to be renamed there."""
+    transient = Transient(1, "SN \u2019np", "sn-np", 1.0, 1.0, None, "New", "ZTF", ())
+    with pytest.raises(PayloadError, match="outside latin-1") as caught:
+        photometry_request(transient, curve(DAY), Rules(), window_ms=2.0)
+    assert caught.value.remedy is not None
+    assert caught.value.remedy.startswith("Rename it in YSE-PZ")
+
+
 def test_sending_twice_stores_once(
     server: YsePzStandIn, client: YsePz, curve: Callable[..., LightCurve]
 ) -> None:

@@ -130,6 +130,7 @@ class _Run:
                     for each, why in self.of_lists.unread.items()
                 ),
                 *(f"{name} of YSE-PZ cannot be followed" for name in self.of_lists.unusable),
+                *self.of_lists.odd,
             ]
 
     def _follow(self) -> None:

@@ -46,6 +46,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?)?", re
 
 _REMEDIES = {
     "name": "Use the name that YSE-PZ shows.",
+    "transient.name": "Rename it in YSE-PZ, in letters of latin-1: requests go by its name.",
     "mjdmatchmin": f"Give a number of days above {MJDMATCHMIN_FLOOR:g}.",
     "obs_date": "Write UTC as 2019-01-09T11:38:37.000, without an offset.",
     "disc_date": "Write UTC as 2019-01-09 or 2019-01-09T11:38:37, without an offset.",
@@ -305,9 +306,12 @@ class UploadHeaderSchema(_Outgoing):
 
 
 class UploadTransientSchema(_Outgoing):
-    """Which transient; its row stays as it is, the status has only to be valid."""
+    """Which transient; its row stays as it is, the status has only to be valid.
 
-    name = _required(_is_name)
+    Its name is the one that YSE-PZ has, whatever people may call a target.
+    """
+
+    name = _required(_is_text)
     status = _text(required=True)
 
 
@@ -481,7 +485,8 @@ def checked(
             target=target,
             field=first.field or None,
             value=first.value,
-            remedy=_REMEDIES.get(first.field.rpartition(".")[2], _REMEDY),
+            remedy=_REMEDIES.get(first.field)
+            or _REMEDIES.get(first.field.rpartition(".")[2], _REMEDY),
         ) from None
     dumped: dict[str, Any] = schema.dump(loaded)
     return dumped

@@ -136,7 +136,8 @@ class TransientRowSchema(IncomingSchema):
 
     pk = link(required=True, data_key="url")
     name = fields.String(required=True)
-    slug = fields.String(required=True)
+    # Rows that were not written through its models have none.
+    slug = fields.String(required=True, allow_none=True)
     ra = fields.Float(required=True)
     dec = fields.Float(required=True)
     disc_date = fields.Function(deserialize=_date, load_default=None, allow_none=True)

@@ -65,6 +65,8 @@ class Reading:
     forced: Forced = field(default_factory=Forced.empty)
     lacking: str = ""
     """What was wanted and could not be read, while the rest could: a sentence."""
+    cut: int = 0
+    """How many of the dropped rows could be read, and were not good enough."""
 
     @property
     def is_empty(self) -> bool:
@@ -100,6 +102,7 @@ class Reading:
             sum((part.dropped for part in parts), Counter()),
             Forced.concatenate(part.forced for part in parts),
             next((part.lacking for part in parts if part.lacking), ""),
+            sum(part.cut for part in parts),
         )
 
 
@@ -144,11 +147,13 @@ def read_rows(
     if object_id is not None:
         kept = [{**row, "object_id": object_id} for row in kept]
     kept, dropped = (kept, Counter()) if rules is None else cut(kept, rules, score=score)
+    count = dropped.total()
     if not kept:
-        return Reading(Alerts.empty(), refused, dropped=dropped)
+        return Reading(Alerts.empty(), refused, dropped=dropped, cut=count)
     times = np.array([row["time"] for row in kept], dtype=np.float64)
     time_ms = to_time_ms(times, date_format=date_format, scale=time_scale)
-    return Reading(Alerts.from_rows(kept, time_ms=time_ms), refused, dropped=dropped)
+    alerts = Alerts.from_rows(kept, time_ms=time_ms)
+    return Reading(alerts, refused, dropped=dropped, cut=count)
 
 
 def read_limits(
@@ -199,12 +204,13 @@ def read_forced(
     """
     kept, refused = of_known_bands(*load_rows(schema, rows, id_key=id_key), bands)
     kept, dropped = (kept, Counter()) if rules is None else cut(kept, rules)
+    count = dropped.total()
     if not kept:
-        return Reading(Alerts.empty(), refused, dropped=dropped)
+        return Reading(Alerts.empty(), refused, dropped=dropped, cut=count)
     times = np.array([row["time"] for row in kept], dtype=np.float64)
     time_ms = to_time_ms(times, date_format=date_format, scale=time_scale)
     forced = Forced.from_rows(kept, time_ms=time_ms)
-    return Reading(Alerts.empty(), refused, dropped=dropped, forced=forced)
+    return Reading(Alerts.empty(), refused, dropped=dropped, forced=forced, cut=count)
 
 
 def of_known_bands(
@@ -342,7 +348,7 @@ def answer(ask: Ask, read: Callable[[bool], Reading], *, service: str) -> Answer
 
 def _full_answer(ask: Ask, reading: Reading, *, service: str) -> Answer:
     check_format(reading, service=service)
-    if _unread(reading):
+    if _unread(reading) and not len(reading.limits):
         fault = common_fault(reading.refused)
         error = UnreadableRowsError(
             f"sent {len(reading.refused)} rows and none can be read: {reading.refused[0]}",
@@ -360,7 +366,8 @@ def _full_answer(ask: Ask, reading: Reading, *, service: str) -> Answer:
 def check_format(reading: Reading, *, service: str) -> None:
     """Refuse a reply whose shape is not what was agreed.
 
-    A few bad rows among good ones are bad rows, and a few alone prove nothing.
+    A few bad rows among good ones are bad rows, and a few alone prove nothing. Nor does what
+    brokers tell in another way, beside the detections: upper limits, rows with a bad tag.
 
     Raises
     ------
@@ -426,7 +433,9 @@ def _stands_for_none(fault: Fault) -> bool:
 
 
 def _unread(reading: Reading) -> bool:
-    return bool(reading.refused) and not len(reading.alerts) and not len(reading.forced)
+    """Tell whether measurements were sent and none can be read, not even to be left out."""
+    read = len(reading.alerts) + len(reading.forced) + reading.cut
+    return bool(reading.refused) and not read
 
 
 def _recent_answer(ask: Ask, reading: Reading, *, service: str) -> Answer | None:

@@ -173,7 +173,7 @@ def _reading(file: ParsedFile, ask: Ask) -> Reading:
             }
         )
     alerts = Alerts.from_rows(rows, time_ms=np.array(kept_ms, dtype=np.int64))
-    return Reading(alerts, refused_too, Limits.empty(), dropped)
+    return Reading(alerts, refused_too, Limits.empty(), dropped, cut=dropped.total())
 
 
 def _measured(

@@ -30,4 +30,9 @@ def without_faint(reading: Reading) -> Reading:
         return reading
     reason = f"below {MAG_SIGMAS:g} sigma"
     dropped = Counter((object_id, reason) for object_id in alerts.object_id[faint].tolist())
-    return replace(reading, alerts=alerts.take(~faint), dropped=reading.dropped + dropped)
+    return replace(
+        reading,
+        alerts=alerts.take(~faint),
+        dropped=reading.dropped + dropped,
+        cut=reading.cut + dropped.total(),
+    )

@@ -11,7 +11,7 @@ from yse_ingest.ysepz.http import Answer, Timeouts
 from yse_ingest.ysepz.lookup import OFFSET_MAX_ARCSEC, Resolution, check_place, resolve
 from yse_ingest.ysepz.missing import MissingRow, missing_rows
 from yse_ingest.ysepz.readback import Header, ReadBack
-from yse_ingest.ysepz.transients import Transient, name_key
+from yse_ingest.ysepz.transients import NO_SLUG, SAVE_IT, Transient, alias_key, name_key
 from yse_ingest.ysepz.uploads import (
     creation_request,
     documented_request,
@@ -21,7 +21,9 @@ from yse_ingest.ysepz.uploads import (
 from yse_ingest.ysepz.vocabulary import Band, Vocabulary, nearest
 
 __all__ = [
+    "NO_SLUG",
     "OFFSET_MAX_ARCSEC",
+    "SAVE_IT",
     "Account",
     "Alias",
     "Answer",
@@ -38,6 +40,7 @@ __all__ = [
     "Transient",
     "Vocabulary",
     "YsePz",
+    "alias_key",
     "check_place",
     "create",
     "creation_request",

@@ -26,9 +26,9 @@ from yse_ingest.ysepz.aliases import Aliases, LocalShelf
 from yse_ingest.ysepz.answers import AnswerReader, database_away, server_exception
 from yse_ingest.ysepz.bulk import BulkReadBack, parse_bulk
 from yse_ingest.ysepz.http import SERVICE, Answer, Http, Timeouts, away, normalised, only_reads
-from yse_ingest.ysepz.lists import Lists, boxes, read
+from yse_ingest.ysepz.lists import Lists, boxes, read, read_named
 from yse_ingest.ysepz.readback import ReadBack, parse_read_back
-from yse_ingest.ysepz.transients import Transient, name_key
+from yse_ingest.ysepz.transients import NO_SLUG, SAVE_IT, Transient, name_key
 from yse_ingest.ysepz.vocabulary import BANDS, LISTS, Kind, Vocabulary, nearest
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class Listed(NamedTuple):
     name: str
     transient: Transient | None
     """None: it says no more than the name."""
+    unread: tuple[str, ...] = ()
+    """Columns that it shows and that cannot be read."""
 
 
 class YsePz:
@@ -331,7 +333,8 @@ class YsePz:
     def listed_by_query(self, title: str) -> list[Listed]:
         """Return what a saved SQL query lists, in its order.
 
-        It runs without regard to groups: whoever writes it says what may be followed.
+        Of a row with a column that cannot be read, no more than the name is taken. It runs
+        without regard to groups: whoever writes it says what may be followed.
 
         Raises
         ------
@@ -355,9 +358,10 @@ class YsePz:
         schema = FollowedRowSchema()
         found = []
         for row in rows:
-            read_row = read(schema, row, answer.request)
+            read_row, unread = read_named(schema, row, answer.request)
             name, place = read_row["name"], read_row["place"]
-            found.append(Listed(name, place and Transient(name=name, tags=(), **place)))
+            transient = Transient(name=name, tags=(), **place) if place else None
+            found.append(Listed(name, transient, unread))
         return found
 
     def aliases(self) -> tuple[Alias, ...]:
@@ -380,10 +384,17 @@ class YsePz:
         Raises
         ------
         YsePzReplyError
-            When it knows no such slug, or answers something else.
+            When it knows no such slug, or the transient has none, or it answers something else.
         YsePzUnavailableError
             No answer now.
         """
+        if not slug:
+            raise YsePzReplyError(
+                NO_SLUG,
+                service=SERVICE,
+                field="slug",
+                remedy=SAVE_IT,
+            )
         vocabulary = self.vocabulary()
         answer = self._http.send("GET", f"/download_data/{quote(slug, safe='')}/")
         exception = server_exception(answer.body) if answer.status == 500 else None
@@ -493,7 +504,7 @@ class YsePz:
         return Transient(
             pk=row["pk"],
             name=row["name"],
-            slug=row["slug"],
+            slug=row["slug"] or "",
             ra=row["ra"],
             dec=row["dec"],
             disc_date=row["disc_date"],

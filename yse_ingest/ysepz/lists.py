@@ -8,6 +8,7 @@ whoever asks with a filter compares the rows once more.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError
@@ -18,7 +19,7 @@ from yse_ingest.schemas.readback import PageSchema
 from yse_ingest.ysepz.http import SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from marshmallow import Schema
 
@@ -152,6 +153,27 @@ def read(schema: Schema, content: object, request: str) -> dict[str, Any]:
             service=SERVICE,
             remedy="Is YSE_PZ_URL the address of a YSE-PZ?",
         ) from error
+
+
+def read_named(
+    schema: Schema, content: object, request: str
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return a row of which only the name is needed, and the columns that cannot be read.
+
+    Where there is such a column, the row is read as if it showed nothing but its name.
+
+    Raises
+    ------
+    YsePzReplyError
+        When it has no name, or is no row.
+    """
+    try:
+        return load(schema, content), ()
+    except ValidationError as error:
+        unread = tuple(fault.field for fault in faults_of(error, content))
+        if not isinstance(content, Mapping) or {"", "name"} & set(unread):
+            return read(schema, content, request), ()
+        return read(schema, {"name": content["name"]}, request), unread
 
 
 def boxes(ra: float, dec: float, radius: float) -> list[dict[str, str]]:

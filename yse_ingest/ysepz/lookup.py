@@ -1,5 +1,7 @@
 """Which transient of YSE-PZ a target is: by name, by alias, by position, in this order.
 
+A name of the IAU is looked for as it is, then behind SN and AT: YSE-PZ keeps what was posted.
+
 YSE-PZ itself looks up by name, then by a box of half-width 0.756", in which it renames, moves
 or merges what it finds; it never asks the aliases there (measured 2026-11). So everything that
 could be hit is looked up before anything is sent.
@@ -12,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from yse_ingest.errors import AmbiguousTargetError, PlaceTakenError, TargetError
-from yse_ingest.targets import canonical_name, check_position, separation_arcsec
+from yse_ingest.targets import check_position, prefixed_names, separation_arcsec
 from yse_ingest.ysepz.http import SERVICE
-from yse_ingest.ysepz.transients import Transient, name_key
+from yse_ingest.ysepz.transients import NO_SLUG, SAVE_IT, Transient, alias_key, name_key
 
 if TYPE_CHECKING:
     from yse_ingest.targets import Target
@@ -53,9 +55,9 @@ def resolve(client: YsePz, target: Target) -> Resolution:
     ------
     TargetError
         Its coordinates are more than 2" from those of the transient of its name, or YSE-PZ has
-        several of that name, or that transient's coordinates are none.
+        several of that name, or that transient's coordinates are none, or it has no slug.
     AmbiguousTargetError
-        Its name is an alias of several transients.
+        Its name is an alias of several transients, or several have it behind a prefix.
     PlaceTakenError
         Another transient stands within 3", and the target may not stand beside it.
     YsePzError
@@ -64,6 +66,7 @@ def resolve(client: YsePz, target: Target) -> Resolution:
     found = _resolve(client, target)
     if found.transient is not None:
         check_place(target, found.transient)
+        _check_slug(target, found.transient)
     return found
 
 
@@ -89,8 +92,21 @@ def check_place(target: Target, transient: Transient) -> None:
         ) from error
 
 
+def _check_slug(target: Target, transient: Transient) -> None:
+    if not transient.slug:
+        raise TargetError(
+            f"{NO_SLUG}: {transient} is number {transient.pk}",
+            service=SERVICE,
+            target=target.name,
+            field="slug",
+            remedy=SAVE_IT,
+        )
+
+
 def _resolve(client: YsePz, target: Target) -> Resolution:
     transient = client.transient_by_name(target.name)
+    if transient is None:
+        transient = _prefixed(client, target.name)
     if transient is not None:
         return _known(target, transient, by="name")
     transient = transient_by_alias(client, target.name)
@@ -114,6 +130,27 @@ def _resolve(client: YsePz, target: Target) -> Resolution:
     raise _taken(target, near)
 
 
+def _prefixed(client: YsePz, name: str) -> Transient | None:
+    """Return the transient that has this name of the IAU behind SN or AT.
+
+    Its filter knows one name at a time: a name that is no stored one costs four questions.
+
+    Raises
+    ------
+    AmbiguousTargetError
+        When several transients do.
+    """
+    found = [one for each in prefixed_names(name) if (one := client.transient_by_name(each))]
+    if len(found) > 1:
+        raise AmbiguousTargetError(
+            f"{name} is the name of {len(found)} transients: {', '.join(map(str, found))}",
+            service=SERVICE,
+            target=name,
+            remedy=f"In YSE-PZ, give the one that is meant the name {name}.",
+        )
+    return found[0] if found else None
+
+
 def transient_by_alias(client: YsePz, name: str) -> Transient | None:
     """Return the transient that has this other name.
 
@@ -122,13 +159,12 @@ def transient_by_alias(client: YsePz, name: str) -> Transient | None:
     AmbiguousTargetError
         When several transients have it.
     """
-    key = name_key(name)
+    key = alias_key(name)
     for again in (False, True):
         pks = {
             alias.transient
             for alias in client.aliases()
-            if alias.transient is not None
-            and key in (name_key(alias.name), name_key(canonical_name(alias.name)))
+            if alias.transient is not None and alias_key(alias.name) == key
         }
         found = [one for pk in sorted(pks) if (one := client.transient_by_pk(pk))]
         if len(found) == len(pks) or again:
@@ -163,7 +199,8 @@ def _known(target: Target, transient: Transient, *, by: Literal["name", "alias"]
         return Resolution(transient, by=by, separation_arcsec=None)
     separation = separation_arcsec(target.ra, target.dec, transient.ra, transient.dec)
     if separation > OFFSET_MAX_ARCSEC:
-        called = "" if by == "name" else f" {transient.name}"
+        same = name_key(transient.name) == name_key(target.name)
+        called = "" if same else f" {transient.name}"
         given = f"{target.ra:.5f}, {target.dec:+.5f}"
         raise TargetError(
             f'its coordinates {given} are {separation:.1f}" from those of the '

@@ -6,10 +6,14 @@ import unicodedata
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from yse_ingest.targets import canonical_name
 from yse_ingest.times import time_ms_of_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+NO_SLUG = "the transient has no slug, and YSE-PZ shows photometry by that alone"
+SAVE_IT = "Save it once in YSE-PZ (its admin page): that gives it one."
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Transient:
     pk: int
     name: str
     slug: str
-    """Its name in addresses; not derivable from the name."""
+    """Its name in addresses; not derivable from the name. Empty: it has none."""
     ra: float
     """ICRS [deg]."""
     dec: float
@@ -53,3 +57,12 @@ def name_key(name: str) -> str:
     """
     plain = unicodedata.normalize("NFD", name.rstrip(" "))
     return "".join(char for char in plain if not unicodedata.combining(char)).casefold()
+
+
+def alias_key(name: str) -> str:
+    """Return a key that is equal for a name and the aliases that say it.
+
+    TNS tells other names as "ZTF25aaaaaaa, ATLAS25xyz", and YSE-PZ splits that at the commas:
+    the alias that it keeps is " ATLAS25xyz" (measured 2026-11).
+    """
+    return name_key(canonical_name(name.strip()))
