@@ -128,7 +128,8 @@ def source_silent(sight: Sight) -> Iterator[Condition]:
             for name, clock in clocks
             if clock.silent_ms is not None
             and clock.status == "error"
-            and (clock.asked_ms or 0) > answered_ms
+            # In the same millisecond: who was asked then has failed since.
+            and (clock.asked_ms or 0) >= answered_ms
         ]
         breaker = sight.sources.get(source, {})
         since_ms = [clock.silent_ms for _, clock in silent if clock.silent_ms is not None]
