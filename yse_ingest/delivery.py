@@ -22,6 +22,7 @@ from yse_ingest.errors import (
 from yse_ingest.ledger import Flag, Ledger
 from yse_ingest.privacy import invisible, membership_is_shown
 from yse_ingest.times import format_time_ms, iso_of_unix
+from yse_ingest.ysepz import point_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -197,6 +198,9 @@ class Receipt:
         index, _ = match(curve, ledger.standing, self.plan.own_window)
         # A correction that is still owed must be seen again: its row keeps the hash it had.
         owed = np.array([outcome is Outcome.OWED for outcome in self.outcome], dtype=bool)
+        altered = self.rows(Outcome.ALTERED)
+        altered = altered[index[altered] >= 0]
+        owed[altered] = True
         # Nor is a lesser row of the source any news of a better one that stands.
         lesser = outranked(curve.rank, ledger.rank[index]) if len(ledger) else owed
         known = np.flatnonzero((index >= 0) & ~owed & ~lesser)
@@ -207,6 +211,8 @@ class Receipt:
         flags[index[near]] |= np.uint8(Flag.NEAR)
         ledger = replace(ledger, flags=flags)
         ledger = ledger.with_hashes(index[known], curve.value_hash[known])
+        # What stands instead was not sent, and nobody else has changed it.
+        ledger = ledger.with_hashes(index[altered], stored.value_hash[index[altered]])
         return self._with_moved(ledger, {**self.plan.displaced, **self.moved_since})
 
     def _with_moved(self, ledger: Ledger, away: Mapping[int, int]) -> Ledger:
@@ -269,6 +275,7 @@ def deliver(
             receipt.read_back = None
         return receipt
     if receipt.count(Outcome.REFUSED, Outcome.ABSENT, Outcome.ALTERED):
+        receipt.error = receipt.error or _altered(receipt)
         receipt.state = State.REFUSED
     elif not in_time:
         receipt.state = State.OWED
@@ -436,6 +443,10 @@ def _correct(
     for each in receipt.plan.corrections:
         if deadline is not None and clock() >= deadline:
             return False
+        if not each.changes:
+            # It differs, and in nothing that can be sent.
+            receipt.outcome[each.row] = Outcome.ALTERED
+            continue
         _timed(
             receipt,
             lambda: client.patch_point(each.pk, dict(each.changes)),  # noqa: B023
@@ -479,3 +490,29 @@ def _verify(receipt: Receipt, client: YsePz, *, clock: Callable[[], float]) -> N
             receipt.outcome[row] = Outcome.VERIFIED
     if absent := receipt.count(Outcome.ABSENT):
         receipt.error = invisible(absent, plan.rules, target=plan.transient.name)
+
+
+def _altered(receipt: Receipt) -> UploadRefusedError:
+    """Return the error of rows of ours that hold other values than those that were sent."""
+    plan, now = receipt.plan, receipt.read_back or receipt.plan.stored
+    rows = receipt.rows(Outcome.ALTERED)
+    fact, field = f"{len(rows)} rows hold other values than those sent", None
+    stored = None if now is None else now.photometry
+    index = rows if stored is None else match(plan.curve.take(rows), stored, plan.window)[0]
+    if stored is not None and index[0] >= 0:
+        row, at = int(rows[0]), int(index[0])
+        changes = point_changes(plan.curve, row, stored, at)
+        field = next(iter(changes), None)
+        what = "values that cannot be corrected" if field is None else f"another {field}"
+        if field is not None and not stored.restricted[at]:
+            what = f"{field} {getattr(stored, field)[at]!s} where {changes[field]} was sent"
+        fact = f"row {stored.pk[at]} holds {what}"
+        fact += f", and {len(rows) - 1} more differ" if len(rows) > 1 else ""
+    return UploadRefusedError(
+        fact,
+        service="YSE-PZ",
+        target=plan.transient.name,
+        field=field,
+        remedy="YSE-PZ accepted what was sent and stored something else: ask its administrator "
+        "what changes rows there. It is corrected again later.",
+    )
