@@ -11,7 +11,7 @@ from yse_ingest.delta import Verdict, compare, one_per_exposure, windows
 from yse_ingest.errors import UploadRefusedError, YsePzReplyError
 from yse_ingest.fetch import wanted
 from yse_ingest.judge import Judge, second_installation
-from yse_ingest.pipeline import State, deliver, plan_upload
+from yse_ingest.pipeline import Outcome, State, deliver, plan_upload
 from yse_ingest.shadow import ledger_as_if_sent, planned_exposures, rehearse
 from yse_ingest.state import Backfill
 from yse_ingest.upload.creation import create_under_lease
@@ -270,7 +270,7 @@ class Upload:
         ledger: Ledger | None,
         stored: ReadBack | None,
     ) -> Receipt:
-        """Send one target's points, under the new name where the transient was renamed.
+        """Send one target's points, under the new name where it or its status was renamed.
 
         Points go by name, and cannot be taken back: a name that was looked up long ago may be
         that of another transient now.
@@ -279,11 +279,16 @@ class Upload:
         if old and not self.settings.shadow and not judge.still_there(self.client):
             raise judge.missing()
         receipt = self.send(target, curve, judge.transient, ledger, stored)
-        if not isinstance(receipt.error, UploadRefusedError) or receipt.error.field != "name":
+        field = receipt.error.field if isinstance(receipt.error, UploadRefusedError) else None
+        if field not in ("name", "status") or receipt.rows(Outcome.ACCEPTED).size:
             return receipt
         # Nothing was written: renamed there since it was looked up, or deleted.
+        if field == "status":
+            self.client.refresh()  # the number is the same, its name is not
         if not judge.still_there(self.client):
             raise judge.missing() from receipt.error
+        if field == "status" and judge.transient.status == receipt.plan.transient.status:
+            return receipt
         return self.send(target, curve, judge.transient, ledger, stored)
 
     def prover(self, may_wait: bool) -> YsePz | None:

@@ -40,6 +40,7 @@ _PAGE_TITLE = re.compile(r"<title>\s*([\w.]+)\s+at\s+/")
 _PAGE_VALUE = re.compile(r'<pre class="exception_value">(.*?)</pre>', re.DOTALL)
 _TEXT = re.compile(r"([\w.]+) at /[^\n]*\n(.*?)(?:\n\s*\n|\Z)", re.DOTALL)
 
+_NO_SUCH_STATUS = re.compile(r"status .* is not in DB", re.DOTALL)
 _DATABASE_TROUBLE = re.compile(r"\((1040|1205|1213|2002|2003|2006|2013),")
 _MAIL_DOWN = ("ConnectionRefusedError", "gaierror")
 _PARTIAL = "Points before the one at fault may be stored: read back before the rest is sent."
@@ -156,6 +157,7 @@ class AnswerReader:
             raise UploadRefusedError(
                 f"refused: {self._told(message)}",
                 service=SERVICE,
+                field="status" if _NO_SUCH_STATUS.fullmatch(message) else None,
                 remedy="Nothing was written; correct what it names.",
             )
         self._unknown(answer, "is not what YSE-PZ answers")
