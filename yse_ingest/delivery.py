@@ -20,7 +20,7 @@ from yse_ingest.errors import (
     YseIngestError,
 )
 from yse_ingest.ledger import Flag, Ledger
-from yse_ingest.privacy import invisible, membership_is_shown
+from yse_ingest.privacy import invisible, membership_is_shown, shelf_is_shown
 from yse_ingest.times import format_time_ms, iso_of_unix
 from yse_ingest.ysepz import point_changes
 
@@ -92,6 +92,8 @@ class Receipt:
     """The last one: after the upload when it was verified."""
     moved_since: dict[int, int] = field(default_factory=dict)
     """As `Plan.displaced`: exposures sent just now, whose row somebody has moved already."""
+    untaught: list[tuple[float, float]] = field(default_factory=list)
+    """Modelled and shown time of requests of which nobody knows yet what they cost [s]."""
 
     @classmethod
     def begun(cls, plan: Plan, *, at: float) -> Self:
@@ -123,6 +125,17 @@ class Receipt:
         """Tell whether all is done but for points that YSE-PZ refused by themselves."""
         open_ends = self.count(Outcome.OWED, Outcome.ABSENT, Outcome.ALTERED)
         return self.count(Outcome.REFUSED) > 0 and not open_ends
+
+    @property
+    def hidden(self) -> bool:
+        """Tell whether YSE-PZ took points, and shows not one of them."""
+        seen = (Outcome.ACCEPTED, Outcome.VERIFIED, Outcome.ADOPTED, Outcome.DIFFERS)
+        return self.count(Outcome.ABSENT) > 0 and not self.sent_count(*seen)
+
+    def sent_count(self, *outcomes: Outcome) -> int:
+        """Return how many of the exposures that were to be sent have one of these outcomes."""
+        new = self.plan.comparison.where(Verdict.NEW)
+        return sum(self.outcome[int(row)] in outcomes for row in new)
 
     def mark(self, rows: Ints, outcome: Outcome) -> None:
         """Set the outcome of ``rows``."""
@@ -238,6 +251,7 @@ def deliver(
     client: YsePz,
     *,
     verify: bool = True,
+    probe: bool = False,
     prover: Callable[[bool], YsePz | None] | None = None,
     deadline: float | None = None,
     clock: Callable[[], float] = time.time,
@@ -255,6 +269,9 @@ def deliver(
         Its ``before_request`` is called before each request and may stop it (a lost lease).
     verify
         Read back afterwards, and compare each exposure with what stands there.
+    probe
+        One point goes ahead, and the rest only where that one is shown: the header may be
+        hidden from this account, and nobody knows what it costs to add to it.
     prover
         Asked when all is sent, with whether the proof may wait: returns the client that reads
         back, or None where a later audit is to prove it. By default ``client`` does, at once.
@@ -263,7 +280,7 @@ def deliver(
     """
     receipt = Receipt.begun(plan, at=clock())
     try:
-        in_time = _send_points(receipt, client, deadline=deadline, clock=clock)
+        in_time = _send_points(receipt, client, probe=probe, deadline=deadline, clock=clock)
         in_time = in_time and _correct(receipt, client, deadline=deadline, clock=clock)
         if receipt.requests:
             _prove(receipt, _prover(plan, client, prover) if verify else None, clock=clock)
@@ -293,10 +310,7 @@ def _prover(
         return client
     # A header that was not there before may be one that this account cannot see, and the hash
     # of a corrected row is known from its read-back alone: both proofs decide something.
-    shelf = plan.rules.instrument, plan.rules.obs_group
-    headers = () if plan.stored is None else plan.stored.headers
-    shown = any((header.instrument, header.obs_group) == shelf for header in headers)
-    return prover(shown and not plan.corrections)
+    return prover(shelf_is_shown(plan.stored, plan.rules) and not plan.corrections)
 
 
 def _prove(receipt: Receipt, reader: YsePz | None, *, clock: Callable[[], float]) -> None:
@@ -328,26 +342,22 @@ def _send_points(
     receipt: Receipt,
     client: YsePz,
     *,
+    probe: bool,
     deadline: float | None,
     clock: Callable[[], float],
 ) -> bool:
     """Send the chunks; halve one that is too large, or of which one point is refused."""
     plan = receipt.plan
-    member = membership_is_shown(plan.stored, plan.rules)
+    member = membership_is_shown(plan.stored, plan.rules) and not probe
+    # What a hidden header holds is in no model: what it costs says nothing of the server.
+    shown = not probe and (plan.stored is None or shelf_is_shown(plan.stored, plan.rules))
     waiting = _waiting(plan, first_alone=not member)
     while waiting:
         if deadline is not None and clock() >= deadline:
             return False
         rows, predicted = waiting.popleft()
-        request = plan.request(rows)
-        before = receipt.seconds
         try:
-            _timed(receipt, lambda: client.upload_photometry(request), clock=clock)  # noqa: B023
-        except OutcomeUnknownError:
-            if predicted is not None and receipt.seconds - before > predicted:
-                # Else the same cut would be killed again and again.
-                plan.speed.gave_up()
-            raise
+            _upload(receipt, client, rows, predicted, shown=shown, clock=clock)
         except RequestTooLargeError:
             if len(rows) == 1:
                 raise
@@ -363,12 +373,42 @@ def _send_points(
             left = _still_missing(receipt, client, rows)
             waiting.extendleft((half, None) for half in _halves(left))
         else:
-            if predicted is not None:  # nothing was predicted for a half
-                plan.speed.observe(predicted, receipt.seconds - before)
             receipt.mark(rows, Outcome.ACCEPTED)
             receipt.answers.append("success")
-            member = member or _sees(receipt, client, rows)
+            if not member:
+                member = shown = _sees(receipt, client, rows)
+            if shown:
+                _learn(receipt)
     return True
+
+
+def _upload(
+    receipt: Receipt,
+    client: YsePz,
+    rows: Ints,
+    predicted: float | None,
+    *,
+    shown: bool,
+    clock: Callable[[], float],
+) -> None:
+    """Send one chunk, and note what it took; ``predicted`` [s]: None for a half."""
+    request = receipt.plan.request(rows)
+    before = receipt.seconds
+    try:
+        _timed(receipt, lambda: client.upload_photometry(request), clock=clock)
+    except OutcomeUnknownError:
+        if shown and predicted is not None and receipt.seconds - before > predicted:
+            # Else the same cut would be killed again and again.
+            receipt.plan.speed.gave_up()
+        raise
+    if predicted is not None:
+        receipt.untaught.append((predicted, receipt.seconds - before))
+
+
+def _learn(receipt: Receipt) -> None:
+    """Let the speed of this YSE-PZ be learnt from what its requests took."""
+    while receipt.untaught:
+        receipt.plan.speed.observe(*receipt.untaught.pop(0))
 
 
 def _waiting(plan: Plan, *, first_alone: bool) -> deque[tuple[Ints, float | None]]:
@@ -490,6 +530,8 @@ def _verify(receipt: Receipt, client: YsePz, *, clock: Callable[[], float]) -> N
             receipt.outcome[row] = Outcome.VERIFIED
     if absent := receipt.count(Outcome.ABSENT):
         receipt.error = invisible(absent, plan.rules, target=plan.transient.name)
+    if not receipt.hidden:
+        _learn(receipt)
 
 
 def _altered(receipt: Receipt) -> UploadRefusedError:

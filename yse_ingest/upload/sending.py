@@ -12,6 +12,7 @@ from yse_ingest.errors import UploadRefusedError, YsePzReplyError
 from yse_ingest.fetch import wanted
 from yse_ingest.judge import Judge, second_installation
 from yse_ingest.pipeline import Outcome, State, deliver, plan_upload
+from yse_ingest.privacy import shelf_is_shown
 from yse_ingest.shadow import ledger_as_if_sent, planned_exposures, rehearse
 from yse_ingest.state import Backfill
 from yse_ingest.upload.creation import create_under_lease
@@ -198,7 +199,11 @@ class Upload:
             stored,
             before,
             account=self.client.account.username,
-            unfinished=row.settle is not None or row.attempts > 0 or self.work.attempt > 1,
+            unfinished=row.settle is not None
+            or row.attempts > 0
+            or self.work.attempt > 1
+            # What a header took while it was hidden may be shown by now.
+            or bool(self.state.audits.hidden(self.key)),
         )
         if before is None or not before.read_back_ms:
             # A first upload is not proven before it is done: a retry reads back again.
@@ -254,13 +259,23 @@ class Upload:
         )
         if self.settings.shadow:
             return rehearse(plan, at=self.clients.clock())
-        return deliver(
+        shelf = curve.instrument, curve.obs_group
+        # After an unclear outcome: what is not shown may be hidden, and its cost with it.
+        unsure = self.row.settle is not None and not shelf_is_shown(stored, plan.rules)
+        known_hidden = shelf in self.state.audits.hidden(self.key)
+        receipt = deliver(
             plan,
             self.client,
             verify=stored is not None,
+            probe=known_hidden or unsure,
             prover=self.prover,
             deadline=self.deadline,
         )
+        if receipt.hidden:
+            self.state.audits.note_hidden(self.key, shelf)
+        elif known_hidden and receipt.state in WELL:
+            self.state.audits.forget_hidden(self.key, shelf)
+        return receipt
 
     def _sent(
         self,
