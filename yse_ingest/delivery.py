@@ -252,6 +252,7 @@ def deliver(
     *,
     verify: bool = True,
     probe: bool = False,
+    isolate: bool = False,
     prover: Callable[[bool], YsePz | None] | None = None,
     deadline: float | None = None,
     clock: Callable[[], float] = time.time,
@@ -272,6 +273,9 @@ def deliver(
     probe
         One point goes ahead, and the rest only where that one is shown: the header may be
         hidden from this account, and nobody knows what it costs to add to it.
+    isolate
+        The last request failed at once without a reason, and it is known what it left: where
+        one fails so again, the point at fault is looked for.
     prover
         Asked when all is sent, with whether the proof may wait: returns the client that reads
         back, or None where a later audit is to prove it. By default ``client`` does, at once.
@@ -280,7 +284,9 @@ def deliver(
     """
     receipt = Receipt.begun(plan, at=clock())
     try:
-        in_time = _send_points(receipt, client, probe=probe, deadline=deadline, clock=clock)
+        in_time = _send_points(
+            receipt, client, probe=probe, isolate=isolate, deadline=deadline, clock=clock
+        )
         in_time = in_time and _correct(receipt, client, deadline=deadline, clock=clock)
         if receipt.requests:
             _prove(receipt, _prover(plan, client, prover) if verify else None, clock=clock)
@@ -343,6 +349,7 @@ def _send_points(
     client: YsePz,
     *,
     probe: bool,
+    isolate: bool,
     deadline: float | None,
     clock: Callable[[], float],
 ) -> bool:
@@ -357,7 +364,7 @@ def _send_points(
             return False
         rows, predicted = waiting.popleft()
         try:
-            _upload(receipt, client, rows, predicted, shown=shown, clock=clock)
+            _upload(receipt, client, rows, predicted, shown=shown, isolate=isolate, clock=clock)
         except RequestTooLargeError:
             if len(rows) == 1:
                 raise
@@ -389,6 +396,7 @@ def _upload(
     predicted: float | None,
     *,
     shown: bool,
+    isolate: bool,
     clock: Callable[[], float],
 ) -> None:
     """Send one chunk, and note what it took; ``predicted`` [s]: None for a half."""
@@ -396,13 +404,27 @@ def _upload(
     before = receipt.seconds
     try:
         _timed(receipt, lambda: client.upload_photometry(request), clock=clock)
-    except OutcomeUnknownError:
+    except OutcomeUnknownError as error:
+        if isolate and error.bare:
+            raise _without_a_reason(error) from error
         if shown and predicted is not None and receipt.seconds - before > predicted:
             # Else the same cut would be killed again and again.
             receipt.plan.speed.gave_up()
         raise
     if predicted is not None:
         receipt.untaught.append((predicted, receipt.seconds - before))
+
+
+def _without_a_reason(error: OutcomeUnknownError) -> UploadRefusedError:
+    """Return the refusal that a page without a reason is, when it comes again."""
+    refusal = UploadRefusedError(
+        f"{error.fact}, again, and its page does not say why",
+        service=error.service,
+        remedy="With debug on (IS_DEBUG) YSE-PZ would name the exception. Points before the "
+        "one at fault may be stored: read back before the rest is sent.",
+    )
+    refusal.partial = True
+    return refusal
 
 
 def _learn(receipt: Receipt) -> None:

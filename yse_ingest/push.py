@@ -356,8 +356,7 @@ class _SoloPush(_Push):
                     self.result.transient = transient.name
                     self.result.transient_id = transient.pk
                     self.journal.done()
-                unsure = isinstance(error, OutcomeUnknownError)
-                receipt = self.send(fetched, transient, unsure=unsure)
+                receipt = self.send(fetched, transient, before=error)
                 error = receipt.error
                 self.count(receipt, first=attempt == 1)
             except YseIngestError as caught:
@@ -370,8 +369,10 @@ class _SoloPush(_Push):
                     self.journal.done()
                 raise error
 
-    def send(self, fetched: Fetched, transient: Transient, *, unsure: bool) -> Receipt:
-        """Read back, plan, deliver and prove one round; ``unsure``: nobody saw the last end."""
+    def send(
+        self, fetched: Fetched, transient: Transient, *, before: YseIngestError | None
+    ) -> Receipt:
+        """Read back, plan, deliver and prove one round; ``before``: how the last one ended."""
         self.tell(f"reading back {transient.name}")
         stored = self.client.read_back(transient.slug)
         plan = plan_upload(
@@ -395,8 +396,14 @@ class _SoloPush(_Push):
             self.tell(f"sending {points} points and {len(plan.corrections)} corrections")
         if self.settings.shadow:
             return rehearse(plan, at=time.time())
-        probe = unsure and not shelf_is_shown(stored, plan.rules)
-        return deliver(plan, self.client, verify=True, probe=probe)
+        unsure = isinstance(before, OutcomeUnknownError)
+        return deliver(
+            plan,
+            self.client,
+            verify=True,
+            probe=unsure and not shelf_is_shown(stored, plan.rules),
+            isolate=isinstance(before, OutcomeUnknownError) and before.bare,
+        )
 
     def wait_for_another_round(
         self, error: YseIngestError, attempt: int, transient: Transient | None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from yse_ingest.clients import CREATION_KEY
 from yse_ingest.delta import Verdict, compare, one_per_exposure, windows
-from yse_ingest.errors import UploadRefusedError, YsePzReplyError
+from yse_ingest.errors import UploadRefusedError, YsePzReplyError, YsePzUnavailableError
 from yse_ingest.fetch import wanted
 from yse_ingest.judge import Judge, second_installation
 from yse_ingest.pipeline import Outcome, State, deliver, plan_upload
@@ -74,7 +74,7 @@ class Upload:
         self.client.vocabulary()
         stored = None
         if self.row.settle is not None:
-            settled, stored = settle(self.work, self.row.settle)
+            settled, stored = settle(self.work, self.row.settle, self.found)
             if not settled:
                 return UploadOutcome("settling")
         if self.key.startswith(CREATION_KEY):
@@ -172,16 +172,22 @@ class Upload:
         self.state.backfills.ask(target.name, Backfill())
         self.state.targets.set_due(target.name, self.state.now_ms())
 
+    def found(self) -> ReadBack:
+        """Read the transient of the row back, as `read_back`."""
+        return self.read_back(Judge(self.clients, self.work.transient(), self.row))
+
     def read_back(self, judge: Judge) -> ReadBack:
         """Read the transient back; raise where YSE-PZ does not have it any more."""
         transient = judge.transient
         try:
             stored = self.client.read_back(transient.slug)
-        except YsePzReplyError as error:
+        except (YsePzReplyError, YsePzUnavailableError) as error:
             if error.field != "slug":
                 raise
             if not judge.still_there(self.client):
                 raise judge.missing() from error
+            if error.retryable and judge.transient.slug == transient.slug:
+                raise
             stored = self.client.read_back(judge.transient.slug)
         if stored.pk != transient.pk:
             raise judge.missing()
@@ -268,6 +274,7 @@ class Upload:
             self.client,
             verify=stored is not None,
             probe=known_hidden or unsure,
+            isolate=bool((self.row.settle or {}).get("bare")),
             prover=self.prover,
             deadline=self.deadline,
         )
