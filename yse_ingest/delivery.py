@@ -20,8 +20,9 @@ from yse_ingest.errors import (
     YseIngestError,
 )
 from yse_ingest.ledger import Flag, Ledger
-from yse_ingest.privacy import invisible, membership_is_shown
+from yse_ingest.privacy import invisible, membership_is_shown, shelf_is_shown
 from yse_ingest.times import format_time_ms, iso_of_unix
+from yse_ingest.ysepz import point_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -91,6 +92,8 @@ class Receipt:
     """The last one: after the upload when it was verified."""
     moved_since: dict[int, int] = field(default_factory=dict)
     """As `Plan.displaced`: exposures sent just now, whose row somebody has moved already."""
+    untaught: list[tuple[float, float]] = field(default_factory=list)
+    """Modelled and shown time of requests of which nobody knows yet what they cost [s]."""
 
     @classmethod
     def begun(cls, plan: Plan, *, at: float) -> Self:
@@ -122,6 +125,17 @@ class Receipt:
         """Tell whether all is done but for points that YSE-PZ refused by themselves."""
         open_ends = self.count(Outcome.OWED, Outcome.ABSENT, Outcome.ALTERED)
         return self.count(Outcome.REFUSED) > 0 and not open_ends
+
+    @property
+    def hidden(self) -> bool:
+        """Tell whether YSE-PZ took points, and shows not one of them."""
+        seen = (Outcome.ACCEPTED, Outcome.VERIFIED, Outcome.ADOPTED, Outcome.DIFFERS)
+        return self.count(Outcome.ABSENT) > 0 and not self.sent_count(*seen)
+
+    def sent_count(self, *outcomes: Outcome) -> int:
+        """Return how many of the exposures that were to be sent have one of these outcomes."""
+        new = self.plan.comparison.where(Verdict.NEW)
+        return sum(self.outcome[int(row)] in outcomes for row in new)
 
     def mark(self, rows: Ints, outcome: Outcome) -> None:
         """Set the outcome of ``rows``."""
@@ -197,6 +211,9 @@ class Receipt:
         index, _ = match(curve, ledger.standing, self.plan.own_window)
         # A correction that is still owed must be seen again: its row keeps the hash it had.
         owed = np.array([outcome is Outcome.OWED for outcome in self.outcome], dtype=bool)
+        altered = self.rows(Outcome.ALTERED)
+        altered = altered[index[altered] >= 0]
+        owed[altered] = True
         # Nor is a lesser row of the source any news of a better one that stands.
         lesser = outranked(curve.rank, ledger.rank[index]) if len(ledger) else owed
         known = np.flatnonzero((index >= 0) & ~owed & ~lesser)
@@ -207,6 +224,8 @@ class Receipt:
         flags[index[near]] |= np.uint8(Flag.NEAR)
         ledger = replace(ledger, flags=flags)
         ledger = ledger.with_hashes(index[known], curve.value_hash[known])
+        # What stands instead was not sent, and nobody else has changed it.
+        ledger = ledger.with_hashes(index[altered], stored.value_hash[index[altered]])
         return self._with_moved(ledger, {**self.plan.displaced, **self.moved_since})
 
     def _with_moved(self, ledger: Ledger, away: Mapping[int, int]) -> Ledger:
@@ -232,6 +251,8 @@ def deliver(
     client: YsePz,
     *,
     verify: bool = True,
+    probe: bool = False,
+    isolate: bool = False,
     prover: Callable[[bool], YsePz | None] | None = None,
     deadline: float | None = None,
     clock: Callable[[], float] = time.time,
@@ -249,6 +270,12 @@ def deliver(
         Its ``before_request`` is called before each request and may stop it (a lost lease).
     verify
         Read back afterwards, and compare each exposure with what stands there.
+    probe
+        One point goes ahead, and the rest only where that one is shown: the header may be
+        hidden from this account, and nobody knows what it costs to add to it.
+    isolate
+        The last request failed at once without a reason, and it is known what it left: where
+        one fails so again, the point at fault is looked for.
     prover
         Asked when all is sent, with whether the proof may wait: returns the client that reads
         back, or None where a later audit is to prove it. By default ``client`` does, at once.
@@ -257,7 +284,9 @@ def deliver(
     """
     receipt = Receipt.begun(plan, at=clock())
     try:
-        in_time = _send_points(receipt, client, deadline=deadline, clock=clock)
+        in_time = _send_points(
+            receipt, client, probe=probe, isolate=isolate, deadline=deadline, clock=clock
+        )
         in_time = in_time and _correct(receipt, client, deadline=deadline, clock=clock)
         if receipt.requests:
             _prove(receipt, _prover(plan, client, prover) if verify else None, clock=clock)
@@ -269,6 +298,7 @@ def deliver(
             receipt.read_back = None
         return receipt
     if receipt.count(Outcome.REFUSED, Outcome.ABSENT, Outcome.ALTERED):
+        receipt.error = receipt.error or _altered(receipt)
         receipt.state = State.REFUSED
     elif not in_time:
         receipt.state = State.OWED
@@ -286,10 +316,7 @@ def _prover(
         return client
     # A header that was not there before may be one that this account cannot see, and the hash
     # of a corrected row is known from its read-back alone: both proofs decide something.
-    shelf = plan.rules.instrument, plan.rules.obs_group
-    headers = () if plan.stored is None else plan.stored.headers
-    shown = any((header.instrument, header.obs_group) == shelf for header in headers)
-    return prover(shown and not plan.corrections)
+    return prover(shelf_is_shown(plan.stored, plan.rules) and not plan.corrections)
 
 
 def _prove(receipt: Receipt, reader: YsePz | None, *, clock: Callable[[], float]) -> None:
@@ -321,26 +348,23 @@ def _send_points(
     receipt: Receipt,
     client: YsePz,
     *,
+    probe: bool,
+    isolate: bool,
     deadline: float | None,
     clock: Callable[[], float],
 ) -> bool:
     """Send the chunks; halve one that is too large, or of which one point is refused."""
     plan = receipt.plan
-    member = membership_is_shown(plan.stored, plan.rules)
+    member = membership_is_shown(plan.stored, plan.rules) and not probe
+    # What a hidden header holds is in no model: what it costs says nothing of the server.
+    shown = not probe and (plan.stored is None or shelf_is_shown(plan.stored, plan.rules))
     waiting = _waiting(plan, first_alone=not member)
     while waiting:
         if deadline is not None and clock() >= deadline:
             return False
         rows, predicted = waiting.popleft()
-        request = plan.request(rows)
-        before = receipt.seconds
         try:
-            _timed(receipt, lambda: client.upload_photometry(request), clock=clock)  # noqa: B023
-        except OutcomeUnknownError:
-            if predicted is not None and receipt.seconds - before > predicted:
-                # Else the same cut would be killed again and again.
-                plan.speed.gave_up()
-            raise
+            _upload(receipt, client, rows, predicted, shown=shown, isolate=isolate, clock=clock)
         except RequestTooLargeError:
             if len(rows) == 1:
                 raise
@@ -356,12 +380,57 @@ def _send_points(
             left = _still_missing(receipt, client, rows)
             waiting.extendleft((half, None) for half in _halves(left))
         else:
-            if predicted is not None:  # nothing was predicted for a half
-                plan.speed.observe(predicted, receipt.seconds - before)
             receipt.mark(rows, Outcome.ACCEPTED)
             receipt.answers.append("success")
-            member = member or _sees(receipt, client, rows)
+            if not member:
+                member = shown = _sees(receipt, client, rows)
+            if shown:
+                _learn(receipt)
     return True
+
+
+def _upload(
+    receipt: Receipt,
+    client: YsePz,
+    rows: Ints,
+    predicted: float | None,
+    *,
+    shown: bool,
+    isolate: bool,
+    clock: Callable[[], float],
+) -> None:
+    """Send one chunk, and note what it took; ``predicted`` [s]: None for a half."""
+    request = receipt.plan.request(rows)
+    before = receipt.seconds
+    try:
+        _timed(receipt, lambda: client.upload_photometry(request), clock=clock)
+    except OutcomeUnknownError as error:
+        if isolate and error.bare:
+            raise _without_a_reason(error) from error
+        if shown and predicted is not None and receipt.seconds - before > predicted:
+            # Else the same cut would be killed again and again.
+            receipt.plan.speed.gave_up()
+        raise
+    if predicted is not None:
+        receipt.untaught.append((predicted, receipt.seconds - before))
+
+
+def _without_a_reason(error: OutcomeUnknownError) -> UploadRefusedError:
+    """Return the refusal that a page without a reason is, when it comes again."""
+    refusal = UploadRefusedError(
+        f"{error.fact}, again, and its page does not say why",
+        service=error.service,
+        remedy="With debug on (IS_DEBUG) YSE-PZ would name the exception. Points before the "
+        "one at fault may be stored: read back before the rest is sent.",
+    )
+    refusal.partial = True
+    return refusal
+
+
+def _learn(receipt: Receipt) -> None:
+    """Let the speed of this YSE-PZ be learnt from what its requests took."""
+    while receipt.untaught:
+        receipt.plan.speed.observe(*receipt.untaught.pop(0))
 
 
 def _waiting(plan: Plan, *, first_alone: bool) -> deque[tuple[Ints, float | None]]:
@@ -436,6 +505,10 @@ def _correct(
     for each in receipt.plan.corrections:
         if deadline is not None and clock() >= deadline:
             return False
+        if not each.changes:
+            # It differs, and in nothing that can be sent.
+            receipt.outcome[each.row] = Outcome.ALTERED
+            continue
         _timed(
             receipt,
             lambda: client.patch_point(each.pk, dict(each.changes)),  # noqa: B023
@@ -479,3 +552,31 @@ def _verify(receipt: Receipt, client: YsePz, *, clock: Callable[[], float]) -> N
             receipt.outcome[row] = Outcome.VERIFIED
     if absent := receipt.count(Outcome.ABSENT):
         receipt.error = invisible(absent, plan.rules, target=plan.transient.name)
+    if not receipt.hidden:
+        _learn(receipt)
+
+
+def _altered(receipt: Receipt) -> UploadRefusedError:
+    """Return the error of rows of ours that hold other values than those that were sent."""
+    plan, now = receipt.plan, receipt.read_back or receipt.plan.stored
+    rows = receipt.rows(Outcome.ALTERED)
+    fact, field = f"{len(rows)} rows hold other values than those sent", None
+    stored = None if now is None else now.photometry
+    index = rows if stored is None else match(plan.curve.take(rows), stored, plan.window)[0]
+    if stored is not None and index[0] >= 0:
+        row, at = int(rows[0]), int(index[0])
+        changes = point_changes(plan.curve, row, stored, at)
+        field = next(iter(changes), None)
+        what = "values that cannot be corrected" if field is None else f"another {field}"
+        if field is not None and not stored.restricted[at]:
+            what = f"{field} {getattr(stored, field)[at]!s} where {changes[field]} was sent"
+        fact = f"row {stored.pk[at]} holds {what}"
+        fact += f", and {len(rows) - 1} more differ" if len(rows) > 1 else ""
+    return UploadRefusedError(
+        fact,
+        service="YSE-PZ",
+        target=plan.transient.name,
+        field=field,
+        remedy="YSE-PZ accepted what was sent and stored something else: ask its administrator "
+        "what changes rows there. It is corrected again later.",
+    )

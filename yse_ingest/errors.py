@@ -190,6 +190,9 @@ class HeldBackError(YsePzUnavailableError):
 class OutcomeUnknownError(YsePzError):
     """The request may or may not have been carried out: read back before anything is sent."""
 
+    bare: bool = False
+    """It failed at once, on a page that does not say why: that of a YSE-PZ without debug."""
+
 
 class CredentialsError(YsePzError):
     """YSE-PZ does not accept this account."""

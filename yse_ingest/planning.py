@@ -109,7 +109,7 @@ def plan_upload(
     curve
         Exposures of the source, all or those owed.
     transient
-        Where they belong.
+        Where they belong; its status is that of ``stored``, where that shows one.
     rules
         How they are sent; instrument and observing group are those of the curve.
     gaps
@@ -142,6 +142,8 @@ def plan_upload(
     rows: StoredPhotometry | Ledger
     check_groups(stored, rules)
     if stored is not None:
+        # A look-up is believed for days, and people rename a status.
+        transient = replace(transient, status=stored.status or transient.status)
         rows = stored.photometry
     else:
         rows = ledger.standing if ledger is not None else Ledger.empty()

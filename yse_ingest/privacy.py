@@ -85,14 +85,30 @@ def membership_is_shown(stored: ReadBack | None, rules: Rules) -> bool:
     )
 
 
+def shelf_is_shown(stored: ReadBack | None, rules: Rules) -> bool:
+    """Tell whether this account sees a header of this instrument and obs_group.
+
+    One that it does not see is still to be made, or hidden: YSE-PZ shows no difference.
+    """
+    shelf = rules.instrument, rules.obs_group
+    headers = () if stored is None else stored.headers
+    return any((header.instrument, header.obs_group) == shelf for header in headers)
+
+
 def invisible(count: int, rules: Rules, *, target: str) -> UploadRefusedError:
     """Return the error of points that were accepted, but are invisible to this user."""
     points = "1 point was" if count == 1 else f"{count} points were"
-    asked = f"of the groups {', '.join(rules.groups)}" if rules.groups else "of its groups"
+    shelf = f"({rules.instrument}, {rules.obs_group})"
+    if rules.groups:
+        why = f"The header {shelf} is private, and this account is no member of the groups "
+        why += f"{', '.join(rules.groups)}. Ask an administrator of YSE-PZ to add it"
+    else:
+        why = f"A group hides the header {shelf} from this account. Ask an administrator of "
+        why += f"YSE-PZ to add it to the group; or: {OWN_SHELF[0].lower()}{OWN_SHELF[1:]}"
     return UploadRefusedError(
         f"{points} accepted, but invisible to this user",
         service="YSE-PZ",
         target=target,
-        remedy=f"The header is private, and this account is no member {asked}. Ask an "
-        "administrator of YSE-PZ to add it; what is there is not sent twice.",
+        remedy=f"{why}. What is there is not sent twice; until it is seen, each try sends one "
+        "point.",
     )

@@ -35,6 +35,7 @@ from yse_ingest.pipeline import (
     fetch_light_curve,
     plan_upload,
 )
+from yse_ingest.privacy import shelf_is_shown
 from yse_ingest.pushed import journal_path, lock_path, note_places
 from yse_ingest.shadow import rehearse
 from yse_ingest.sources import Status
@@ -355,7 +356,7 @@ class _SoloPush(_Push):
                     self.result.transient = transient.name
                     self.result.transient_id = transient.pk
                     self.journal.done()
-                receipt = self.send(fetched, transient)
+                receipt = self.send(fetched, transient, before=error)
                 error = receipt.error
                 self.count(receipt, first=attempt == 1)
             except YseIngestError as caught:
@@ -368,8 +369,10 @@ class _SoloPush(_Push):
                     self.journal.done()
                 raise error
 
-    def send(self, fetched: Fetched, transient: Transient) -> Receipt:
-        """Read back, plan, deliver and prove one round."""
+    def send(
+        self, fetched: Fetched, transient: Transient, *, before: YseIngestError | None
+    ) -> Receipt:
+        """Read back, plan, deliver and prove one round; ``before``: how the last one ended."""
         self.tell(f"reading back {transient.name}")
         stored = self.client.read_back(transient.slug)
         plan = plan_upload(
@@ -393,7 +396,14 @@ class _SoloPush(_Push):
             self.tell(f"sending {points} points and {len(plan.corrections)} corrections")
         if self.settings.shadow:
             return rehearse(plan, at=time.time())
-        return deliver(plan, self.client, verify=True)
+        unsure = isinstance(before, OutcomeUnknownError)
+        return deliver(
+            plan,
+            self.client,
+            verify=True,
+            probe=unsure and not shelf_is_shown(stored, plan.rules),
+            isolate=isinstance(before, OutcomeUnknownError) and before.bare,
+        )
 
     def wait_for_another_round(
         self, error: YseIngestError, attempt: int, transient: Transient | None

@@ -107,6 +107,23 @@ def test_debug_page_in_plain_text(uploader: Uploader) -> None:
     assert response.text.startswith("KeyError at /add_transient/\n'name'\n\n")
 
 
+def test_bare_page(uploader: Uploader) -> None:
+    """Where debug is off every exception is one page of Django's, which says nothing of it."""
+    uploader.server.debug = False
+
+    asked = {"Accept": "application/json"}
+    failed = uploader.post("/add_transient/", json={"a": {"dec": 12.345}}, headers=asked)
+    unslashed = uploader.post("/add_transient", json={})
+    uploader.server.faults.add(Fault("error_before", times=1))
+    away = uploader.post("/add_transient/", json={})
+
+    for response in (failed, unslashed, away):
+        assert response.status_code == 500
+        assert response.headers["Content-Type"].startswith("text/html")
+        assert "<h1>Server Error (500)</h1>" in response.text
+        assert len(response.content) < 300
+
+
 # Logins ---------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from yse_ingest.reconcile import Auditor
+from yse_ingest.sandbox.faults import Fault
 from yse_ingest.state.resolutions import KEEP_S
 from yse_ingest.targets import Target
 
@@ -145,3 +146,76 @@ def test_a_name_that_somebody_stored_with_a_blank_at_its_end(house: House) -> No
 
     assert house.ysepz.transient_row("2019bl") == before
     assert before["name"] == "2019bl "
+
+
+def rename_status(house: House, new: str) -> None:
+    """Give the status of every transient another name, as an administrator does."""
+    with house.ysepz.store.connect() as database:
+        (row,) = database.named("transientstatus", "Following")
+        database.update("transientstatus", [row["id"]], {"name": new})
+
+
+def status_of(service: Service) -> str | None:
+    kept = service.state.resolutions.get(OLD)
+    return None if kept is None else kept["status"]
+
+
+def looked_up(house: House) -> bool:
+    return any(each.path == "/api/transients/2/" for each in house.ysepz.log)
+
+
+def test_a_renamed_status_is_looked_up_again_once(house: House, service: Service) -> None:
+    """The refusal names the status: the same points go at once, under its new name."""
+    rename_status(house, "Followed")
+    alert(house, 3)
+    written = len(house.writes())
+
+    house.cycle(service, OLD)
+
+    assert len(house.ysepz.rows(OLD)) == 4
+    assert len(house.writes()) - written == 2
+    assert service.state.outbox.rows(10) == []
+    assert status_of(service) == "Followed"
+
+
+def test_the_status_sent_is_that_of_the_read_back(house: House, service: Service) -> None:
+    """Whoever reads back first sends what stands there, whatever the look-up said."""
+    rename_status(house, "Followed")
+    service.state.ledgers.drop_all()
+    alert(house, 3)
+    written = len(house.writes())
+
+    house.cycle(service, OLD)
+
+    assert len(house.ysepz.rows(OLD)) == 4
+    assert len(house.writes()) - written == 1
+
+
+def test_a_status_that_stays_unknown_is_refused_once(house: House, service: Service) -> None:
+    """It is looked up; where that says the same, the points are not sent a second time."""
+    body = '{"message": "status Following is not in DB"}'
+    house.ysepz.faults.add(Fault("status", path="/add_transient_phot/", status=200, body=body))
+    alert(house, 3)
+    written = len(house.writes())
+    assert not looked_up(house)
+
+    house.cycle(service, OLD)
+
+    assert looked_up(house)
+    assert len(house.writes()) - written == 1
+    (row,) = service.state.outbox.rows(10)
+    assert row.place == "refused"
+    assert "status Following is not in DB" in str(row.reason)
+
+
+def test_a_look_up_without_a_status_is_made_again(house: House, service: Service) -> None:
+    """A status that was too new for the list of them is no reason to refuse for days."""
+    kept = service.state.resolutions.get(OLD)
+    assert kept is not None
+    service.state.resolutions.put(OLD, {**kept, "status": None})
+    alert(house, 3)
+
+    house.cycle(service, OLD)
+
+    assert len(house.ysepz.rows(OLD)) == 4
+    assert status_of(service) == "Following"

@@ -14,8 +14,9 @@ from yse_ingest.errors import (
     YsePzUnavailableError,
 )
 from yse_ingest.sandbox.faults import Fault
+from yse_ingest.sandbox.ysepz.errors import BARE_PAGE
 from yse_ingest.ysepz import Account, Timeouts
-from yse_ingest.ysepz.answers import server_exception
+from yse_ingest.ysepz.answers import AnswerReader, server_exception
 from yse_ingest.ysepz.http import Answer
 
 if TYPE_CHECKING:
@@ -89,6 +90,27 @@ def test_200_that_is_not_ysepz(
     answering(200, body)
     with pytest.raises(OutcomeUnknownError, match="read back"):
         client.add_transient({})
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "seconds", "bare"),
+    [
+        (500, BARE_PAGE, 0.1, True),
+        (500, BARE_PAGE, 9.0, False),
+        (500, "<h1>Internal Server Error</h1>", 0.1, False),
+        (500, "", 0.1, False),
+        (502, BARE_PAGE, 0.1, False),
+        (504, BARE_PAGE, 0.1, False),
+    ],
+)
+def test_a_bare_page_that_comes_at_once(
+    status: int, body: str, seconds: float, bare: bool
+) -> None:
+    """Only Django's own page, and only at once, may be the fault of what was sent."""
+    answer = Answer("POST /add_transient_phot/", status, {}, body.encode(), seconds)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        AnswerReader(Account("ingest", "sandbox-only"), slow_s=8.0).accept(answer, now=0.0)
+    assert caught.value.bare is bare
 
 
 @pytest.mark.parametrize("status", [201, 202, 204, 206])

@@ -285,6 +285,16 @@ def test_flux_at_the_rows_zero_point(curve: Callable[..., LightCurve]) -> None:
     assert set(point_changes(curve(DAY), 0, row, 0)) == {"mag"}
 
 
+def test_flux_in_jansky(curve: Callable[..., LightCurve]) -> None:
+    """A flux is compared by its share, not by a step of its unit: in Jy all are below 1e-3."""
+    row = stored_row(mag=17.01, flux=10**-3.244, flux_err=1e-5, zero_point=8.9)
+    changes = point_changes(curve(DAY), 0, row, 0)
+    assert set(changes) == {"mag", "flux", "flux_err"}
+    assert changes["flux"] == pytest.approx(10 ** (-0.4 * (17.0 - 8.9)))
+    same = stored_row(mag=17.01, flux=changes["flux"] * (1 + 1e-9), zero_point=8.9)
+    assert set(point_changes(curve(DAY), 0, same, 0)) == {"mag"}
+
+
 def test_withdrawn_magnitude(curve: Callable[..., LightCurve]) -> None:
     """A detection that became a negative subtraction loses its magnitude."""
     row = stored_row(flux=1000.0, flux_err=10.0, zero_point=27.5)

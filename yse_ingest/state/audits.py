@@ -33,6 +33,7 @@ class Audits:
         self._gone = keys("audit", "gone")
         self._found = keys("audit", "found")
         self._stops = keys("audit", "stops")
+        self._hidden = keys("audit", "hidden")
         self._writers = keys("audit", "writers")
         self._set_back = keys("audit", "set_back")
 
@@ -88,6 +89,33 @@ class Audits:
         """Return what `found` does, for every transient."""
         raw = self._connection.call("HGETALL", self._found)
         return {key: loads(text) for key, text in raw.items()}
+
+    # Headers that we do not see ------------------------------------------------------------
+
+    def note_hidden(self, key: str, shelf: tuple[str, str]) -> None:
+        """Note that nothing is shown of what a transient's header took.
+
+        Parameters
+        ----------
+        key
+            The transient.
+        shelf
+            Instrument and obs_group.
+        """
+        shelves = {*self.hidden(key), shelf}
+        self._connection.call("HSET", self._hidden, key, dumps(sorted(shelves)))
+
+    def hidden(self, key: str) -> set[tuple[str, str]]:
+        """Return the headers of a transient that took points and showed none of them."""
+        raw = self._connection.call("HGET", self._hidden, key)
+        return {(instrument, group) for instrument, group in loads(raw or "[]")}
+
+    def forget_hidden(self, key: str, shelf: tuple[str, str]) -> None:
+        """Note that a header shows what it took."""
+        if shelves := self.hidden(key) - {shelf}:
+            self._connection.call("HSET", self._hidden, key, dumps(sorted(shelves)))
+        else:
+            self._connection.call("HDEL", self._hidden, key)
 
     # YSE-PZ was set back --------------------------------------------------------------------
 

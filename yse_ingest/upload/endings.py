@@ -78,7 +78,11 @@ def stopped(work: Work, error: YseIngestError) -> UploadOutcome:
             sent=work.row,
             result="settling",
             due_ms=work.state.now_ms() + int(_pause_s(work) * 1000),
-            settle={"stage": "ping", "seconds": seconds},
+            settle={
+                "stage": "ping",
+                "seconds": seconds,
+                **({"bare": True} if error.bare else {}),
+            },
             reason=str(error),
             attempts_delta=1,
         )

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from yse_ingest.clients import CREATION_KEY
 from yse_ingest.delta import Verdict, compare, one_per_exposure, windows
-from yse_ingest.errors import UploadRefusedError, YsePzReplyError
+from yse_ingest.errors import UploadRefusedError, YsePzReplyError, YsePzUnavailableError
 from yse_ingest.fetch import wanted
 from yse_ingest.judge import Judge, second_installation
-from yse_ingest.pipeline import State, deliver, plan_upload
+from yse_ingest.pipeline import Outcome, State, deliver, plan_upload
+from yse_ingest.privacy import shelf_is_shown
 from yse_ingest.shadow import ledger_as_if_sent, planned_exposures, rehearse
 from yse_ingest.state import Backfill
 from yse_ingest.upload.creation import create_under_lease
@@ -73,7 +74,7 @@ class Upload:
         self.client.vocabulary()
         stored = None
         if self.row.settle is not None:
-            settled, stored = settle(self.work, self.row.settle)
+            settled, stored = settle(self.work, self.row.settle, self.found)
             if not settled:
                 return UploadOutcome("settling")
         if self.key.startswith(CREATION_KEY):
@@ -171,16 +172,22 @@ class Upload:
         self.state.backfills.ask(target.name, Backfill())
         self.state.targets.set_due(target.name, self.state.now_ms())
 
+    def found(self) -> ReadBack:
+        """Read the transient of the row back, as `read_back`."""
+        return self.read_back(Judge(self.clients, self.work.transient(), self.row))
+
     def read_back(self, judge: Judge) -> ReadBack:
         """Read the transient back; raise where YSE-PZ does not have it any more."""
         transient = judge.transient
         try:
             stored = self.client.read_back(transient.slug)
-        except YsePzReplyError as error:
+        except (YsePzReplyError, YsePzUnavailableError) as error:
             if error.field != "slug":
                 raise
             if not judge.still_there(self.client):
                 raise judge.missing() from error
+            if error.retryable and judge.transient.slug == transient.slug:
+                raise
             stored = self.client.read_back(judge.transient.slug)
         if stored.pk != transient.pk:
             raise judge.missing()
@@ -198,7 +205,11 @@ class Upload:
             stored,
             before,
             account=self.client.account.username,
-            unfinished=row.settle is not None or row.attempts > 0 or self.work.attempt > 1,
+            unfinished=row.settle is not None
+            or row.attempts > 0
+            or self.work.attempt > 1
+            # What a header took while it was hidden may be shown by now.
+            or bool(self.state.audits.hidden(self.key)),
         )
         if before is None or not before.read_back_ms:
             # A first upload is not proven before it is done: a retry reads back again.
@@ -254,13 +265,24 @@ class Upload:
         )
         if self.settings.shadow:
             return rehearse(plan, at=self.clients.clock())
-        return deliver(
+        shelf = curve.instrument, curve.obs_group
+        # After an unclear outcome: what is not shown may be hidden, and its cost with it.
+        unsure = self.row.settle is not None and not shelf_is_shown(stored, plan.rules)
+        known_hidden = shelf in self.state.audits.hidden(self.key)
+        receipt = deliver(
             plan,
             self.client,
             verify=stored is not None,
+            probe=known_hidden or unsure,
+            isolate=bool((self.row.settle or {}).get("bare")),
             prover=self.prover,
             deadline=self.deadline,
         )
+        if receipt.hidden:
+            self.state.audits.note_hidden(self.key, shelf)
+        elif known_hidden and receipt.state in WELL:
+            self.state.audits.forget_hidden(self.key, shelf)
+        return receipt
 
     def _sent(
         self,
@@ -270,7 +292,7 @@ class Upload:
         ledger: Ledger | None,
         stored: ReadBack | None,
     ) -> Receipt:
-        """Send one target's points, under the new name where the transient was renamed.
+        """Send one target's points, under the new name where it or its status was renamed.
 
         Points go by name, and cannot be taken back: a name that was looked up long ago may be
         that of another transient now.
@@ -279,11 +301,16 @@ class Upload:
         if old and not self.settings.shadow and not judge.still_there(self.client):
             raise judge.missing()
         receipt = self.send(target, curve, judge.transient, ledger, stored)
-        if not isinstance(receipt.error, UploadRefusedError) or receipt.error.field != "name":
+        field = receipt.error.field if isinstance(receipt.error, UploadRefusedError) else None
+        if field not in ("name", "status") or receipt.rows(Outcome.ACCEPTED).size:
             return receipt
         # Nothing was written: renamed there since it was looked up, or deleted.
+        if field == "status":
+            self.client.refresh()  # the number is the same, its name is not
         if not judge.still_there(self.client):
             raise judge.missing() from receipt.error
+        if field == "status" and judge.transient.status == receipt.plan.transient.status:
+            return receipt
         return self.send(target, curve, judge.transient, ledger, stored)
 
     def prover(self, may_wait: bool) -> YsePz | None:

@@ -74,7 +74,8 @@ class Work:
     def transient(self) -> Transient:
         """Return the transient of the row's key."""
         cached = self.state.resolutions.get(self.name)
-        if cached is not None and str(cached["pk"]) == self.key:
+        # One without a status was made while YSE-PZ's list of them was older than its own.
+        if cached is not None and str(cached["pk"]) == self.key and cached["status"]:
             return Transient.from_dict(cached)
         found = self.client.transient_by_pk(int(self.key))
         if found is None:

@@ -36,10 +36,13 @@ ACCEPTED = {"message": "success"}
 RETRY_AFTER_MAX_S = 86400.0
 """Whoever asks us to wait longer is asked again after this [s]."""
 
+_BARE_PAGE = b"<h1>Server Error (500)</h1>"
+"""What Django shows of an exception where debug is off: nothing of it."""
 _PAGE_TITLE = re.compile(r"<title>\s*([\w.]+)\s+at\s+/")
 _PAGE_VALUE = re.compile(r'<pre class="exception_value">(.*?)</pre>', re.DOTALL)
 _TEXT = re.compile(r"([\w.]+) at /[^\n]*\n(.*?)(?:\n\s*\n|\Z)", re.DOTALL)
 
+_NO_SUCH_STATUS = re.compile(r"status .* is not in DB", re.DOTALL)
 _DATABASE_TROUBLE = re.compile(r"\((1040|1205|1213|2002|2003|2006|2013),")
 _MAIL_DOWN = ("ConnectionRefusedError", "gaierror")
 _PARTIAL = "Points before the one at fault may be stored: read back before the rest is sent."
@@ -68,6 +71,15 @@ def server_exception(body: bytes) -> ServerException | None:
     if plain := _TEXT.match(text):
         return ServerException(plain.group(1), _excerpt(plain.group(2)))
     return None
+
+
+def is_bare(answer: Answer, *, slow_s: float) -> bool:
+    """Tell whether an answer is the page of an exception that is not shown, and came at once.
+
+    A server that is down or overloaded has other statuses; a worker that was killed is slow.
+    """
+    at_once = answer.status == 500 and answer.seconds < slow_s
+    return at_once and _BARE_PAGE in answer.body
 
 
 def retry_after_s(answer: Answer, *, now: float) -> float | None:
@@ -156,6 +168,7 @@ class AnswerReader:
             raise UploadRefusedError(
                 f"refused: {self._told(message)}",
                 service=SERVICE,
+                field="status" if _NO_SUCH_STATUS.fullmatch(message) else None,
                 remedy="Nothing was written; correct what it names.",
             )
         self._unknown(answer, "is not what YSE-PZ answers")
@@ -209,7 +222,8 @@ class AnswerReader:
     def _server_error(self, answer: Answer) -> NoReturn:
         exception = server_exception(answer.body)
         if answer.status != 500 or exception is None:
-            self._unknown(answer, f"has HTTP status {answer.status}")
+            bare = is_bare(answer, slow_s=self._slow_s)
+            self._unknown(answer, f"has HTTP status {answer.status}", bare=bare)
         if answer.seconds >= self._slow_s:
             # The page of a worker that was killed shows whatever it was doing just then.
             self._unknown(answer, f"is an error after {answer.seconds:.0f} s ({exception})")
@@ -232,10 +246,12 @@ class AnswerReader:
         refusal.partial = exception.name != "ParseError"
         raise refusal
 
-    def _unknown(self, answer: Answer, what: str) -> NoReturn:
-        raise OutcomeUnknownError(
+    def _unknown(self, answer: Answer, what: str, *, bare: bool = False) -> NoReturn:
+        error = OutcomeUnknownError(
             f"the answer to {answer.request} {what}", service=SERVICE, remedy=READ_BACK_FIRST
         )
+        error.bare = bare
+        raise error
 
     def _told(self, text: str, length: int = EXCERPT_LENGTH) -> str:
         return _excerpt(redacted(text, self._secrets), length)

@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 from urllib.parse import quote
 
-from yse_ingest.errors import TargetError, VocabularyError, YsePzReplyError
+from yse_ingest.errors import (
+    TargetError,
+    VocabularyError,
+    YsePzReplyError,
+    YsePzUnavailableError,
+)
 from yse_ingest.schemas.bulk import SavedQuerySchema
 from yse_ingest.schemas.readback import (
     FollowedRowSchema,
@@ -23,7 +28,7 @@ from yse_ingest.schemas.vocabulary import BandRowSchema, InstrumentRowSchema, Na
 from yse_ingest.targets import separation_arcsec
 from yse_ingest.times import parse_obs_dates
 from yse_ingest.ysepz.aliases import Aliases, LocalShelf
-from yse_ingest.ysepz.answers import AnswerReader, database_away, server_exception
+from yse_ingest.ysepz.answers import AnswerReader, database_away, is_bare, server_exception
 from yse_ingest.ysepz.bulk import BulkReadBack, parse_bulk
 from yse_ingest.ysepz.http import SERVICE, Answer, Http, Timeouts, away, normalised, only_reads
 from yse_ingest.ysepz.lists import Lists, boxes, read, read_named
@@ -386,7 +391,7 @@ class YsePz:
         YsePzReplyError
             When it knows no such slug, or the transient has none, or it answers something else.
         YsePzUnavailableError
-            No answer now.
+            No answer now; where its ``field`` is the slug, perhaps because there is none.
         """
         if not slug:
             raise YsePzReplyError(
@@ -405,6 +410,14 @@ class YsePz:
                 field="slug",
                 value=slug,
                 remedy="It was deleted or renamed; look it up again.",
+            )
+        if is_bare(answer, slow_s=self.timeouts.slow_s):
+            raise YsePzUnavailableError(
+                f"{answer.request}: HTTP 500, and its page does not say why",
+                service=SERVICE,
+                field="slug",
+                value=slug,
+                remedy="It was deleted or renamed, or YSE-PZ fails at it; asked again later.",
             )
         return parse_read_back(
             self._reader.content(answer, now=self._clock()),

@@ -70,6 +70,12 @@ class ReadBack:
         return str(self.transient["name"])
 
     @property
+    def status(self) -> str | None:
+        """Return the name of the transient's status, as it is now; None: it is not shown."""
+        status = self.transient.get("status")
+        return status if isinstance(status, str) and status else None
+
+    @property
     def unread(self) -> Bools:
         """Return which rows of ``photometry`` are shown by their place alone, shape (n,)."""
         pks = [int(refusal.native_id or 0) for refusal in self.refused]

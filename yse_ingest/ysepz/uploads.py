@@ -39,7 +39,7 @@ OURS_ALONE = frozenset({"beside"})
 DATES = frozenset({"disc_date", "non_detect_date", "abs_mag_peak_date"})
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 ROUNDING = 1e-6
-"""Relative difference below which a stored value is the same."""
+"""Relative difference below which a stored flux is the same; of a magnitude, in mag."""
 
 
 def photometry_request(
@@ -185,11 +185,12 @@ def point_changes(
     forced = curve.kind[row] == PointKind.FORCED
     better = curve.rank[row] < stored.rank[at]
     filled_in = {"mag", "mag_err"} if better or forced else set()
-    for field, scale in (
-        ("mag", 1.0),
-        ("mag_err", 1.0),
-        ("flux", flux_scale),
-        ("flux_err", flux_scale),
+    # A flux may stand in any unit: in Jy a whole light curve differs by less than 1e-6.
+    for field, scale, floor in (
+        ("mag", 1.0, 1.0),
+        ("mag_err", 1.0, 1.0),
+        ("flux", flux_scale, 0.0),
+        ("flux_err", flux_scale, 0.0),
     ):
         old = float(getattr(stored, field)[at])
         new = float(getattr(curve, field)[row]) * scale
@@ -198,7 +199,7 @@ def point_changes(
         if np.isnan(new):
             if not np.isnan(old):
                 changes[field] = None
-        elif np.isnan(old) or abs(new - old) > ROUNDING * max(1.0, abs(old)):
+        elif np.isnan(old) or abs(new - old) > ROUNDING * max(floor, abs(old)):
             changes[field] = new
     if better and forced != stored.forced[at]:
         changes["forced"] = int(forced)

@@ -14,7 +14,7 @@ from yse_ingest.sandbox.server import Reply, Request, StandIn
 from yse_ingest.sandbox.ysepz import pages, readback, rest
 from yse_ingest.sandbox.ysepz import session as cost
 from yse_ingest.sandbox.ysepz.contents import Contents
-from yse_ingest.sandbox.ysepz.errors import ServerError, debug_page
+from yse_ingest.sandbox.ysepz.errors import BARE_PAGE, ServerError, debug_page
 from yse_ingest.sandbox.ysepz.phot_upload import add_transient_phot
 from yse_ingest.sandbox.ysepz.session import Session
 from yse_ingest.sandbox.ysepz.store import Database, Store, User
@@ -60,6 +60,8 @@ class YsePzStandIn(Contents, StandIn):
     tess_online
         Whether creating a transient through `/add_transient_phot/` reaches the TESS tool;
         otherwise that is a 500 after the row was inserted.
+    debug
+        Whether a 500 shows its exception; otherwise (setting IS_DEBUG empty) it says nothing.
     saved_queries
         SQL by title, besides the ones that are there from the start.
     clock
@@ -77,6 +79,7 @@ class YsePzStandIn(Contents, StandIn):
         users: Mapping[str, Sequence[str]] = DEFAULT_USERS,
         smtp: Mail = "ok",
         tess_online: bool = True,
+        debug: bool = True,
         saved_queries: Mapping[str, str] | None = None,
         clock: Callable[[], datetime] | None = None,
         **options: Any,
@@ -85,6 +88,7 @@ class YsePzStandIn(Contents, StandIn):
         Contents.__init__(self, Store(path, clock=clock), users)
         self.smtp: Mail = smtp
         self.tess_online = tess_online
+        self.debug = debug
         self.saved_queries = {**readback.SAVED_QUERIES, **(saved_queries or {})}
         self._passwords = {name: password for name, (password, *_) in users.items()}
 
@@ -105,17 +109,22 @@ class YsePzStandIn(Contents, StandIn):
             except sqlite3.Error:  # the stand-in's own trouble
                 raise
             except Exception as error:  # noqa: BLE001 - there, any exception is a 500
-                return _page_of(request, error)
+                if isinstance(error, ServerError):
+                    return self._page(request, error.title, error.message)
+                return self._page(request, type(error).__name__, str(error))
 
     def server_error(self, request: Request) -> Reply:
         """Return the debug page of a database that went away."""
         message = "(2013, 'Lost connection to MySQL server during query')"
-        return debug_page(request, "OperationalError", message)
+        return self._page(request, "OperationalError", message)
 
     def aborted(self, request: Request) -> Reply:
         """Return the page of a killed worker, which blames whatever it was doing."""
         message = "Input values did not match the format class isot:\nTypeError: 'NoneType'"
-        return debug_page(request, "ValueError", message)
+        return self._page(request, "ValueError", message)
+
+    def _page(self, request: Request, title: str, message: str) -> Reply:
+        return debug_page(request, title, message) if self.debug else Reply.html(BARE_PAGE, 500)
 
     def _route(  # noqa: PLR0911 - one answer per address
         self, request: Request, database: Database
@@ -243,14 +252,20 @@ def _unauthorized(detail: str) -> Reply:
 
 
 def _append_slash(request: Request) -> Reply:
-    """Redirect to the address with a slash; a body cannot be redirected, which is a crash."""
+    """Redirect to the address with a slash.
+
+    Raises
+    ------
+    ServerError
+        A body cannot be redirected.
+    """
     if request.method in ("GET", "HEAD"):
         return Reply(301, content_type="text/html", headers={"Location": f"{request.path}/"})
     message = (
         f"You called this URL via {request.method}, but the URL doesn't end in a slash and you "
         "have APPEND_SLASH set."
     )
-    return debug_page(request, "RuntimeError", message)
+    raise ServerError("RuntimeError", message)
 
 
 def _payload(request: Request) -> Any:
@@ -265,9 +280,3 @@ def _payload(request: Request) -> Any:
         return json.loads(request.body.decode(), parse_constant=no_constant)
     except ValueError as error:
         raise ServerError("ParseError", f"JSON parse error - {error}") from error
-
-
-def _page_of(request: Request, error: Exception) -> Reply:
-    if isinstance(error, ServerError):
-        return debug_page(request, error.title, error.message)
-    return debug_page(request, type(error).__name__, str(error))

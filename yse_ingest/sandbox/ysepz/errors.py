@@ -1,4 +1,4 @@
-"""The server's 500: Django's debug page, which every installation of YSE-PZ shows."""
+"""The server's 500: Django's debug page, or the bare one where that is switched off."""
 
 from __future__ import annotations
 
@@ -9,6 +9,19 @@ from typing import Final
 from yse_ingest.sandbox.server import Reply, Request
 
 SMALLEST_PAGE: Final = 64_000
+
+BARE_PAGE: Final = """
+<!doctype html>
+<html lang="en">
+<head>
+  <title>Server Error (500)</title>
+</head>
+<body>
+  <h1>Server Error (500)</h1><p></p>
+</body>
+</html>
+"""
+"""What Django shows of every exception, whatever the client accepts, with DEBUG off."""
 
 SETTINGS: Final = {
     "DEBUG": True,
