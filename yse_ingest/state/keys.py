@@ -46,7 +46,7 @@ view::
     rejections               targets of which people rejected rows (set)
     receipts                 key -> the last receipts, newest first, packed (hash)
     tombstones:<id>, tombstones   rows of ours that are gone (hash); transients (set)
-    audit:wanted|found|gone|stops|writers|set_back   what audits are to see, and saw
+    audit:wanted|found|gone|stops|hidden|writers|set_back   what audits are to see, and saw
     audit:unproven           transients whose upload is still to be proven, by since when (zset)
     pending:<source>:<target>   a question that a source works on (string, expires)
     choice:<name>            survey -> which source is asked, and why (hash)
