@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -44,6 +44,12 @@ def service(house: House, atlas: AtlasStandIn) -> Iterator[Service]:
     found.enqueue(Target(NAME))
     yield found
     found.state.close()
+
+
+def beside_mars(house: House, atlas: AtlasStandIn, **more: str) -> Service:
+    """Return a service that asks MARS and ATLAS about each target."""
+    account: dict[str, Any] = {"ATLAS_TOKEN": TOKEN, "ATLAS_DAYS": "all", **more}
+    return house.service(ATLAS_URL=atlas.api_url, YSE_INGEST_SOURCE="mars,atlas", **account)
 
 
 def fresh(service: Service, *, later_ms: int = 0) -> Freshness:
@@ -204,12 +210,7 @@ def test_beside_a_broker_of_ztf_it_is_looked_at_alone(
     """Both are stored under their names; who answered at once is not asked meanwhile."""
     house.alerts("ZTF19aacgslb", 4)
     atlas.finish_after_polls = 2
-    service = house.service(
-        ATLAS_URL=atlas.api_url,
-        ATLAS_TOKEN=TOKEN,
-        ATLAS_DAYS="all",
-        YSE_INGEST_SOURCE="mars,atlas",
-    )
+    service = beside_mars(house, atlas)
     service.enqueue(Target(NAME))
     house.cycle(service, NAME)
     assert len(house.ysepz.rows(NAME)) == 4
@@ -238,13 +239,7 @@ def test_an_adaptive_target_comes_back_for_a_pending_answer(
 ) -> None:
     """Beside a broker that answered: first for the pending one, then when the rule says."""
     house.alerts("ZTF19aacgslb", 4)
-    service = house.service(
-        ATLAS_URL=atlas.api_url,
-        ATLAS_TOKEN=TOKEN,
-        ATLAS_DAYS="all",
-        YSE_INGEST_SOURCE="mars,atlas",
-        YSE_INGEST_CADENCE=ADAPTIVE,
-    )
+    service = beside_mars(house, atlas, YSE_INGEST_CADENCE=ADAPTIVE)
     service.enqueue(Target(NAME))
     house.cycle(service, NAME)
     assert due_in_s(service) == pytest.approx(10, abs=2)
@@ -295,13 +290,8 @@ def test_a_question_for_everything_is_no_smaller_one_that_is_under_way(
 def test_each_survey_is_read_again_once(house: House, atlas: AtlasStandIn) -> None:
     """One that is down keeps the wish; the other is not read in full meanwhile, and after."""
     house.alerts("ZTF19aacgslb", 4)
-    service = house.service(
-        ATLAS_URL=atlas.api_url,
-        ATLAS_TOKEN=TOKEN,
-        ATLAS_DAYS="all",
-        YSE_INGEST_SOURCE="mars,atlas",
-        YSE_INGEST_PROBE_WAIT="0.1",
-        YSE_INGEST_BREAKER_FAILURES="1",
+    service = beside_mars(
+        house, atlas, YSE_INGEST_PROBE_WAIT="0.1", YSE_INGEST_BREAKER_FAILURES="1"
     )
     service.enqueue(Target(NAME))
     for _ in range(3):
@@ -348,13 +338,7 @@ def test_a_pending_answer_does_not_put_the_others_off(
     """ATLAS works for hours; MARS is asked at its own cadence all the time."""
     house.alerts("ZTF19aacgslb", 4)
     atlas.finish_after_polls = 99
-    service = house.service(
-        ATLAS_URL=atlas.api_url,
-        ATLAS_TOKEN=TOKEN,
-        ATLAS_DAYS="all",
-        YSE_INGEST_SOURCE="mars,atlas",
-        YSE_INGEST_CADENCE="8",
-    )
+    service = beside_mars(house, atlas, YSE_INGEST_CADENCE="8")
     service.enqueue_many([Target(NAME)], hinted=True)
     house.cycle(service, NAME)
     # ATLAS wants to be looked at 10 s later.
@@ -367,12 +351,7 @@ def test_a_person_asks_all_sources_though_one_is_waited_for(
     """A second wish while the first message is at work: nobody is left out by the third."""
     house.alerts("ZTF19aacgslb", 4)
     atlas.finish_after_polls = 99
-    service = house.service(
-        ATLAS_URL=atlas.api_url,
-        ATLAS_TOKEN=TOKEN,
-        ATLAS_DAYS="all",
-        YSE_INGEST_SOURCE="mars,atlas",
-    )
+    service = beside_mars(house, atlas)
     service.enqueue_many([Target(NAME)], hinted=True)
     house.cycle(service, NAME)
     house.mars.log.clear()
