@@ -184,6 +184,7 @@ def test_a_creation_passes() -> None:
         ("header/extra", 1, "Unknown field"),
         ("transient/ra", 157.3, "Unknown field"),
         ("transient/name", "", "is empty"),
+        ("transient/name", " ", "is blank"),
         ("transient/name", "x" * 65, "longer than 64"),
         ("transient/name", "SN\u2605", "outside latin-1"),
         ("transient/name", 123, "is not text"),

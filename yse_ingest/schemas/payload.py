@@ -181,6 +181,13 @@ def _is_text(value: object, *, length: int | None = TEXT_LENGTH_MAX) -> None:
         raise ValidationError("has characters outside latin-1") from None
 
 
+def _is_stored_name(value: object) -> None:
+    """Refuse what names no row of YSE-PZ; blanks alone would find the one without a name."""
+    _is_text(value)
+    if not str(value).strip():
+        raise ValidationError("is blank")
+
+
 def _is_name(value: object) -> None:
     if not isinstance(value, str):
         raise ValidationError("is not text")
@@ -311,7 +318,7 @@ class UploadTransientSchema(_Outgoing):
     Its name is the one that YSE-PZ has, whatever people may call a target.
     """
 
-    name = _required(_is_text)
+    name = _required(_is_stored_name)
     status = _text(required=True)
 
 
