@@ -175,8 +175,8 @@ def upload(request: Any) -> bool:
         and window is not None
         and window > 1e-8
         and set(transient) == {"name", "status"}
-        # A row that YSE-PZ has may be named with accents, or with a blank before it; its database
-        # takes blanks alone for the name that is empty.
+        # A row that YSE-PZ has may be named with accents, or with a blank before it;
+        # its database takes blanks alone for the name that is empty.
         and _name(name)
         and bool(name.strip())
         and _name(transient["status"])
