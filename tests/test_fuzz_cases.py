@@ -105,6 +105,27 @@ def test_a_number_of_400_digits_is_refused() -> None:
     assert np.isnan(found.photometry.mag[found.unread]).all()
 
 
+def test_a_row_without_values_takes_none_of_another_of_its_key() -> None:
+    """Two rows of one key, one of them unreadable: the other was taken for unreadable too."""
+    found = _shown(pk=1, forced=-1)
+
+    assert found.photometry.pk.tolist().count(1) == 2
+    assert found.unread.sum() == 1
+    assert np.isnan(found.photometry.mag[found.unread]).all()
+
+
+def test_an_error_does_not_repeat_a_name_without_end() -> None:
+    """The instrument's name stood in the message at full length, whatever that was."""
+    reply = copy.deepcopy(DOWNLOAD)
+    shelf = reply["2019np"]["photometry"][0]
+    shelf["fields"]["instrument"] = "P48 - " + "9" * 5000
+    shelf["data"][1]["fields"]["obs_date"] = 0.5
+
+    with pytest.raises(YsePzReplyError, match=r"stored row .* cannot be read") as raised:
+        parse_read_back(reply, account="ingest", vocabulary=VOCABULARY, size=1, seconds=0.1)
+    assert len(str(raised.value)) < 600
+
+
 @pytest.mark.parametrize(("field", "value"), [("flux_zero_point", -1e308), ("mag", 1e308)])
 def test_absurd_stored_values_can_be_compared(field: str, value: float) -> None:
     """What others store overflows to infinity in silence, and matches nothing."""

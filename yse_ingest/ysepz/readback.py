@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from yse_ingest.ysepz.vocabulary import Vocabulary
 
 
+NAME_SHOWN = 128
+"""Characters of an instrument's name in a message: two names of 64 make one."""
 EPOCH = "1970-01-01T00:00:00"
 """Instead of a date that a row does not show."""
 
@@ -54,6 +56,8 @@ class ReadBack:
     refused: tuple[Refusal, ...]
     """Rows whose values or owner could not be read. They stand in ``photometry`` as rows
     without values that nobody touched last: a row that is there stands for its exposure."""
+    unread: Bools
+    """Which rows of ``photometry`` these are, shape (n,)."""
     bytes: int
     """Length of the answer [B]."""
     seconds: float
@@ -74,12 +78,6 @@ class ReadBack:
         """Return the name of the transient's status, as it is now; None: it is not shown."""
         status = self.transient.get("status")
         return status if isinstance(status, str) and status else None
-
-    @property
-    def unread(self) -> Bools:
-        """Return which rows of ``photometry`` are shown by their place alone, shape (n,)."""
-        pks = [int(refusal.native_id or 0) for refusal in self.refused]
-        return np.isin(self.photometry.pk, pks)
 
     @property
     def digest(self) -> str:
@@ -130,6 +128,7 @@ def parse_read_back(
     headers: list[Header] = []
     points: list[Mapping[str, Any]] = []
     refused: list[Refusal] = []
+    unread: list[bool] = []
     for model, shelf in zip(loaded["photometry"], shelves, strict=True):
         header = Header(
             pk=model["pk"],
@@ -141,6 +140,7 @@ def parse_read_back(
         shown = [_flat(point) for point in model["data"]]
         rows, faulty = load_rows(StoredPointSchema(), shown, id_key="pk")
         refused += faulty
+        unread += [False] * len(rows) + [True] * len(faulty)
         rows += [_place(shown[refusal.row], refusal, header) for refusal in faulty]
         points += [_point(row, header, account=account, vocabulary=vocabulary) for row in rows]
     times = parse_obs_dates([point["obs_date"] for point in points]).tolist() if points else []
@@ -155,6 +155,7 @@ def parse_read_back(
         ),
         headers=tuple(headers),
         refused=tuple(refused),
+        unread=np.array(unread, dtype=bool),
         bytes=size,
         seconds=seconds,
     )
@@ -173,8 +174,8 @@ def _place(shown: dict[str, Any], refusal: Refusal, header: Header) -> dict[str,
         fault = faults_of(error, shown)[0]
         # Without the value: the header may be private.
         raise YsePzReplyError(
-            f"stored row {refusal.native_id or '?'} of {header.instrument} cannot be read: "
-            f"{fault.field} {fault.reason}",
+            f"stored row {refusal.native_id or '?'} of {header.instrument[:NAME_SHOWN]} cannot "
+            f"be read: {fault.field} {fault.reason}",
             service=SERVICE,
             field=fault.field,
             remedy="Nothing is sent to this transient: nobody can tell which exposure the row "
