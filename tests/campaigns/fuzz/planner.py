@@ -21,8 +21,9 @@ from tests.campaigns.fuzz.curves import BANDS, GROUP, INSTRUMENT, START_MS, Expo
 from tests.campaigns.fuzz.model import ModelYsePz, StoredRow
 from tests.campaigns.fuzz.payload import NP2019
 from tests.campaigns.fuzz.tally import BrokenPromiseError, Family
+from yse_ingest.delivery import REFUSED_IN_A_ROW
 from yse_ingest.delta import Verdict, compare, match, smallest_gaps, windows
-from yse_ingest.errors import OutcomeUnknownError
+from yse_ingest.errors import OutcomeUnknownError, UploadRefusedError
 from yse_ingest.ledger import Flag, Ledger, merge_gaps
 from yse_ingest.pipeline import Outcome, Plan, Receipt, State, deliver, plan_upload
 from yse_ingest.targets import Rules
@@ -130,6 +131,8 @@ class World:
             if receipt is None:
                 break
         else:
+            if self.refused_whole(receipt):
+                return
             raise BrokenPromiseError(f"not at rest after {ROUNDS_MAX} rounds")
         self.server.faults = []
         self.all_stand()
@@ -203,6 +206,17 @@ class World:
             curve.band, instrument=INSTRUMENT, gaps=self.gaps, tolerance_ms=TOLERANCE_MS
         )
         return compare(curve, ledger, window, ours=ledger.ours, value_hash=ledger.value_hash)
+
+    def refused_whole(self, receipt: Receipt | None) -> bool:
+        """Tell whether so many points were refused, and none taken, that YSE-PZ is at fault.
+
+        Nobody is to set them aside then: they stay owed, and the refusal is told.
+        """
+        if receipt is None or not isinstance(receipt.error, UploadRefusedError):
+            return False
+        owed = receipt.plan.curve.time_ms[receipt.rows(Outcome.OWED)]
+        poisoned = np.isin(owed, list(self.server.poison_ms))
+        return np.count_nonzero(poisoned) >= REFUSED_IN_A_ROW
 
     def receipt_holds(self, receipt: Receipt) -> None:
         """A receipt can be told as JSON, and what it calls verified stands."""
