@@ -12,6 +12,7 @@ import pytest
 
 from tests.campaigns.fuzz.answers import ACCOUNT, ALIASES, DOWNLOAD, READER, VOCABULARY
 from tests.campaigns.fuzz.mutations import packets
+from tests.campaigns.fuzz.planner import Event, World, planner
 from tests.campaigns.fuzz.sources import ALERTS, DETECTIONS
 from yse_ingest.errors import UploadRefusedError, YsePzReplyError
 from yse_ingest.ledger import TIME_MS_MAX, Ledger
@@ -207,3 +208,28 @@ def test_a_field_of_5000_letters_is_shortened() -> None:
         READER.accept(Answer("POST /add_transient_phot/", 400, {}, body, 0.1), now=0.0)
 
     assert len(f"{caught.value} {caught.value.as_dict()}") < 1000
+
+
+def test_a_row_that_was_moved_stands_for_one_exposure() -> None:
+    """Rows moved by a clobbering cron, state lost, YSE-PZ away once: one row stood for two.
+
+    The exposure that was owed was then taken for moved, and the others were forgotten.
+    """
+    visit = ("expose", 39_000, "g-ZTF", 14.0, False)
+    shifted: list[Event] = [*[visit] * 6, ("upload", [], 0.158), ("cron", 0)]
+
+    assert planner([*shifted, ("forget",), visit, ("upload", ["away"], 0.158)])
+
+
+def test_three_points_refused_and_none_taken_stay_owed() -> None:
+    """YSE-PZ is at fault then, not the points: the next upload sends them all."""
+    visit = ("expose", 86_400_000, "g-ZTF", 14.0, False)
+    world = World()
+    for event in (visit, visit, visit, *(("poison", which) for which in range(3))):
+        world.happen(event)
+    world.happen(("upload", [], 10.0))
+    assert (world.refused, world.server.rows) == (set(), [])
+
+    world.server.poison_ms.clear()
+    world.happen(("upload", [], 10.0))
+    assert len(world.server.rows) == 3

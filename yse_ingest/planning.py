@@ -247,12 +247,16 @@ def _leave_out(
     """Leave out exposures whose row somebody moved or removed; name rows moved away."""
     verdict = comparison.verdict.copy()
     new = comparison.where(Verdict.NEW)
+    first_look = stored is not None and (ledger is None or not ledger.read_back_ms)
     if ledger is not None:
-        left = remembered(curve, new, ledger, window)
+        # What the first look at an upload that failed took for moved is looked at again below:
+        # remembered beside it, one stored row would stand for two exposures.
+        known = ledger.take(~ledger.having(Flag.MOVED)) if first_look else ledger
+        left = remembered(curve, new, known, window)
         verdict[new[left]] = Verdict.MOVED
         new = new[~left]
     moved: dict[int, int] = {}
-    if stored is not None and (ledger is None or not ledger.read_back_ms):
+    if stored is not None and first_look:
         # A ledger that was compared before knows each row's place; without one the whole light
         # curve is at hand, and tells which row no exposure needs.
         moved = displaced(curve, new, stored.photometry, account=account, window=window)

@@ -216,7 +216,7 @@ class World:
             return False
         owed = receipt.plan.curve.time_ms[receipt.rows(Outcome.OWED)]
         poisoned = np.isin(owed, list(self.server.poison_ms))
-        return np.count_nonzero(poisoned) >= REFUSED_IN_A_ROW
+        return int(poisoned.sum()) >= REFUSED_IN_A_ROW
 
     def receipt_holds(self, receipt: Receipt) -> None:
         """A receipt can be told as JSON, and what it calls verified stands."""
