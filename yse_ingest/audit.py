@@ -95,6 +95,7 @@ def examine(
     sent: Sequence[LightCurve] = (),
     noted: Collection[Place] = (),
     patched: Collection[int] = (),
+    forgotten_ms: int = 0,
 ) -> Findings:
     """Tell what became of every row since the last read-back.
 
@@ -117,6 +118,9 @@ def examine(
         Places at which this installation wrote further rows.
     patched
         Rows (pk) whose values this installation has just corrected.
+    forgotten_ms
+        Rows of our account that were stored until then may have been written by this
+        installation, which has forgotten it [Unix ms of YSE-PZ].
     """
     first_look = before is None or not before.read_back_ms
     if before is None or first_look:
@@ -154,6 +158,7 @@ def examine(
     strange = created & ~explained & (now.modified_by != account)
     for row, at in _pairs(before, np.flatnonzero(unseen), now, np.flatnonzero(strange)):
         explained[at], gone[row], seat[row] = True, False, at
+    explained |= created & (now.created_ms <= forgotten_ms)
 
     in_place = (seat >= 0) & _same_place(before, now, seat)
     as_sent = np.ones(len(now), dtype=bool)

@@ -32,6 +32,8 @@ SET_BACK_TRANSIENTS = 3
 """Rows gone in so many transients of one round mean that YSE-PZ was set back."""
 ROUND_S = 86_400.0
 """How long a round is [s]: deletions by people come one at a time."""
+CLOCKS_APART_MS = 300_000
+"""How far YSE-PZ's clock may be behind that of Redis [ms]."""
 TAKE_THEM = "`yse-ingest targets resume NAME` takes them as ours."
 
 
@@ -111,6 +113,7 @@ class Judge:
         sent: Sequence[LightCurve],
         *,
         journal: bool = False,
+        forgotten_ms: int = 0,
     ) -> Findings:
         noted = (
             places(journal_path(self.clients.settings, account), self.transient.pk)
@@ -124,6 +127,7 @@ class Judge:
             tolerance_ms=self.row.tolerance_of,
             sent=sent,
             noted=noted,
+            forgotten_ms=forgotten_ms,
         )
 
     def _reconsidered(
@@ -134,8 +138,17 @@ class Judge:
         curves: Sequence[LightCurve],
     ) -> Findings:
         """Look again with what else may have written: a push here, or uploads Redis forgot."""
-        restarted = before is not None and self.state.started_ms() > before.read_back_ms
-        return self._examine(stored, before, account, curves if restarted else [], journal=True)
+        started_ms = self.state.started_ms()
+        if before is None or started_ms <= before.read_back_ms:
+            return self._examine(stored, before, account, [], journal=True)
+        return self._examine(
+            stored,
+            before,
+            account,
+            curves,
+            journal=True,
+            forgotten_ms=started_ms + CLOCKS_APART_MS,
+        )
 
     def _stop(self, strangers: int, account: str) -> None:
         reason = (

@@ -411,6 +411,38 @@ def test_what_a_killed_redis_forgot_is_no_second_installation(
         assert len(rows(house)) == 7
 
 
+def test_what_redis_forgot_and_the_source_corrected_is_corrected(
+    house: House, tmp_path: Path
+) -> None:
+    """YSE-PZ keeps what it was sent first, and the service once took it for what it sent next.
+
+    Another row of the forgotten second, of which this round does not tell, is ours as well.
+    """
+    candid = 786000000315015001
+    with EmbeddedRedis(tmp_path / "redis") as server:
+        house.redis = server
+        service = followed(house)
+        house.mars.add_alert(OBJECT, 2458540.5, "r", 18.0, 0.05, RA, DEC, candid=candid)
+        (hint,) = service.refresh(["2019np"])
+        assert service.state.outbox.release(hint.key, hint.fence)
+        time.sleep(2.2)  # the second that the server keeps in memory, and that of its age
+        for night in ("2019-02-26", "2019-02-27"):
+            sent = {**OURS, "obs_date": f"{night}T00:00:00.000", "band": "r-ZTF", "mag": 18.0}
+            house.ysepz.add_photometry("2019np", [sent], user="ingest")
+        server.kill()
+        server.restart()
+        service.state.notice_loss(0.1)
+        quiet_over(service)
+        house.mars.update_alert(candid, magpsf=17.7)
+
+        house.cycle(service, "2019np")
+
+        assert service.state.audits.stops() == {}
+        stored = {row["obs_date"][:10]: row["mag"] for row in rows(house)}
+        assert len(rows(house)) == 8
+        assert stored["2019-02-26"] == pytest.approx(17.7)
+
+
 def test_points_that_were_accepted_and_never_seen_are_ours(house: House) -> None:
     """A later audit finds the points of uploads that were not read back, and knows them."""
     service = followed(house)

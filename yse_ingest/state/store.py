@@ -290,7 +290,7 @@ class State:
 
         A Redis that was merely started again may have lost its last second (``appendfsync
         everysec``): what was claimed and sent in it. Then the same is done, and ledgers stay:
-        what they miss is sent once more, and YSE-PZ knows it.
+        what they miss is owed again, and the first upload of each transient reads back.
 
         Parameters
         ----------

@@ -222,7 +222,7 @@ class Upload:
         self.ledgers.put(transient.pk, ledger, name=transient.name, slug=transient.slug)
 
     def _must_read_back(self, curve: LightCurve, ledger: Ledger | None) -> bool:
-        """Tell whether the plan needs to see the rows: first upload, or a changed value."""
+        """Tell whether the plan needs to see the rows: what it knows of them may be wrong."""
         if ledger is None or not ledger.read_back_ms:
             return True
         shelf = (ledger.instrument == curve.instrument) & (ledger.obs_group == curve.obs_group)
@@ -237,7 +237,16 @@ class Upload:
         verdicts = compare(
             curve, ledger, window, ours=ledger.ours, value_hash=ledger.value_hash
         )
-        return verdicts.count(Verdict.CHANGED) > 0
+        return verdicts.count(Verdict.CHANGED) > 0 or self._may_stand(curve, ledger)
+
+    def _may_stand(self, curve: LightCurve, ledger: Ledger) -> bool:
+        """Tell whether Redis may have forgotten that an exposure was sent.
+
+        YSE-PZ knows it, and keeps the values that it was sent first: the source may have
+        corrected them since.
+        """
+        started_ms = self.state.started_ms()
+        return ledger.read_back_ms < started_ms and bool((curve.time_ms < started_ms).any())
 
     def send(
         self,
