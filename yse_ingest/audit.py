@@ -158,7 +158,7 @@ def examine(
     strange = created & ~explained & (now.modified_by != account)
     for row, at in _pairs(before, np.flatnonzero(unseen), now, np.flatnonzero(strange)):
         explained[at], gone[row], seat[row] = True, False, at
-    explained |= created & (now.created_ms <= forgotten_ms)
+    explained |= created & (now.created_ms < forgotten_ms)
 
     in_place = (seat >= 0) & _same_place(before, now, seat)
     as_sent = np.ones(len(now), dtype=bool)
