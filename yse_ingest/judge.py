@@ -138,8 +138,8 @@ class Judge:
         curves: Sequence[LightCurve],
     ) -> Findings:
         """Look again with what else may have written: a push here, or uploads Redis forgot."""
-        started_ms = self.state.started_ms()
-        if before is None or started_ms <= before.read_back_ms:
+        restarted_ms = self.state.restarted_ms()
+        if before is None or restarted_ms <= before.read_back_ms:
             return self._examine(stored, before, account, [], journal=True)
         return self._examine(
             stored,
@@ -147,7 +147,7 @@ class Judge:
             account,
             curves,
             journal=True,
-            forgotten_ms=started_ms + CLOCKS_APART_MS,
+            forgotten_ms=restarted_ms + CLOCKS_APART_MS,
         )
 
     def _stop(self, strangers: int, account: str) -> None:

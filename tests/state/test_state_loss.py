@@ -286,6 +286,8 @@ def test_a_restart_of_redis_may_have_lost_its_last_second(tmp_path: Path, curve:
         begun = state.outbox.claim_key("7", lease_s=LEASE_S, cap=9)
         assert begun is not None
         assert state.outbox.start(*begun, 1, lease_s=LEASE_S)
+        assert state.restarted_ms() == 0
+        before_ms = state.now_ms()
         redis.kill()
         redis.start()
 
@@ -298,7 +300,9 @@ def test_a_restart_of_redis_may_have_lost_its_last_second(tmp_path: Path, curve:
         assert state.ledgers.count() == 1
         assert not state.notice_loss(30)
         again = State.connect(redis.url(), namespace="n", decisions=None)
+        known_ms = again.restarted_ms()
         assert not again.notice_loss(30)
+        assert before_ms < known_ms == state.restarted_ms() <= state.now_ms()
         for each in (state, again):
             each.close()
 

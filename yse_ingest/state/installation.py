@@ -35,6 +35,8 @@ class Mark(NamedTuple):
     """Whether a file of decisions stands behind it."""
     run: str = ""
     """Which run of the server knew it."""
+    restarted_ms: int = 0
+    """When it was last noticed that the server was started again [Unix ms]; 0: never."""
 
 
 class Loss(NamedTuple):
@@ -61,6 +63,10 @@ class Installation:
     def id(self) -> str:
         """Return the installation that this process belongs to; "": not known yet."""
         return self._seen
+
+    def restarted_ms(self) -> int:
+        """Return when a restart of the server was last noticed [Unix ms]; 0: never."""
+        return int(self._connection.call("HGET", self.key, "restarted_ms") or 0)
 
     @contextlib.contextmanager
     def file(self) -> Iterator[DecisionFile | None]:
@@ -99,8 +105,10 @@ class Installation:
         if loss is not None:
             return loss._replace(mark=loss.mark._replace(run=run))
         if mark is not None and mark.run != run:
-            known = self._read() or mark
-            return Loss(known._replace(run=run), [], restarted=True)
+            known = (self._read() or mark)._replace(
+                run=run, restarted_ms=self._connection.now_ms()
+            )
+            return Loss(known, [], restarted=True)
         current = self._read()
         self._seen = current.id if current else ""
         return None
@@ -121,12 +129,12 @@ class Installation:
     def _begin(
         self, mark: Mark | None, file: DecisionFile | None, snapshot: Snapshot, *, run: str
     ) -> None:
-        known = mark.id if mark else uuid.uuid4().hex
+        known = mark or Mark(uuid.uuid4().hex, 0, from_file=False)
         if file is None:
             # Two processes may start at once: the first one names the installation.
             self._connection.batch(
                 [
-                    ("HSETNX", self.key, "id", known),
+                    ("HSETNX", self.key, "id", known.id),
                     ("HSETNX", self.key, "seq", 0),
                     ("HSETNX", self.key, "file", 0),
                     ("HSETNX", self.key, "run", run),
@@ -134,14 +142,14 @@ class Installation:
                 atomic=True,
             )
             return
-        file.write_many([(INSTALLED, {"id": known}), *snapshot()])
-        self.write(Mark(known, file.seq, from_file=True, run=run))
+        file.write_many([(INSTALLED, {"id": known.id}), *snapshot()])
+        self.write(known._replace(seq=file.seq, from_file=True, run=run))
 
     def write(self, mark: Mark) -> None:
         """Make this Redis that of an installation."""
         file = int(mark.from_file)
         values = ("id", mark.id, "seq", mark.seq, "file", file, "run", mark.run)
-        self._connection.call("HSET", self.key, *values)
+        self._connection.call("HSET", self.key, *values, "restarted_ms", mark.restarted_ms)
         self._seen = mark.id
 
     def _read(self) -> Mark | None:
@@ -153,4 +161,5 @@ class Installation:
             int(raw.get("seq", 0)),
             from_file=raw.get("file") == "1",
             run=raw.get("run", ""),
+            restarted_ms=int(raw.get("restarted_ms", 0)),
         )

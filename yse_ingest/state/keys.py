@@ -4,7 +4,7 @@ Everything lies below ``yse_ingest:<namespace>:``. "Packed" is `yse_ingest.state
 view::
 
     version                  number of the layout (string)
-    installed                id, seq, file: which installation this is (hash)
+    installed                id, seq, file, run, restarted_ms: which installation this is (hash)
     quiet                    nothing is claimed before this time [ms] (string)
     targets                  name -> record (hash)
     targets:due|paused|cadence|pending   (zset, hash, hash, zset of claims not yet asked)

@@ -232,10 +232,13 @@ class State:
         """Read in one round trip what is asked for next; see `Connection.reading_ahead`."""
         return self._connection.reading_ahead(reads)
 
-    def started_ms(self) -> int:
-        """Return since when this Redis runs [Unix ms]: a kill may have cost it a second."""
-        uptime_s = int(self._connection.call("INFO", "server")["uptime_in_seconds"])
-        return self.now_ms() - 1000 * uptime_s
+    def restarted_ms(self) -> int:
+        """Return when a restart of Redis was last noticed [Unix ms]; 0: never.
+
+        Nothing is sent between a restart and its discovery: what was sent before may be
+        forgotten.
+        """
+        return self._installation.restarted_ms()
 
     def source_breaker(self, source: str) -> Breaker:
         """Return the breaker of a source, for one question and its answer."""

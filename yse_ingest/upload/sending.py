@@ -245,8 +245,8 @@ class Upload:
         YSE-PZ knows it, and keeps the values that it was sent first: the source may have
         corrected them since.
         """
-        started_ms = self.state.started_ms()
-        return ledger.read_back_ms < started_ms and bool((curve.time_ms < started_ms).any())
+        restarted_ms = self.state.restarted_ms()
+        return ledger.read_back_ms < restarted_ms and bool((curve.time_ms < restarted_ms).any())
 
     def send(
         self,
